@@ -1,0 +1,1 @@
+"""An OpenID Provider in front of the Japanese MyNumber card (マイナンバーカード, JPKI)."""

@@ -1,0 +1,1 @@
+"""Who is this resident to each service?"""

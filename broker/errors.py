@@ -1,0 +1,174 @@
+"""One tree of errors. The message is for operators; `broker/errors.toml` says what to tell whom.
+
+Every leaf has a row in the catalogue (a test holds it), so an error can neither reach a page without
+words nor reach a client without an OAuth code. What is not in this tree is our own fault: 500.
+"""
+
+from __future__ import annotations
+
+
+class BrokerError(Exception):
+    """Something was refused. Never carries a PIN, serial, subject DN, code or token in its message."""
+
+
+# --- configuration and operation -------------------------------------------------------------------------------------
+
+
+class SettingsError(BrokerError):
+    """A setting is unknown, missing or unsafe: the process does not start (R10)."""
+
+
+class StoreUnavailable(BrokerError):
+    """The database, disk or key store cannot answer now; nothing was issued (R16)."""
+
+
+# --- the card's answer -----------------------------------------------------------------------------------------------
+
+
+class CardAnswerError(BrokerError):
+    """What came back from the agent cannot be accepted."""
+
+
+class InteractionUnknown(CardAnswerError):
+    """No such login is open: it ended, ran out of time, or never was."""
+
+
+class BrowserMismatch(CardAnswerError):
+    """The answer came back in a browser that did not start this login (design 4.3, return code)."""
+
+
+class AnswerReplayed(CardAnswerError):
+    """A second result for a transaction that already has one."""
+
+
+class AnswerExpired(CardAnswerError):
+    """The card answered later than 300 seconds after the request, by the broker's clock."""
+
+
+class AnswerMalformed(CardAnswerError):
+    """The answer is not the encrypted envelope the agent makes."""
+
+
+class SignatureInvalid(CardAnswerError):
+    """The signature is not over this transaction's bytes by the certificate's key."""
+
+
+class AnswerWithheld(CardAnswerError):
+    """The resident gave up at the agent, or the agent met an error it has shown already."""
+
+
+# --- jpki ------------------------------------------------------------------------------------------------------------
+
+
+class CertificateError(BrokerError):
+    """The certificate does not prove who holds the card."""
+
+
+class CertificateMalformed(CertificateError):
+    """Not one DER certificate within bounds."""
+
+
+class CertificateUntrusted(CertificateError):
+    """No path to an anchor, another hierarchy, or another profile."""
+
+
+class CertificateExpired(CertificateError):
+    """Outside its validity period."""
+
+
+class CertificateRevoked(CertificateError):
+    """The certification authority revoked it (R12: revoked is sticky)."""
+
+
+class RevocationUnknown(CertificateError):
+    """Nothing proves that the certificate is still good; refused (R11)."""
+
+
+# --- jose ------------------------------------------------------------------------------------------------------------
+
+
+class InvalidToken(BrokerError):
+    """A JWS, JWE or JWT that the strict gate refuses."""
+
+
+# --- oidc ------------------------------------------------------------------------------------------------------------
+
+
+class ProtocolError(BrokerError):
+    """An OAuth 2.0 or OpenID Connect rule was broken by a client's request."""
+
+
+class InvalidRequest(ProtocolError):
+    """RFC 6749 §4.1.2.1, §5.2 invalid_request."""
+
+
+class UnknownClient(ProtocolError):
+    """The client or its redirect URI cannot be proved: an error page, never a redirect (RFC 6749 §4.1.2.1)."""
+
+
+class InvalidClient(ProtocolError):
+    """Client authentication failed (RFC 6749 §5.2 invalid_client)."""
+
+
+class InvalidGrant(ProtocolError):
+    """RFC 6749 §5.2 invalid_grant."""
+
+
+class InvalidScope(ProtocolError):
+    """RFC 6749 §4.1.2.1 invalid_scope."""
+
+
+class UnauthorizedClient(ProtocolError):
+    """RFC 6749 §4.1.2.1 unauthorized_client."""
+
+
+class UnsupportedResponseType(ProtocolError):
+    """RFC 6749 §4.1.2.1 unsupported_response_type: only `code` is served."""
+
+
+class UnsupportedGrantType(ProtocolError):
+    """RFC 6749 §5.2 unsupported_grant_type."""
+
+
+class RequestNotSupported(ProtocolError):
+    """OIDC Core §3.1.2.6 request_not_supported."""
+
+
+class RequestURINotSupported(ProtocolError):
+    """OIDC Core §3.1.2.6 request_uri_not_supported."""
+
+
+class LoginRequired(ProtocolError):
+    """OIDC Core §3.1.2.6 login_required: prompt=none without a session of this client."""
+
+
+class ConsentRequired(ProtocolError):
+    """OIDC Core §3.1.2.6 consent_required."""
+
+
+class InteractionRequired(ProtocolError):
+    """OIDC Core §3.1.2.6 interaction_required."""
+
+
+class UnmetAuthenticationRequirements(ProtocolError):
+    """OpenID Connect Unmet Authentication Requirements 1.0: an essential acr needs a card that was not shown."""
+
+
+class AccessDenied(ProtocolError):
+    """RFC 6749 §4.1.2.1 access_denied: the resident refused or cancelled."""
+
+
+class InvalidAccessToken(ProtocolError):
+    """RFC 6750 §3.1 invalid_token."""
+
+
+class InsufficientScope(ProtocolError):
+    """RFC 6750 §3.1 insufficient_scope."""
+
+
+class LogoutRefused(ProtocolError):
+    """The logout request names an unregistered place to return to, or an id_token_hint that is not ours."""
+
+
+class FormTokenInvalid(ProtocolError):
+    """A page's form came back without the token of its own session (cross-site request)."""

@@ -1,0 +1,32 @@
+"""A name for every identifier that is "just a string", so that mypy refuses to swap two of them."""
+
+from __future__ import annotations
+
+from typing import NewType
+
+ClientID = NewType("ClientID", str)
+"""A relying party (RFC 6749 §2.2)."""
+
+InteractionID = NewType("InteractionID", str)
+"""One authorization request on its way through the login pages; unguessable, lives 10 minutes."""
+
+TransactionID = NewType("TransactionID", str)
+"""One card request (`jti` of the signed request to the agent); unguessable, lives 300 seconds."""
+
+AccountID = NewType("AccountID", str)
+"""A resident as the broker knows them: random, internal, never shown to a relying party."""
+
+CredentialID = NewType("CredentialID", str)
+"""One certificate in the history of an account."""
+
+SectorID = NewType("SectorID", str)
+"""The group of clients that see the same pseudonym (OIDC Core §8.1), frozen at registration."""
+
+Subject = NewType("Subject", str)
+"""The pseudonym (`sub`) of an account in a sector: random, stored, never derived or reused (R14)."""
+
+SessionID = NewType("SessionID", str)
+"""A login session; only its SHA-256 is stored."""
+
+Secret = NewType("Secret", str)
+"""A bearer value that leaves the broker once and is stored only as a hash (codes, tokens, return codes)."""

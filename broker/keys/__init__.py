@@ -1,0 +1,1 @@
+"""Fulfils the signing and sealing ports."""

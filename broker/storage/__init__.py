@@ -1,0 +1,1 @@
+"""Fulfils the storage ports on SQLite and PostgreSQL."""
