@@ -1,0 +1,49 @@
+"""One line of the audit record: who did what, when, to whom, decided by what evidence (R16).
+
+An entry names accounts, clients and transactions by their internal ids and never carries a PIN,
+serial, subject DN, code or token.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from broker.ids import AccountID, ClientID
+
+
+class Event(StrEnum):
+    """What happened."""
+
+    LOGIN = "login"
+    LOGIN_REFUSED = "login_refused"
+    ANSWER_REPLAYED = "answer_replayed"
+    CONSENT_GIVEN = "consent_given"
+    CONSENT_REFUSED = "consent_refused"
+    CODE_ISSUED = "code_issued"
+    CODE_REPLAYED = "code_replayed"
+    TOKEN_ISSUED = "token_issued"  # noqa: S105 -- the name of an event
+    TOKEN_REFUSED = "token_refused"  # noqa: S105 -- the name of an event
+    LOGOUT = "logout"
+    CLIENT_ADDED = "client_added"
+    SESSION_REPLACED = "session_replaced"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One audit row. `detail` holds short strings and numbers only."""
+
+    at: datetime
+    event: Event
+    client_id: ClientID | None = None
+    account: AccountID | None = field(default=None, repr=False)
+    reference: str | None = None
+    """The transaction, interaction or token id that other rows of the same story carry."""
+    detail: Mapping[str, str | int | None] = field(default_factory=dict)
+
+    def detail_json(self) -> str:
+        """Canonical enough to be compared: sorted members, no spaces."""
+        return json.dumps(dict(self.detail), sort_keys=True, separators=(",", ":"), ensure_ascii=False)

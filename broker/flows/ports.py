@@ -1,0 +1,326 @@
+"""What the flows need from the outside, as narrow promises.
+
+`tests/contracts/` holds every engine to the docstrings below. Everything inside one
+`Store.transaction()` commits together or not at all; a one-time thing is consumed by one
+atomic statement, so of two callers with the same code exactly one gets it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, Protocol
+
+from broker.accounts.credential import Credential, CredentialKey
+from broker.accounts.session import Session
+from broker.audit.entry import Entry
+from broker.ids import AccountID, ClientID, CredentialID, InteractionID, SectorID, Subject, TransactionID
+from broker.jose import Signer
+from broker.oidc.authorization import AuthorizationRequest
+from broker.oidc.client import Client
+from broker.oidc.client_authentication import Assertion
+from broker.oidc.consent import Consent
+from broker.oidc.grants import Authentication, AuthorizationCode
+from broker.oidc.tokens import AccessToken
+
+# --- records of a login on its way -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Authenticated:
+    """Who an interaction turned out to be, once its card answer was released to its own browser."""
+
+    account: AccountID = field(repr=False)
+    credential: CredentialID = field(repr=False)
+    subject: Subject = field(repr=False)
+    authentication: Authentication
+    session_digest: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interaction:
+    """One authorization request on its way through the login pages."""
+
+    interaction_id: InteractionID
+    request: AuthorizationRequest
+    browser_digest: bytes = field(repr=False)
+    """SHA-256 of the interaction's cookie."""
+    expires_at: datetime
+    authenticated: Authenticated | None = None
+    finished: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CardTransaction:
+    """One signed request to the agent. `answer_key` is the sealed private half of the one-time key."""
+
+    transaction_id: TransactionID
+    interaction_id: InteractionID
+    client_id: ClientID
+    nonce: bytes = field(repr=False)
+    tag: str
+    action: str
+    previous: bytes = field(repr=False)
+    request_key_thumbprint: str
+    answer_key: bytes = field(repr=False)
+    issued_at: datetime
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CardAnswer:
+    """What a verified answer proved; kept with the transaction until its own browser fetches it."""
+
+    key: CredentialKey = field(repr=False)
+    serial_sealed: bytes = field(repr=False)
+    kind: str
+    not_after: datetime
+    answered_at: datetime
+    pin_entry: str
+    """Unsigned hint of the agent; no decision rests on it."""
+    reader_kind: str
+    revocation_source: str
+    revocation_this_update: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredCRL:
+    """A certificate revocation list as fetched; judged anew at each use."""
+
+    source: str
+    """The configured address it came from."""
+    der: bytes = field(repr=False)
+    fetched_at: datetime
+
+
+# --- storage ---------------------------------------------------------------------------------------------------------
+
+
+class ClientStore(Protocol):
+    def get(self, client_id: ClientID) -> Client | None: ...
+
+    def add(self, client: Client, *, now: datetime) -> bool:
+        """False, and nothing changed, when the client id is taken."""
+
+    def all(self) -> tuple[Client, ...]: ...
+
+
+class InteractionStore(Protocol):
+    def open(self, interaction: Interaction) -> None: ...
+
+    def get(self, interaction_id: InteractionID, *, now: datetime) -> Interaction | None:
+        """None when unknown, run out or finished."""
+
+    def authenticate(self, interaction_id: InteractionID, who: Authenticated, *, now: datetime) -> bool:
+        """Bind an open interaction to a person, once; False when it already is, ran out or finished."""
+
+    def finish(self, interaction_id: InteractionID, *, now: datetime) -> bool:
+        """End an open interaction; of two callers exactly one gets True."""
+
+
+class CardTransactionStore(Protocol):
+    def begin(self, transaction: CardTransaction) -> None: ...
+
+    def begun(self, interaction_id: InteractionID) -> int:
+        """How many card requests an interaction has made (they are bounded)."""
+
+    def get(self, transaction_id: TransactionID) -> CardTransaction | None: ...
+
+    def answer(self, transaction_id: TransactionID, answer: CardAnswer, *, return_digest: bytes) -> bool:
+        """Keep the first valid answer and wipe the answer key; False when there already is one."""
+
+    def release(
+        self, transaction_id: TransactionID, *, browser_digest: bytes, return_digest: bytes, now: datetime
+    ) -> tuple[CardTransaction, CardAnswer] | None:
+        """Consume an answered, unexpired transaction for the browser of its interaction that also holds the
+        return code: one statement compares both and marks it used. None for everyone else, and the second time.
+        """
+
+
+class AccountStore(Protocol):
+    def credential(self, key: CredentialKey) -> Credential | None: ...
+
+    def enrol(self, credential: Credential) -> Credential:
+        """Add an account with its first credential; if the same key was enrolled meanwhile, answer that one."""
+
+    def mark_revoked(self, key: CredentialKey, *, now: datetime) -> None:
+        """Sticky (R12): the first time is kept. Unknown keys are ignored."""
+
+    def subject(self, account: AccountID, sector: SectorID, *, fresh: Subject) -> Subject:
+        """The pair's subject; `fresh` is stored and answered if there is none yet. Never changes afterwards."""
+
+
+class ConsentStore(Protocol):
+    def get(self, account: AccountID, client_id: ClientID) -> Consent | None:
+        """The consent in force; None when never given or withdrawn."""
+
+    def give(self, account: AccountID, consent: Consent) -> None:
+        """Record it as the one in force; earlier ones stay in the history."""
+
+
+class SessionStore(Protocol):
+    def open(self, session: Session) -> None: ...
+
+    def get(self, digest: bytes) -> Session | None:
+        """None when unknown or ended. Age is the caller's to judge."""
+
+    def touch(self, digest: bytes, *, now: datetime) -> None: ...
+
+    def end(self, digest: bytes, *, now: datetime) -> bool:
+        """True when it was open. Access tokens live on for their minutes; codes of it die."""
+
+
+class CodeStore(Protocol):
+    def issue(self, code: AuthorizationCode) -> None: ...
+
+    def consume(self, digest: bytes, *, now: datetime) -> AuthorizationCode | None:
+        """Mark used and answer it, in one statement: of two callers with one code, one gets None.
+
+        An expired code is consumed and answered (its redemption then refuses); an unknown one is None.
+        """
+
+    def used(self, digest: bytes) -> bool:
+        """Was there such a code and has it been consumed? (then its tokens are ended, RFC 6749 §4.1.2)"""
+
+
+class TokenStore(Protocol):
+    def issue(self, token: AccessToken) -> None: ...
+
+    def get(self, jti: str, *, now: datetime) -> AccessToken | None:
+        """None when unknown, expired or ended."""
+
+    def end_from_code(self, code_digest: bytes, *, now: datetime) -> int:
+        """End every token that came from this code; answers how many."""
+
+
+class AssertionStore(Protocol):
+    def use(self, assertion: Assertion) -> bool:
+        """True the first time this (client, jti) is seen before it expires, in one statement; else False."""
+
+
+class AuditLog(Protocol):
+    def append(self, entry: Entry) -> None: ...
+
+
+class CRLStore(Protocol):
+    def get(self, source: str) -> StoredCRL | None: ...
+
+    def put(self, crl: StoredCRL) -> None:
+        """Replace what is stored for the same source."""
+
+
+class LeaseStore(Protocol):
+    def take(self, name: str, holder: str, *, now: datetime, length: timedelta) -> bool:
+        """True when the lease was free, run out, or already this holder's; one statement."""
+
+    def release(self, name: str, holder: str) -> None: ...
+
+
+class Transaction(Protocol):
+    """Everything done through one of these commits together."""
+
+    @property
+    def clients(self) -> ClientStore: ...
+    @property
+    def interactions(self) -> InteractionStore: ...
+    @property
+    def cards(self) -> CardTransactionStore: ...
+    @property
+    def accounts(self) -> AccountStore: ...
+    @property
+    def consents(self) -> ConsentStore: ...
+    @property
+    def sessions(self) -> SessionStore: ...
+    @property
+    def codes(self) -> CodeStore: ...
+    @property
+    def tokens(self) -> TokenStore: ...
+    @property
+    def assertions(self) -> AssertionStore: ...
+    @property
+    def audit(self) -> AuditLog: ...
+    @property
+    def crls(self) -> CRLStore: ...
+    @property
+    def leases(self) -> LeaseStore: ...
+
+
+class Store(Protocol):
+    def transaction(self) -> AbstractContextManager[Transaction]:
+        """Commit at the end of the block, roll back on any exception.
+
+        Raises StoreUnavailable (locked longer than 2 s, disk full, server gone): then nothing happened.
+        """
+
+    def purge(self, *, now: datetime) -> dict[str, int]:
+        """Delete what has run out (interactions, transactions, codes, assertions, tokens); counts by table."""
+
+
+# --- keys ------------------------------------------------------------------------------------------------------------
+
+
+class KeyUse(StrEnum):
+    """One key and custodian per use (design 4.18); a signature for one use is never valid for another."""
+
+    ID_TOKEN = "id-token"  # noqa: S105 -- the name of a use
+    ACCESS_TOKEN = "access-token"  # noqa: S105 -- the name of a use
+    CARD_REQUEST = "card-request"
+
+
+class Keys(Protocol):
+    def signer(self, use: KeyUse) -> Signer:
+        """The current key for a use."""
+
+    def jwks(self, *uses: KeyUse) -> dict[str, Any]:
+        """Public keys, current and still overlapping, as a JWK Set."""
+
+    def card_agent(self) -> dict[str, Any]:
+        """`agent_root` (JWK) and `statement` (root-signed JWS of the request keys)."""
+
+    def seal(self, plaintext: bytes, *, context: bytes) -> bytes:
+        """Authenticated encryption for storage; `context` must be the same to unseal."""
+
+    def unseal(self, sealed: bytes, *, context: bytes) -> bytes: ...
+
+    def serial_fingerprint(self, issuer_key_hash: bytes, serial: int) -> bytes:
+        """jpki.subject.serial_fingerprint under the store's own secret."""
+
+
+# --- revocation ------------------------------------------------------------------------------------------------------
+
+
+class RevocationSource(Protocol):
+    def crl_for(self, distribution_point: str, issuer_key_hash: bytes) -> StoredCRL | None:
+        """The newest list the configured source gave for this partition and issuer, fetched now if the stored
+        one is missing or old. None when there is no source or nothing could be had; never an address from a
+        certificate.
+        """
+
+
+# --- everything a flow is given --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What the operator decided, read once at start."""
+
+    issuer: str
+    anchors: tuple[bytes, ...] = field(repr=False)
+    """DER certificates of the accepted user-authentication CAs."""
+    agent_url: str
+    crl_max_age: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """The outside, as a flow sees it."""
+
+    policy: Policy
+    store: Store
+    keys: Keys
+    revocation: RevocationSource
+    clock: Callable[[], datetime]
+    entropy: Callable[[int], bytes]
