@@ -1,0 +1,474 @@
+"""The strict gate for JWS, JWE and JWK (RFC 7515 to 7518, RFC 7638, RFC 8725): nothing else in the broker parses one.
+
+PyJWT supplies the signature primitives and joserfc the encryption; everything an attacker can choose is judged
+here first: size, nesting, duplicate members, base64url's one spelling, the header, and the key's own limits.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import functools
+import hashlib
+import json
+import math
+import re
+from collections.abc import Collection, Mapping
+from typing import Any, Final, NoReturn, Protocol, TypeAlias
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+from joserfc import jwe
+from joserfc.errors import JoseError
+from joserfc.jwk import ECKey
+from jwt.algorithms import get_default_algorithms
+
+from broker.errors import InvalidToken
+
+SignatureKey: TypeAlias = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | bytes
+"""What a signature is checked with; bytes are a shared HMAC secret."""
+
+PrivateKey: TypeAlias = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
+
+MAX_TOKEN: Final = 16 * 1024
+MAX_DEPTH: Final = 16
+MAX_KEYS: Final = 100
+RSA_FLOOR: Final = 2048  # bits, RFC 7518 §3.3
+RSA_CEILING: Final = 8192  # a larger key only costs time
+
+_CURVES: Final[dict[str, type[ec.EllipticCurve]]] = {
+    "P-256": ec.SECP256R1,
+    "P-384": ec.SECP384R1,
+    "P-521": ec.SECP521R1,
+}
+_CURVE_OF_ALGORITHM: Final = {"ES256": "P-256", "ES384": "P-384", "ES512": "P-521"}
+_KEY_TYPE: Final = {
+    **dict.fromkeys(("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"), "RSA"),
+    **dict.fromkeys(_CURVE_OF_ALGORITHM, "EC"),
+    **dict.fromkeys(("HS256", "HS384", "HS512"), "oct"),
+    "EdDSA": "OKP",
+}
+_PRIMITIVES: Final = {name: primitive for name, primitive in get_default_algorithms().items() if name in _KEY_TYPE}
+_REFUSED_HEADERS: Final = frozenset({"crit", "b64", "jku", "jwk", "x5u", "x5c", "zip"})
+_THUMBPRINT_MEMBERS: Final = {
+    "EC": ("crv", "kty", "x", "y"),
+    "OKP": ("crv", "kty", "x"),
+    "RSA": ("e", "kty", "n"),
+    "oct": ("k", "kty"),
+}
+_DATES: Final = ("exp", "nbf", "iat", "auth_time")
+_LATEST: Final = 253_402_300_799  # the last second of the year 9999
+_STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_BASE64URL: Final = re.compile(r"[A-Za-z0-9_-]*\Z", re.ASCII)
+
+
+class Signer(Protocol):
+    """A private key held anywhere (file, PKCS#11): names itself and signs.
+
+    `sign` returns the JOSE form (RFC 7518 §3.4: R and S side by side for ES*), never DER.
+    """
+
+    @property
+    def alg(self) -> str: ...
+    @property
+    def kid(self) -> str: ...
+    def sign(self, data: bytes, /) -> bytes: ...
+
+
+# --- base64url and JSON ----------------------------------------------------------------------------------------------
+
+
+def b64url(data: bytes) -> str:
+    """Base64url without padding (RFC 7515 §2)."""
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
+
+
+def b64url_decode(text: str) -> bytes:
+    """The bytes of unpadded base64url `text`; only their one canonical spelling passes. Raises InvalidToken."""
+    if not _BASE64URL.match(text):
+        raise InvalidToken("not base64url")
+    try:
+        data = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    except binascii.Error:
+        raise InvalidToken("not base64url") from None
+    if b64url(data) != text:
+        raise InvalidToken("not the canonical base64url of anything")
+    return data
+
+
+def parse_json(data: bytes) -> dict[str, Any]:
+    """A JSON object (RFC 8259, UTF-8): no duplicate member, NaN, lone surrogate or deep nesting. Raises InvalidToken."""
+    if len(data) > MAX_TOKEN:
+        raise InvalidToken("JSON is too long")
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        raise InvalidToken("JSON is not UTF-8") from None
+    _check_depth(text)
+    try:
+        value = json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_no_constant, parse_float=_finite)
+        if "\\u" in text:
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError:
+        raise InvalidToken("JSON holds half of a surrogate pair") from None
+    except (ValueError, RecursionError):
+        raise InvalidToken("not JSON") from None
+    if not isinstance(value, dict):
+        raise InvalidToken("JSON is not an object")
+    return value
+
+
+def _check_depth(text: str) -> None:
+    if text.count("{") + text.count("[") <= MAX_DEPTH:
+        return
+    depth = 0
+    for character in _STRING.sub("", text):
+        if character in "{[":
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise InvalidToken("JSON is nested too deeply")
+        elif character in "}]":
+            depth -= 1
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise InvalidToken("JSON holds a member twice")
+    return members
+
+
+def _no_constant(_name: str) -> NoReturn:
+    raise InvalidToken("JSON holds a number that is none")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise InvalidToken("JSON holds a number out of range")
+    return value
+
+
+def parse_claims(payload: bytes) -> dict[str, Any]:
+    """The claims set (RFC 7519 §4) in `payload`; `exp`, `nbf`, `iat` and `auth_time` are numbers. Raises InvalidToken.
+
+    Judges form only: whether a date lies in the future is the caller's question.
+    """
+    claims = parse_json(payload)
+    for name in _DATES:
+        value = claims.get(name, 0)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _LATEST:
+            raise InvalidToken(f"{name} is not a NumericDate")
+    return claims
+
+
+# --- keys ------------------------------------------------------------------------------------------------------------
+
+_ROCA_PRIMES: Final = (11, 13, 17, 19, 37, 53, 61, 71, 73, 79, 97, 103, 107, 109, 127, 151, 157)
+_ROCA_SUBGROUPS: Final = tuple(  # the weak chips' moduli are powers of 65537 modulo every one of these primes
+    (prime, frozenset(pow(65537, power, prime) for power in range(prime))) for prime in _ROCA_PRIMES
+)
+
+
+def rsa_weakness(modulus: int, exponent: int) -> str | None:
+    """Why an RSA key must not be trusted, or None. Sources: RFC 7518 §3.3, FIPS 186-5 §5.4, CVE-2017-15361 (ROCA)."""
+    if modulus.bit_length() < RSA_FLOOR:
+        return "RSA modulus is shorter than 2048 bits"
+    if modulus.bit_length() > RSA_CEILING:
+        return "RSA modulus is longer than 8192 bits"
+    if modulus % 2 == 0:
+        return "RSA modulus is even"
+    if exponent % 2 == 0 or not 65537 <= exponent < 2**256:
+        return "RSA exponent is out of bounds"
+    if all(modulus % prime in subgroup for prime, subgroup in _ROCA_SUBGROUPS):
+        return "RSA key carries the ROCA mark"
+    return None
+
+
+def load_public_key(jwk: Mapping[str, Any]) -> SignatureKey:
+    """The public key (or HMAC secret) of a JWK (RFC 7517, RFC 7518 §6, RFC 8037). Raises InvalidToken.
+
+    Private members are ignored. Loaded once per value: OpenSSL checks a key each time it is loaded.
+    """
+    kty = jwk.get("kty")
+    members = _THUMBPRINT_MEMBERS.get(kty) if isinstance(kty, str) else None
+    if members is None:
+        raise InvalidToken("JWK is of an unknown type")
+    values = tuple(jwk.get(name) for name in members)
+    if not all(isinstance(value, str) and len(value) <= MAX_TOKEN for value in values):
+        raise InvalidToken("JWK lacks a member")
+    return _load(values)
+
+
+@functools.lru_cache(maxsize=1024)
+def _load(values: tuple[str, ...]) -> SignatureKey:
+    try:
+        match values:
+            case (crv, "EC", x, y) if crv in _CURVES:
+                curve = _CURVES[crv]()
+                size = (curve.key_size + 7) // 8
+                point = b64url_decode(x), b64url_decode(y)
+                if any(len(coordinate) != size for coordinate in point):
+                    raise InvalidToken("JWK coordinate is not as long as its curve")
+                abscissa, ordinate = (int.from_bytes(coordinate, "big") for coordinate in point)
+                return ec.EllipticCurvePublicNumbers(abscissa, ordinate, curve).public_key()
+            case ("Ed25519", "OKP", x):
+                return ed25519.Ed25519PublicKey.from_public_bytes(b64url_decode(x))
+            case (e, "RSA", n):
+                exponent, modulus = _uint(e), _uint(n)
+                if weakness := rsa_weakness(modulus, exponent):
+                    raise InvalidToken(weakness)
+                return rsa.RSAPublicNumbers(exponent, modulus).public_key()
+            case (k, "oct"):
+                return b64url_decode(k)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise InvalidToken("JWK is not a key") from None
+    raise InvalidToken("JWK names an unknown curve")
+
+
+def _uint(text: str) -> int:
+    data = b64url_decode(text)
+    if not data or data[0] == 0:
+        raise InvalidToken("JWK number is not in its shortest form")
+    return int.from_bytes(data, "big")
+
+
+def public_jwk(key: SignatureKey | PrivateKey) -> dict[str, str]:
+    """The public JWK of `key` with its required members only (RFC 7638 §3.2's, in their order). Raises InvalidToken."""
+    if isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey):
+        return public_jwk(key.public_key())
+    if isinstance(key, rsa.RSAPublicKey):
+        numbers = key.public_numbers()
+        return {"e": _from_uint(numbers.e), "kty": "RSA", "n": _from_uint(numbers.n)}
+    if isinstance(key, ed25519.Ed25519PublicKey):
+        return {"crv": "Ed25519", "kty": "OKP", "x": b64url(key.public_bytes_raw())}
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        point, size = key.public_numbers(), (key.curve.key_size + 7) // 8
+        for name, curve in _CURVES.items():
+            if isinstance(key.curve, curve):
+                x, y = point.x.to_bytes(size, "big"), point.y.to_bytes(size, "big")
+                return {"crv": name, "kty": "EC", "x": b64url(x), "y": b64url(y)}
+    raise InvalidToken("key has no public JWK")
+
+
+def _from_uint(value: int) -> str:
+    return b64url(value.to_bytes((value.bit_length() + 7) // 8, "big"))
+
+
+def thumbprint(jwk: Mapping[str, Any]) -> str:
+    """The SHA-256 thumbprint of `jwk`, base64url (RFC 7638 §3). Raises InvalidToken."""
+    load_public_key(jwk)  # only a key has a thumbprint
+    canonical = {name: jwk[name] for name in _THUMBPRINT_MEMBERS[jwk["kty"]]}
+    return b64url(hashlib.sha256(json.dumps(canonical, separators=(",", ":")).encode()).digest())
+
+
+# --- JWS -------------------------------------------------------------------------------------------------------------
+
+
+def signature_holds(algorithm: str, key: SignatureKey, message: bytes, signature: bytes) -> bool:
+    """Whether `signature` (JOSE form) by `key` stands over `message`. Raises InvalidToken where the two do not fit."""
+    match _KEY_TYPE.get(algorithm), key:
+        case "RSA", rsa.RSAPublicKey() if key.key_size < RSA_FLOOR:
+            raise InvalidToken("RSA key is shorter than 2048 bits")
+        case "RSA", rsa.RSAPublicKey() if key.key_size > RSA_CEILING:
+            raise InvalidToken("RSA key is longer than 8192 bits")
+        case "RSA", rsa.RSAPublicKey():
+            pass
+        case "EC", ec.EllipticCurvePublicKey() if isinstance(key.curve, _CURVES[_CURVE_OF_ALGORITHM[algorithm]]):
+            pass
+        case "OKP", ed25519.Ed25519PublicKey():
+            pass
+        case "oct", bytes() if len(key) * 8 >= int(algorithm[2:]):  # RFC 7518 §3.2
+            pass
+        case _:
+            raise InvalidToken("key is not one for this algorithm")
+    return bool(_PRIMITIVES[algorithm].verify(message, key, signature))
+
+
+def verify_jws(
+    token: str | bytes, *, jwks: Mapping[str, Any], algorithms: Collection[str], typ: str | None = None
+) -> bytes:
+    """The payload of compact JWS `token`, signed by a key of the JWK Set `jwks` (RFC 7515 §5.2). Raises InvalidToken.
+
+    `algorithms` are the JWA names the caller accepts; `none` is never one. The key is the one `kid` names, or the
+    set's only fitting key when the header has no `kid`. `typ`, where given, must be the header's (§4.1.9).
+    """
+    header, payload, signing_input, signature = _split(token)
+    algorithm = header["alg"]
+    if isinstance(algorithms, str):
+        raise TypeError("algorithms is a collection of names")
+    if algorithm not in algorithms or algorithm not in _KEY_TYPE:
+        raise InvalidToken("algorithm is not accepted")
+    if typ is not None and _media_type(header.get("typ", "")) != _media_type(typ):
+        raise InvalidToken("token is of another type")
+    key = load_public_key(_choose(jwks, algorithm, header.get("kid")))
+    if not signature_holds(algorithm, key, signing_input, signature):
+        raise InvalidToken("signature does not hold")
+    return payload
+
+
+def unverified_claims(token: str | bytes) -> dict[str, Any]:
+    """The claims of a JWS whose signature nobody has checked: good for finding out whose keys to use, for nothing else.
+
+    Raises InvalidToken.
+    """
+    _, payload, _, _ = _split(token)
+    return parse_claims(payload)
+
+
+def _media_type(typ: str) -> str:
+    return typ.lower().removeprefix("application/")
+
+
+def _ascii(token: str | bytes) -> str:
+    if len(token) > MAX_TOKEN:
+        raise InvalidToken("token is too long")
+    try:
+        return token.decode("ascii") if isinstance(token, bytes) else token.encode("ascii").decode("ascii")
+    except UnicodeError:
+        raise InvalidToken("token is not ASCII") from None
+
+
+def _split(token: str | bytes) -> tuple[dict[str, Any], bytes, bytes, bytes]:
+    text = _ascii(token)
+    segments = text.split(".", 3)
+    if len(segments) != 3:
+        raise InvalidToken("not a compact JWS")
+    header = _header(segments[0])
+    payload, signature = b64url_decode(segments[1]), b64url_decode(segments[2])
+    return header, payload, text.rpartition(".")[0].encode("ascii"), signature
+
+
+def _header(segment: str) -> dict[str, Any]:
+    header = parse_json(b64url_decode(segment))
+    if refused := _REFUSED_HEADERS & header.keys():
+        raise InvalidToken(f"header member {min(refused)} is not accepted")
+    if not isinstance(header.get("alg"), str):
+        raise InvalidToken("header names no algorithm")
+    if not all(isinstance(header.get(name, ""), str) for name in ("typ", "cty", "kid")):
+        raise InvalidToken("header member is not a string")
+    return header
+
+
+def _choose(jwks: Mapping[str, Any], algorithm: str, kid: str | None) -> Mapping[str, Any]:
+    """The one key of the set that may check this signature; two that might are as bad as none."""
+    members = jwks.get("keys")
+    if not isinstance(members, list | tuple) or len(members) > MAX_KEYS:
+        raise InvalidToken("not a JWK Set")
+    fitting = [
+        jwk
+        for jwk in members
+        if isinstance(jwk, Mapping) and (kid is None or jwk.get("kid") == kid) and _may_verify(jwk, algorithm)
+    ]
+    if len(fitting) != 1:
+        raise InvalidToken("no key for this token" if not fitting else "several keys for this token")
+    return fitting[0]
+
+
+def _may_verify(jwk: Mapping[str, Any], algorithm: str) -> bool:
+    """Whether the JWK's own limits (RFC 7517 §4.1 to §4.4) admit checking a signature of `algorithm`."""
+    if jwk.get("kty") != _KEY_TYPE[algorithm]:
+        return False
+    if jwk.get("crv") != _CURVE_OF_ALGORITHM.get(algorithm, jwk.get("crv")):
+        return False
+    operations = jwk.get("key_ops", ["verify"])
+    return (
+        jwk.get("use", "sig") == "sig"
+        and isinstance(operations, list | tuple)
+        and "verify" in operations
+        and jwk.get("alg", algorithm) == algorithm
+    )
+
+
+def sign_jws(
+    claims: Mapping[str, Any] | bytes, *, signer: Signer, typ: str | None, header: Mapping[str, Any] | None = None
+) -> str:
+    """A compact JWS (RFC 7515 §7.1) over `claims` (written as compact UTF-8 JSON) or over the very bytes given.
+
+    The header is alg, typ (unless None) and kid of `signer`, plus `header`, which cannot replace one of the three.
+    """
+    payload = claims if isinstance(claims, bytes) else _compact_json(claims)
+    head = {**(header or {}), "alg": signer.alg, "kid": signer.kid}
+    if typ is not None:
+        head["typ"] = typ
+    signing_input = f"{b64url(_compact_json(head))}.{b64url(payload)}"
+    return f"{signing_input}.{b64url(signer.sign(signing_input.encode('ascii')))}"
+
+
+def _compact_json(value: Mapping[str, Any]) -> bytes:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8")
+
+
+def raw_ecdsa(signature: bytes, *, algorithm: str) -> bytes:
+    """R and S side by side (RFC 7518 §3.4), from the DER `signature` that `cryptography` and HSM files speak."""
+    size = (_CURVES[_CURVE_OF_ALGORITHM[algorithm]]().key_size + 7) // 8
+    return b"".join(number.to_bytes(size, "big") for number in decode_dss_signature(signature))
+
+
+# --- JWE -------------------------------------------------------------------------------------------------------------
+
+ANSWER_ALGORITHMS: Final = ("ECDH-ES",)
+ANSWER_ENCRYPTIONS: Final = ("A256GCM",)
+
+
+def encrypt(
+    plaintext: bytes,
+    *,
+    key: Mapping[str, Any],
+    algorithm: str = "ECDH-ES",
+    encryption: str = "A256GCM",
+    header: Mapping[str, Any] | None = None,
+) -> str:
+    """A compact JWE (RFC 7516 §7.1) to the public EC JWK `key`, not compressed. Raises InvalidToken."""
+    protected = {**(header or {}), "alg": algorithm, "enc": encryption}
+    load_public_key(key)
+    recipient = ECKey.import_key({name: key[name] for name in _THUMBPRINT_MEMBERS["EC"] if name in key})
+    try:
+        return jwe.encrypt_compact(protected, plaintext, recipient, algorithms=[algorithm, encryption])
+    except (JoseError, ValueError) as error:
+        raise InvalidToken("cannot encrypt to this key") from error
+
+
+def decrypt_compact(
+    token: str | bytes,
+    *,
+    key: ec.EllipticCurvePrivateKey,
+    algorithms: Collection[str] = ANSWER_ALGORITHMS,
+    encryptions: Collection[str] = ANSWER_ENCRYPTIONS,
+) -> bytes:
+    """The plaintext of compact JWE `token` (RFC 7516 §5.2) to `key`; never a compressed one. Raises InvalidToken."""
+    text = _ascii(token)
+    segments = text.split(".", 5)
+    if len(segments) != 5:
+        raise InvalidToken("not a compact JWE")
+    header = _header(segments[0])
+    if header["alg"] not in algorithms or header.get("enc") not in encryptions:
+        raise InvalidToken("encryption is not accepted")
+    wrapped, nonce, _, tag = (b64url_decode(segment) for segment in segments[1:])
+    if header["alg"] == "ECDH-ES" and wrapped:
+        raise InvalidToken("direct agreement carries no wrapped key")  # RFC 7516 §5.2 step 10
+    if header["enc"].endswith("GCM") and (len(nonce), len(tag)) != (12, 16):
+        raise InvalidToken("nonce or tag is not as long as RFC 7518 §5.3 says")
+    ephemeral = header.get("epk")
+    if not isinstance(ephemeral, dict) or "d" in ephemeral:
+        raise InvalidToken("no ephemeral public key")
+    point = load_public_key(ephemeral)
+    if not isinstance(point, ec.EllipticCurvePublicKey) or point.curve.name != key.curve.name:
+        raise InvalidToken("ephemeral key is on another curve")
+    try:
+        return _decrypt(text, key, [*algorithms, *encryptions])
+    except (JoseError, ValueError, TypeError, KeyError, UnsupportedAlgorithm):
+        raise InvalidToken("cannot be decrypted") from None
+
+
+def _decrypt(text: str, key: ec.EllipticCurvePrivateKey, allowed: list[str]) -> bytes:
+    decrypted = jwe.decrypt_compact(text, ECKey.import_key(_private_jwk(key)), algorithms=allowed)
+    if decrypted.plaintext is None:
+        raise InvalidToken("cannot be decrypted")
+    return decrypted.plaintext
+
+
+def _private_jwk(key: ec.EllipticCurvePrivateKey) -> dict[str, str | list[str]]:
+    size = (key.curve.key_size + 7) // 8
+    return {**public_jwk(key), "d": b64url(key.private_numbers().private_value.to_bytes(size, "big"))}
