@@ -1,0 +1,49 @@
+# Two commands: `make run` and `make test`. Each first brings in what this machine lacks (sandbox/provision.py).
+.DEFAULT_GOAL := help
+.PHONY: help run test check bench changelog clean
+MAKEFLAGS += --no-print-directory
+
+# The system's own python3 provisions: .venv does not exist yet, or may be half made.
+PYTHON ?= python3
+PROVISION = $(PYTHON) -m sandbox.provision
+VENV = .venv/bin
+
+# soft: the sandbox's software card; real: the reader and card on this machine.
+READER ?= soft
+# Further options of `python -m sandbox run`, e.g. make run ARGS="--bank-port 9001".
+ARGS ?=
+# What pytest is given, e.g. make test TESTS=tests/house.
+TESTS ?=
+
+help: ## show this list
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+run: ## install what is missing, then start everything (READER=real uses your own reader)
+	@$(PROVISION) run
+	@exec $(VENV)/python -m sandbox run --reader $(READER) $(ARGS)
+
+test: ## every test, with the real card daemon, browser and database where they can be had
+	@$(PROVISION) test
+	@$(VENV)/python -m pytest $(TESTS)
+
+check: ## static checks: form, types, architecture, licences, locks, documents
+	@$(PROVISION) check
+	@$(VENV)/ruff check --quiet .
+	@$(VENV)/ruff format --check --quiet .
+	@$(VENV)/mypy --no-error-summary
+	@$(VENV)/lint-imports --verbose > .venv/lint-imports.log 2>&1 || { cat .venv/lint-imports.log; exit 1; }
+	@$(VENV)/python docs/dependencies.py
+	@$(VENV)/python -m sphinx -W --keep-going -q docs docs/_build/en
+	@$(VENV)/python -m sphinx -W --keep-going -q -D language=ja docs docs/_build/ja
+	@echo "check: all clear"
+
+bench: ## print every figure that the README may quote
+	@$(PROVISION) test
+	@$(VENV)/python -m bench
+
+changelog: ## print what the next release would say, from changelog.d/
+	@$(PYTHON) docs/changelog.py
+
+clean: ## stop what runs, then remove .venv, .sandbox and what the tools left
+	@if [ -x $(VENV)/python ] && [ -d .sandbox ]; then $(VENV)/python -m sandbox stop; fi
+	@rm -rf .venv .sandbox docs/_build build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
