@@ -90,7 +90,7 @@ class ResponseAPDU:
 
     @classmethod
     def decode(cls, raw: bytes) -> ResponseAPDU:
-        """Split data and status. Raises TransportFault below two bytes: PC/SC reports a dying card as an empty success."""
+        """Split data and status. Raises TransportFault below two bytes: a dying card is an empty success in PC/SC."""
         if len(raw) < 2:
             raise TransportFault(f"a reply of {len(raw)} bytes")
         return cls(data=bytes(raw[:-2]), sw=int.from_bytes(raw[-2:], "big"))

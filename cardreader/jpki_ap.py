@@ -153,7 +153,7 @@ def read_auth_ca_certificate() -> Conversation[bytes]:
 
 
 def auth_tries_left() -> Conversation[int | None]:
-    """Tries left for the authentication PIN, by an empty VERIFY, which costs none. None where the card does not tell."""
+    """Tries left for the authentication PIN, by an empty VERIFY, at no cost. None where the card does not say."""
     tries, _ = yield from _read_counter()
     return tries
 
