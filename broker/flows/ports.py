@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 from broker.accounts.credential import Credential, CredentialKey
 from broker.accounts.session import Session
@@ -299,6 +300,9 @@ class RevocationSource(Protocol):
         certificate.
         """
 
+    def refresh_all(self) -> dict[str, bool]:
+        """Fetch every configured list anew; by source, whether it came."""
+
 
 # --- everything a flow is given --------------------------------------------------------------------------------------
 
@@ -310,8 +314,17 @@ class Policy:
     issuer: str
     anchors: tuple[bytes, ...] = field(repr=False)
     """DER certificates of the accepted user-authentication CAs."""
-    agent_url: str
+    accepted_issuers: tuple[bytes, ...] = field(repr=False)
+    """SHA-256 of each anchor's SubjectPublicKeyInfo, as the request to the agent lists them."""
+    agent_origins: tuple[str, ...]
+    """Where the reader agent answers; the card form is sent to the first."""
     crl_max_age: timedelta
+
+    @property
+    def origin(self) -> str:
+        """The broker's own origin (RFC 6454 §4), from configuration and never from a Host header."""
+        parts = urlsplit(self.issuer)
+        return f"{parts.scheme}://{parts.netloc}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -133,9 +133,7 @@ def success_redirect(request: AuthorizationRequest, code: Secret, *, issuer: str
 
 def error_redirect(redirect_uri: str, *, error: str, description: str, state: str | None, issuer: str) -> str:
     """Where the browser goes with a refusal (RFC 6749 §4.1.2.1)."""
-    return _redirect(
-        redirect_uri, {"error": error, "error_description": description, "state": state, "iss": issuer}
-    )
+    return _redirect(redirect_uri, {"error": error, "error_description": description, "state": state, "iss": issuer})
 
 
 def _redirect(uri: str, parameters: Mapping[str, str | None]) -> str:

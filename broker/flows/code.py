@@ -1,0 +1,71 @@
+"""The end of every successful login: a code for the client, in one transaction with its audit row (R16)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from broker.audit.entry import Entry, Event
+from broker.errors import ProtocolError
+from broker.flows.ports import Authenticated, Ports, Transaction
+from broker.flows.secret import digest, mint
+from broker.oidc.authorization import AuthorizationRequest, success_redirect
+from broker.oidc.client import Client
+from broker.oidc.grants import CODE_LIFETIME, AuthorizationCode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReturnToClient:
+    """The browser goes back with a code."""
+
+    client: Client
+    url: str = field(repr=False)
+    ui_locales: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusedToClient:
+    """The browser goes back with a refusal; the shell finds its OAuth error code in the catalogue."""
+
+    client: Client
+    cause: ProtocolError
+    redirect_uri: str
+    state: str | None
+    ui_locales: str | None
+
+
+def issue_code(
+    tx: Transaction,
+    request: AuthorizationRequest,
+    who: Authenticated,
+    client: Client,
+    *,
+    reference: str | None,
+    now: datetime,
+    ports: Ports,
+) -> ReturnToClient:
+    """Mint and store a code for `who`; the caller's transaction makes it real."""
+    code = mint(ports.entropy)
+    tx.codes.issue(
+        AuthorizationCode(
+            digest=digest(code),
+            client_id=request.client_id,
+            redirect_uri=request.redirect_uri,
+            code_challenge=request.code_challenge,
+            scope=request.scope,
+            nonce=request.nonce,
+            account=who.account,
+            subject=who.subject,
+            authentication=who.authentication,
+            session_digest=who.session_digest,
+            expires_at=now + CODE_LIFETIME,
+        )
+    )
+    tx.audit.append(
+        Entry(at=now, event=Event.CODE_ISSUED, client_id=request.client_id, account=who.account, reference=reference)
+    )
+    return ReturnToClient(
+        client=client,
+        url=success_redirect(request, code, issuer=ports.policy.issuer),
+        ui_locales=request.ui_locales,
+    )

@@ -1,0 +1,96 @@
+"""What the resident is asked before a client learns anything, and what their answer does."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from dataclasses import dataclass, field
+
+from broker.audit.entry import Entry, Event
+from broker.errors import AccessDenied, FormTokenInvalid, InteractionUnknown
+from broker.flows.code import RefusedToClient, ReturnToClient, issue_code
+from broker.flows.login import client_of, find
+from broker.flows.ports import Authenticated, Interaction, Ports
+from broker.ids import InteractionID
+from broker.oidc.client import Client
+from broker.oidc.consent import Consent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsentPrompt:
+    """What the consent page shows; `form_token` is bound to this browser, this login and this person (R5)."""
+
+    interaction: Interaction
+    client: Client
+    scope: frozenset[str]
+    form_token: str = field(repr=False)
+
+
+def prompt(interaction_id: InteractionID, *, browser_secret: str | None, ports: Ports) -> ConsentPrompt:
+    """Raises InteractionUnknown (also when no card has answered yet), BrowserMismatch."""
+    with ports.store.transaction() as tx:
+        interaction = find(tx, interaction_id, browser_secret, now=ports.clock())
+        client = client_of(tx, interaction)
+    who = _who(interaction)
+    return ConsentPrompt(
+        interaction=interaction,
+        client=client,
+        scope=interaction.request.scope,
+        form_token=form_token(browser_secret or "", interaction_id, who),
+    )
+
+
+def decide(
+    interaction_id: InteractionID,
+    *,
+    approve: bool,
+    form_token_given: str,
+    browser_secret: str | None,
+    ports: Ports,
+) -> ReturnToClient | RefusedToClient:
+    """Act on the resident's answer, once. Raises FormTokenInvalid, InteractionUnknown, BrowserMismatch."""
+    now = ports.clock()
+    with ports.store.transaction() as tx:
+        interaction = find(tx, interaction_id, browser_secret, now=now)
+        client = client_of(tx, interaction)
+        who = _who(interaction)
+        if not hmac.compare_digest(form_token(browser_secret or "", interaction_id, who), form_token_given):
+            raise FormTokenInvalid("not the form of this login")
+        if not tx.interactions.finish(interaction_id, now=now):
+            raise InteractionUnknown("answered already")
+        tx.audit.append(
+            Entry(
+                at=now,
+                event=Event.CONSENT_GIVEN if approve else Event.CONSENT_REFUSED,
+                client_id=client.client_id,
+                account=who.account,
+                reference=interaction_id,
+                detail={"scope": " ".join(sorted(interaction.request.scope))},
+            )
+        )
+        if approve:
+            tx.consents.give(
+                who.account, Consent(client_id=client.client_id, scope=interaction.request.scope, granted_at=now)
+            )
+            return issue_code(tx, interaction.request, who, client, reference=interaction_id, now=now, ports=ports)
+        tx.sessions.end(who.session_digest, now=now)  # nothing was agreed to: nothing stays open
+    return RefusedToClient(
+        client=client,
+        cause=AccessDenied("the resident did not agree"),
+        redirect_uri=interaction.request.redirect_uri,
+        state=interaction.request.state,
+        ui_locales=interaction.request.ui_locales,
+    )
+
+
+def _who(interaction: Interaction) -> Authenticated:
+    if interaction.authenticated is None:
+        raise InteractionUnknown("no card has answered yet")
+    return interaction.authenticated
+
+
+def form_token(browser_secret: str, interaction_id: InteractionID, who: Authenticated) -> str:
+    """Only the page shown to this browser about this person can carry it."""
+    return hmac.new(
+        browser_secret.encode(), f"consent\x00{interaction_id}\x00{who.subject}".encode(), hashlib.sha256
+    ).hexdigest()

@@ -1,0 +1,50 @@
+"""Work that nobody waits for: fetching revocation lists, deleting what has run out.
+
+A job runs on one host at a time: it first takes a lease in the database for its whole interval,
+so the lease is both the lock and the timetable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+from broker.flows.ports import Ports
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One row of the timetable."""
+
+    name: str
+    every: timedelta
+    run: Callable[[Ports], Mapping[str, int]]
+
+
+def refresh_revocation(ports: Ports) -> Mapping[str, int]:
+    """Fetch every configured list; a list that did not come leaves the last good one in force."""
+    came = ports.revocation.refresh_all()
+    return {"fetched": sum(came.values()), "failed": len(came) - sum(came.values())}
+
+
+def purge(ports: Ports) -> Mapping[str, int]:
+    """Delete interactions, transactions, codes, assertions and tokens that have run out."""
+    return ports.store.purge(now=ports.clock())
+
+
+JOBS = (
+    Job(name="refresh-revocation", every=timedelta(hours=1), run=refresh_revocation),
+    Job(name="purge", every=timedelta(minutes=10), run=purge),
+)
+
+
+def run_due(ports: Ports, *, holder: str) -> dict[str, Mapping[str, int]]:
+    """Run each job whose lease is free, and answer what it counted. `holder` must differ at every call."""
+    done: dict[str, Mapping[str, int]] = {}
+    for job in JOBS:
+        with ports.store.transaction() as tx:
+            due = tx.leases.take(job.name, holder, now=ports.clock(), length=job.every)
+        if due:
+            done[job.name] = job.run(ports)
+    return done

@@ -1,0 +1,524 @@
+"""The story of a login: an authorization request, a card's answer, a session, a code.
+
+begin    the RP's request is judged; the browser gets an interaction and its cookie
+prompt   a signed request for the reader agent, one transaction a showing
+receive  the agent's answer: everything local first, the network last; the result waits
+finish   only the browser that has both the cookie and the return code gets it (design 4.3)
+"""
+
+from __future__ import annotations
+
+import binascii
+import hashlib
+from base64 import b64decode
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from broker.accounts.credential import Credential, CredentialKey
+from broker.accounts.session import Session, serves
+from broker.audit.entry import Entry, Event
+from broker.errors import (
+    AccessDenied,
+    AnswerExpired,
+    AnswerMalformed,
+    AnswerReplayed,
+    BrokerError,
+    BrowserMismatch,
+    CertificateRevoked,
+    ConsentRequired,
+    InteractionUnknown,
+    InvalidToken,
+    LoginRequired,
+    ProtocolError,
+    RevocationUnknown,
+    UnknownClient,
+)
+from broker.flows.code import RefusedToClient, ReturnToClient, issue_code
+from broker.flows.ports import (
+    Authenticated,
+    CardAnswer,
+    CardTransaction,
+    Interaction,
+    KeyUse,
+    Ports,
+    Transaction,
+)
+from broker.flows.secret import digest, mint
+from broker.ids import AccountID, ClientID, CredentialID, InteractionID, Secret, Subject, TransactionID
+from broker.jose import b64url, decrypt_compact, parse_json, public_jwk, sign_jws
+from broker.jpki import challenge as card_challenge
+from broker.jpki.certificate import TrustedCertificate
+from broker.jpki.path import validate_path
+from broker.jpki.profile import USER_AUTHENTICATION
+from broker.jpki.revocation import RevocationStatus, check_crl
+from broker.oidc import consent as consents
+from broker.oidc.authorization import check, locate, single_values
+from broker.oidc.client import Client
+from broker.oidc.grants import Authentication
+
+INTERACTION_LIFETIME = timedelta(minutes=10)
+TRANSACTION_LIFETIME = timedelta(seconds=300)
+MAX_CARD_REQUESTS = 20
+"""How often one login may ask for the card anew; more is a page reloading itself."""
+
+ANSWER_FORMAT = "jpki-fed:1"
+FRESH_CARD_ACR = "aal3"
+PLASTIC_CARD_AMR = ("hwk", "pin", "sc", "mfa")  # RFC 8176; a phone's differs (design 4.10)
+_P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+
+
+# --- begin -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Begun:
+    """The browser is sent to the login page and keeps `browser_secret` in this interaction's own cookie."""
+
+    interaction_id: InteractionID
+    browser_secret: Secret = field(repr=False)
+
+
+def begin(
+    pairs: Iterable[tuple[str, str]], *, session_secret: str | None, ports: Ports
+) -> Begun | ReturnToClient | RefusedToClient:
+    """Judge an authorization request (RFC 6749 §4.1.1).
+
+    Raises InvalidRequest or UnknownClient where nobody may be told by redirect; every later refusal goes to the client.
+    """
+    parameters = single_values(pairs)
+    now = ports.clock()
+    with ports.store.transaction() as tx:
+        client = tx.clients.get(ClientID(parameters.get("client_id", "")))
+        redirect_uri = locate(parameters, client)
+        if client is None:  # locate has refused already; said again for the reader and the type checker
+            raise UnknownClient("no such client")
+        try:
+            request = check(parameters, client)
+            if "none" in request.prompt:
+                session = tx.sessions.get(digest(session_secret)) if session_secret else None
+                if session is None or not serves(session, client.client_id, max_age=request.max_age, now=now):
+                    raise LoginRequired("no session of this client")
+                consent = tx.consents.get(session.account, client.client_id)
+                if consents.needed(consent, scope=request.scope, prompt=request.prompt):
+                    raise ConsentRequired("not yet agreed to")
+                tx.sessions.touch(session.digest, now=now)
+                who = Authenticated(
+                    account=session.account,
+                    credential=session.credential,
+                    subject=session.subject,
+                    authentication=Authentication(time=session.authenticated_at),
+                    session_digest=session.digest,
+                )
+                return issue_code(tx, request, who, client, reference=None, now=now, ports=ports)
+        except ProtocolError as refusal:
+            return RefusedToClient(
+                client=client,
+                cause=refusal,
+                redirect_uri=redirect_uri,
+                state=parameters.get("state"),
+                ui_locales=parameters.get("ui_locales"),
+            )
+        browser_secret = mint(ports.entropy)
+        interaction_id = InteractionID(b64url(ports.entropy(24)))
+        tx.interactions.open(
+            Interaction(
+                interaction_id=interaction_id,
+                request=request,
+                browser_digest=digest(browser_secret),
+                expires_at=now + INTERACTION_LIFETIME,
+            )
+        )
+        return Begun(interaction_id=interaction_id, browser_secret=browser_secret)
+
+
+# --- prompt ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CardPrompt:
+    """What the login page shows and sends."""
+
+    interaction: Interaction
+    client: Client
+    agent_url: str
+    request: str = field(repr=False)
+    """The signed request for the agent (JWS)."""
+    transaction_id: TransactionID
+
+
+def find(tx: Transaction, interaction_id: InteractionID, browser_secret: str | None, *, now: datetime) -> Interaction:
+    """The open interaction of this very browser. Raises InteractionUnknown, BrowserMismatch."""
+    interaction = tx.interactions.get(interaction_id, now=now)
+    if interaction is None:
+        raise InteractionUnknown("unknown, run out or finished")
+    if browser_secret is None or digest(browser_secret) != interaction.browser_digest:
+        raise BrowserMismatch("another browser began this login")
+    return interaction
+
+
+def peek(interaction_id: InteractionID, browser_secret: str | None, *, ports: Ports) -> tuple[Interaction, Client]:
+    """Whose login this is, without asking for the card. Raises InteractionUnknown, BrowserMismatch."""
+    with ports.store.transaction() as tx:
+        interaction = find(tx, interaction_id, browser_secret, now=ports.clock())
+        return interaction, client_of(tx, interaction)
+
+
+def client_of(tx: Transaction, interaction: Interaction) -> Client:
+    """The client an interaction began with; removed meanwhile is unknown. Raises UnknownClient."""
+    client = tx.clients.get(interaction.request.client_id)
+    if client is None:
+        raise UnknownClient("client was removed")
+    return client
+
+
+def prompt(interaction_id: InteractionID, browser_secret: str | None, *, language: str, ports: Ports) -> CardPrompt:
+    """Make a fresh request for the agent. Raises InteractionUnknown, BrowserMismatch, StoreUnavailable.
+
+    Each showing is a transaction of its own with its own nonce and answer key, because an agent
+    accepts a request once only.
+    """
+    issued_at = ports.clock().replace(microsecond=0)  # whole seconds: `iat` is the very time in the frame
+    transaction_id = TransactionID(b64url(ports.entropy(24)))
+    nonce = ports.entropy(32)
+    scalar = int.from_bytes(ports.entropy(48), "big") % (_P256_ORDER - 1) + 1
+    answer_key = ec.derive_private_key(scalar, ec.SECP256R1())
+    signer = ports.keys.signer(KeyUse.CARD_REQUEST)
+    with ports.store.transaction() as tx:
+        interaction = find(tx, interaction_id, browser_secret, now=issued_at)
+        if interaction.authenticated is not None:
+            raise InteractionUnknown("the card has answered already")
+        if tx.cards.begun(interaction_id) >= MAX_CARD_REQUESTS:
+            raise InteractionUnknown("the card was asked for too often")
+        client = client_of(tx, interaction)
+        transaction = CardTransaction(
+            transaction_id=transaction_id,
+            interaction_id=interaction_id,
+            client_id=client.client_id,
+            nonce=nonce,
+            tag=card_challenge.AUTH,
+            action="{}",
+            previous=b"",
+            request_key_thumbprint=signer.kid,
+            answer_key=ports.keys.seal(scalar.to_bytes(32, "big"), context=transaction_id.encode()),
+            issued_at=issued_at,
+            expires_at=issued_at + TRANSACTION_LIFETIME,
+        )
+        tx.cards.begin(transaction)
+    issuer = ports.policy.issuer
+    request = sign_jws(
+        {
+            "iss": issuer,
+            "aud": "card-agent",
+            "iat": int(transaction.issued_at.timestamp()),
+            "exp": int(transaction.expires_at.timestamp()),
+            "jti": transaction_id,
+            "nonce": b64url(nonce),
+            "client_id": client.client_id,
+            "client_name": client.name if client.vetted else client.host,
+            "client_vetted": client.vetted,
+            "tag": transaction.tag,
+            "action": transaction.action,
+            "previous": "",
+            "accepted_issuers": [b64url(key_hash) for key_hash in ports.policy.accepted_issuers],
+            "answer_key": public_jwk(answer_key),
+            "return_uri": f"{issuer}/agent/cb/{transaction_id}",
+            "ui_locales": language,
+            "statement": ports.keys.card_agent()["statement"],
+        },
+        signer=signer,
+        typ="card-request+jwt",
+    )
+    return CardPrompt(
+        interaction=interaction,
+        client=client,
+        agent_url=f"{ports.policy.agent_origins[0]}/v1/sign",
+        request=request,
+        transaction_id=transaction_id,
+    )
+
+
+# --- receive ---------------------------------------------------------------------------------------------------------
+
+
+def receive(transaction_id: TransactionID, answer: str, *, ports: Ports) -> Secret:
+    """Judge the agent's answer and keep it for its own browser; answers the return code.
+
+    Raises CardAnswerError or CertificateError, each with an audit row, or StoreUnavailable.
+    """
+    now = ports.clock()
+    with ports.store.transaction() as tx:
+        transaction = tx.cards.get(transaction_id)
+    if transaction is None:
+        raise InteractionUnknown("no such card transaction")
+    try:
+        judged = _judge(transaction, answer, now=now, ports=ports)
+    except BrokerError as refusal:
+        with ports.store.transaction() as tx:
+            tx.audit.append(_refusal(transaction, refusal, now))
+        raise
+    return_code = mint(ports.entropy)
+    with ports.store.transaction() as tx:
+        first = tx.cards.answer(transaction_id, judged, return_digest=digest(return_code))
+        if not first:
+            tx.audit.append(_refusal(transaction, AnswerReplayed(), now))
+    if not first:
+        raise AnswerReplayed("this transaction has its answer")
+    return return_code
+
+
+def _refusal(transaction: CardTransaction, refusal: BrokerError, now: datetime) -> Entry:
+    replayed = isinstance(refusal, AnswerReplayed)
+    return Entry(
+        at=now,
+        event=Event.ANSWER_REPLAYED if replayed else Event.LOGIN_REFUSED,
+        client_id=transaction.client_id,
+        reference=transaction.transaction_id,
+        detail={"error": type(refusal).__name__},
+    )
+
+
+def _judge(transaction: CardTransaction, answer: str, *, now: datetime, ports: Ports) -> CardAnswer:
+    """Everything local first, the network last; signature and path before revocation (design 4.5)."""
+    if now >= transaction.expires_at:
+        raise AnswerExpired("later than 300 s")
+    if not transaction.answer_key:
+        raise AnswerReplayed("this transaction has its answer")
+    certificate_der, signature, hints = _open_answer(transaction, answer, ports)
+    trusted = validate_path(certificate_der, anchors=ports.policy.anchors, at=now, profile=USER_AUTHENTICATION)
+    frame = card_challenge.frame(
+        card_challenge.CardChallenge(
+            tag=transaction.tag,
+            issuer=ports.policy.issuer,
+            origin=ports.policy.origin,
+            request_key_thumbprint=transaction.request_key_thumbprint,
+            nonce=transaction.nonce,
+            client_id=transaction.client_id,
+            transaction=transaction.transaction_id,
+            action=transaction.action,
+            previous=transaction.previous,
+            issued_at_ms=int(transaction.issued_at.timestamp()) * 1000,
+        ),
+        certificate_der,
+    )
+    card_challenge.verify_signature(trusted.spki, frame, signature, algorithm="RS256")
+    key = CredentialKey(
+        issuer_key_hash=trusted.issuer_key_hash,
+        serial_fingerprint=ports.keys.serial_fingerprint(trusted.issuer_key_hash, trusted.serial),
+    )
+    source, this_update = _prove_unrevoked(trusted, key, now=now, ports=ports)
+    return CardAnswer(
+        key=key,
+        serial_sealed=ports.keys.seal(_serial_bytes(trusted.serial), context=key.serial_fingerprint),
+        kind=trusted.kind,
+        not_after=trusted.not_after,
+        answered_at=now,
+        pin_entry=hints[0],
+        reader_kind=hints[1],
+        revocation_source=source,
+        revocation_this_update=this_update,
+    )
+
+
+def _serial_bytes(serial: int) -> bytes:
+    return serial.to_bytes((serial.bit_length() + 8) // 8, "big")
+
+
+def _open_answer(transaction: CardTransaction, answer: str, ports: Ports) -> tuple[bytes, bytes, tuple[str, str]]:
+    scalar = int.from_bytes(
+        ports.keys.unseal(transaction.answer_key, context=transaction.transaction_id.encode()), "big"
+    )
+    try:
+        envelope = parse_json(decrypt_compact(answer, key=ec.derive_private_key(scalar, ec.SECP256R1())))
+        if envelope.get("format") != ANSWER_FORMAT or envelope.get("algorithm") != "RS256":
+            raise AnswerMalformed("another format or algorithm")
+        certificate = b64decode(_text(envelope, "unverified_certificate", 12_000), validate=True)
+        signature = b64decode(_text(envelope, "signature", 2_000), validate=True)
+    except (InvalidToken, binascii.Error) as malformed:
+        raise AnswerMalformed("not the envelope an agent makes") from malformed
+    return certificate, signature, (_text(envelope, "pin_entry", 16), _text(envelope, "reader_kind", 32))
+
+
+def _text(envelope: dict[str, object], name: str, longest: int) -> str:
+    value = envelope.get(name)
+    if not isinstance(value, str) or len(value) > longest or not value.isascii() or not value.isprintable():
+        raise AnswerMalformed(f"{name} is missing or too long")
+    return value
+
+
+def _prove_unrevoked(
+    trusted: TrustedCertificate, key: CredentialKey, *, now: datetime, ports: Ports
+) -> tuple[str, datetime | None]:
+    """R11: only a proof of GOOD passes. R12: what was revoked once stays so, whatever a newer list says."""
+    with ports.store.transaction() as tx:
+        known = tx.accounts.credential(key)
+    if known is not None and known.revoked_at is not None:
+        raise CertificateRevoked("known as revoked")
+    if trusted.distribution_point is None:
+        raise RevocationUnknown("the certificate names no list")
+    stored = ports.revocation.crl_for(trusted.distribution_point, trusted.issuer_key_hash)
+    if stored is None:
+        raise RevocationUnknown("no list could be had")
+    answer = check_crl(
+        stored.der, certificate=trusted.der, issuer=trusted.issuer, at=now, max_age=ports.policy.crl_max_age
+    )
+    match answer.status:
+        case RevocationStatus.GOOD:
+            return stored.source, answer.this_update
+        case RevocationStatus.REVOKED:
+            with ports.store.transaction() as tx:
+                tx.accounts.mark_revoked(key, now=now)
+            raise CertificateRevoked(f"on the list: {answer.reason}")
+        case _:
+            raise RevocationUnknown(str(answer.reason))
+
+
+# --- finish ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """The browser is logged in; `then` is where it goes: to its client, or (None) to the consent page."""
+
+    interaction_id: InteractionID
+    session_secret: Secret = field(repr=False)
+    then: ReturnToClient | None
+
+
+def finish(
+    transaction_id: TransactionID,
+    return_code: str,
+    *,
+    browser_secret: str | None,
+    old_session_secret: str | None,
+    ports: Ports,
+) -> Finished:
+    """Release the answer to the browser it belongs to, in one transaction with all it causes.
+
+    Raises BrowserMismatch (also when it was released already: nobody learns which), CertificateRevoked.
+    """
+    now = ports.clock()
+    session_secret = mint(ports.entropy)
+    with ports.store.transaction() as tx:
+        released = tx.cards.release(
+            transaction_id,
+            browser_digest=digest(browser_secret or ""),
+            return_digest=digest(return_code),
+            now=now,
+        )
+        if released is None:
+            raise BrowserMismatch("not the browser, not the code, or not the first time")
+        transaction, answer = released
+        interaction = find(tx, transaction.interaction_id, browser_secret, now=now)
+        client = client_of(tx, interaction)
+        who = _authenticated(tx, client, answer, session_digest=digest(session_secret), now=now, ports=ports)
+        if not tx.interactions.authenticate(interaction.interaction_id, who, now=now):
+            raise BrowserMismatch("this login already has its person")
+        if old_session_secret:  # a session is minted at each login, and never holds two cards (R1)
+            tx.sessions.end(digest(old_session_secret), now=now)
+        tx.sessions.open(
+            Session(
+                digest=who.session_digest,
+                account=who.account,
+                credential=who.credential,
+                client_id=client.client_id,
+                subject=who.subject,
+                authenticated_at=who.authentication.time,
+                last_used_at=now,
+            )
+        )
+        tx.audit.append(
+            Entry(
+                at=now,
+                event=Event.LOGIN,
+                client_id=client.client_id,
+                account=who.account,
+                reference=transaction_id,
+                detail={
+                    "interaction": interaction.interaction_id,
+                    "kind": answer.kind,
+                    "pin_entry": answer.pin_entry,
+                    "reader_kind": answer.reader_kind,
+                    "revocation_source": answer.revocation_source,
+                    "revocation_this_update": answer.revocation_this_update.isoformat()
+                    if answer.revocation_this_update
+                    else None,
+                },
+            )
+        )
+        then: ReturnToClient | None = None
+        consent = tx.consents.get(who.account, client.client_id)
+        if not consents.needed(consent, scope=interaction.request.scope, prompt=interaction.request.prompt):
+            tx.interactions.finish(interaction.interaction_id, now=now)
+            then = issue_code(
+                tx,
+                interaction.request,
+                who,
+                client,
+                reference=interaction.interaction_id,
+                now=now,
+                ports=ports,
+            )
+    return Finished(interaction_id=interaction.interaction_id, session_secret=session_secret, then=then)
+
+
+def _authenticated(
+    tx: Transaction, client: Client, answer: CardAnswer, *, session_digest: bytes, now: datetime, ports: Ports
+) -> Authenticated:
+    """The account this certificate belongs to, new at the first sight of it (R7: found by key material alone)."""
+    credential = tx.accounts.enrol(
+        Credential(
+            credential_id=CredentialID(b64url(ports.entropy(16))),
+            account=AccountID(b64url(ports.entropy(16))),
+            key=answer.key,
+            serial_sealed=answer.serial_sealed,
+            kind=answer.kind,
+            not_after=answer.not_after,
+            first_seen=now,
+        )
+    )
+    if credential.revoked_at is not None:
+        raise CertificateRevoked("revoked since the card answered")
+    subject = tx.accounts.subject(credential.account, client.sector, fresh=Subject(b64url(ports.entropy(32))))
+    return Authenticated(
+        account=credential.account,
+        credential=credential.credential_id,
+        subject=subject,
+        authentication=Authentication(time=answer.answered_at, acr=FRESH_CARD_ACR, amr=PLASTIC_CARD_AMR),
+        session_digest=session_digest,
+    )
+
+
+# --- give up ---------------------------------------------------------------------------------------------------------
+
+
+def cancel(interaction_id: InteractionID, *, browser_secret: str | None, ports: Ports) -> RefusedToClient:
+    """The resident goes back without logging in: access_denied for the client (RFC 6749 §4.1.2.1)."""
+    now = ports.clock()
+    with ports.store.transaction() as tx:
+        interaction = find(tx, interaction_id, browser_secret, now=now)
+        client = client_of(tx, interaction)
+        tx.interactions.finish(interaction_id, now=now)
+        tx.audit.append(
+            Entry(
+                at=now,
+                event=Event.LOGIN_REFUSED,
+                client_id=client.client_id,
+                reference=interaction_id,
+                detail={"error": AccessDenied.__name__},
+            )
+        )
+    return RefusedToClient(
+        client=client,
+        cause=AccessDenied("the resident went back"),
+        redirect_uri=interaction.request.redirect_uri,
+        state=interaction.request.state,
+        ui_locales=interaction.request.ui_locales,
+    )
+
+
+def issuer_key_hash(spki: bytes) -> bytes:
+    """By what a CA is named in the request to the agent: SHA-256 of its SubjectPublicKeyInfo."""
+    return hashlib.sha256(spki).digest()

@@ -1,0 +1,189 @@
+"""The story of a token: an authenticated client turns a code into an ID token and an access token."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from broker.audit.entry import Entry, Event
+from broker.errors import (
+    InvalidAccessToken,
+    InvalidClient,
+    InvalidGrant,
+    InvalidRequest,
+    InvalidToken,
+    UnsupportedGrantType,
+)
+from broker.flows.ports import KeyUse, Ports, Transaction
+from broker.flows.secret import digest
+from broker.ids import ClientID
+from broker.jose import b64url, parse_claims, sign_jws, unverified_claims, verify_jws
+from broker.oidc.authorization import single_values
+from broker.oidc.claims import userinfo as userinfo_claims
+from broker.oidc.client_authentication import (
+    ALGORITHMS,
+    ASSERTION_TYPE,
+    Assertion,
+    check_assertion,
+    claimed_client,
+)
+from broker.oidc.grants import CodeRequest, Grant, redeem
+from broker.oidc.tokens import (
+    ACCESS_TOKEN_LIFETIME,
+    ACCESS_TOKEN_TYPE,
+    AccessToken,
+    access_token_claims,
+    check_access_token,
+    id_token_claims,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenResponse:
+    """RFC 6749 §5.1 with the ID token of OIDC Core §3.1.3.3."""
+
+    access_token: str = field(repr=False)
+    id_token: str = field(repr=False)
+    expires_in: int
+    scope: str
+
+    def members(self) -> dict[str, Any]:
+        """As sent."""
+        return {
+            "access_token": self.access_token,
+            "token_type": "Bearer",
+            "expires_in": self.expires_in,
+            "scope": self.scope,
+            "id_token": self.id_token,
+        }
+
+
+def exchange(pairs: Iterable[tuple[str, str]], *, has_authorization_header: bool, ports: Ports) -> TokenResponse:
+    """Answer a token request (RFC 6749 §4.1.3). Raises ProtocolError or StoreUnavailable.
+
+    The assertion's jti and the code are consumed, and the token and audit rows written, in one
+    transaction; what is signed afterwards is already accounted for (R16).
+    """
+    parameters = single_values(pairs)
+    if has_authorization_header:
+        raise InvalidClient("only private_key_jwt is served")
+    assertion = authenticate(parameters, ports=ports)
+    grant_type = parameters.get("grant_type")
+    if grant_type is None:
+        raise InvalidRequest("grant_type is required")
+    if grant_type != "authorization_code":
+        raise UnsupportedGrantType("only authorization_code is served")
+    code = parameters.get("code")
+    if code is None:
+        raise InvalidRequest("code is required")
+    request = CodeRequest(
+        client_id=assertion.client_id,
+        redirect_uri=parameters.get("redirect_uri"),
+        code_verifier=parameters.get("code_verifier"),
+    )
+    now = ports.clock()
+    with ports.store.transaction() as tx:
+        outcome = (
+            _redeem(tx, digest(code), request, ports)
+            if tx.assertions.use(assertion)
+            else InvalidClient("the assertion was used before")
+        )
+    if isinstance(outcome, InvalidClient | InvalidGrant):
+        raise outcome
+    grant, token = outcome
+    issuer = ports.policy.issuer
+    return TokenResponse(
+        access_token=sign_jws(
+            access_token_claims(token, issuer=issuer),
+            signer=ports.keys.signer(KeyUse.ACCESS_TOKEN),
+            typ=ACCESS_TOKEN_TYPE,
+        ),
+        id_token=sign_jws(
+            id_token_claims(grant, issuer=issuer, now=now), signer=ports.keys.signer(KeyUse.ID_TOKEN), typ="JWT"
+        ),
+        expires_in=int(ACCESS_TOKEN_LIFETIME.total_seconds()),
+        scope=" ".join(sorted(grant.scope)),
+    )
+
+
+def _redeem(
+    tx: Transaction, code_digest: bytes, request: CodeRequest, ports: Ports
+) -> tuple[Grant, AccessToken] | InvalidGrant:
+    """Consume the code; a refusal is returned, not raised, so that the consumption commits."""
+    now = ports.clock()
+    code = tx.codes.consume(code_digest, now=now)
+    if code is None:
+        if tx.codes.used(code_digest):
+            ended = tx.tokens.end_from_code(code_digest, now=now)
+            tx.audit.append(
+                Entry(at=now, event=Event.CODE_REPLAYED, client_id=request.client_id, detail={"ended": ended})
+            )
+        return InvalidGrant("unknown or used code")
+    try:
+        grant = redeem(code, request, now=now)
+        if tx.sessions.get(code.session_digest) is None:
+            raise InvalidGrant("the session has ended")
+    except InvalidGrant as refusal:
+        tx.audit.append(
+            Entry(
+                at=now,
+                event=Event.TOKEN_REFUSED,
+                client_id=request.client_id,
+                account=code.account,
+                detail={"reason": str(refusal)},
+            )
+        )
+        return refusal
+    token = AccessToken(
+        jti=b64url(ports.entropy(16)),
+        client_id=grant.client_id,
+        account=grant.account,
+        subject=grant.subject,
+        scope=grant.scope,
+        issued_at=now,
+        expires_at=now + ACCESS_TOKEN_LIFETIME,
+        code_digest=code_digest,
+    )
+    tx.tokens.issue(token)
+    tx.audit.append(
+        Entry(at=now, event=Event.TOKEN_ISSUED, client_id=grant.client_id, account=grant.account, reference=token.jti)
+    )
+    return grant, token
+
+
+def authenticate(parameters: dict[str, str], *, ports: Ports) -> Assertion:
+    """`private_key_jwt` (RFC 7523 §3). The jti is not yet used up. Raises InvalidClient."""
+    if parameters.get("client_assertion_type") != ASSERTION_TYPE or "client_assertion" not in parameters:
+        raise InvalidClient("a private_key_jwt client assertion is required")
+    if "client_secret" in parameters:
+        raise InvalidClient("two ways to authenticate in one request")
+    token = parameters["client_assertion"]
+    try:
+        client_id: ClientID = claimed_client(unverified_claims(token), parameters.get("client_id"))
+        with ports.store.transaction() as tx:
+            client = tx.clients.get(client_id)
+        if client is None:
+            raise InvalidClient("no such client")
+        claims = parse_claims(verify_jws(token, jwks=client.jwks, algorithms=ALGORITHMS))
+    except InvalidToken as invalid:
+        raise InvalidClient("the assertion does not hold") from invalid
+    issuer = ports.policy.issuer
+    return check_assertion(claims, client_id, audiences=frozenset({issuer, f"{issuer}/token"}), now=ports.clock())
+
+
+def userinfo(token: str, *, ports: Ports) -> dict[str, Any]:
+    """What the userinfo endpoint answers (OIDC Core §5.3). Raises InvalidAccessToken, InsufficientScope."""
+    now = ports.clock()
+    try:
+        claims = parse_claims(
+            verify_jws(token, jwks=ports.keys.jwks(KeyUse.ACCESS_TOKEN), algorithms=("ES256",), typ=ACCESS_TOKEN_TYPE)
+        )
+    except InvalidToken as invalid:
+        raise InvalidAccessToken("not a token of ours") from invalid
+    jti = check_access_token(claims, issuer=ports.policy.issuer, now=now)
+    with ports.store.transaction() as tx:
+        stored = tx.tokens.get(jti, now=now)
+    if stored is None:
+        raise InvalidAccessToken("ended or unknown")
+    return userinfo_claims(stored)
