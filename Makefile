@@ -32,7 +32,7 @@ check: ## static checks: form, types, architecture, licences, locks, documents
 	@$(VENV)/ruff format --check --quiet .
 	@$(VENV)/mypy --no-error-summary
 	@$(VENV)/lint-imports --verbose > .venv/lint-imports.log 2>&1 || { cat .venv/lint-imports.log; exit 1; }
-	@$(VENV)/python docs/dependencies.py
+	@$(VENV)/python .ci/dependencies.py
 	@$(VENV)/python -m sphinx -W --keep-going -q docs docs/_build/en
 	@$(VENV)/python -m sphinx -W --keep-going -q -D language=ja docs docs/_build/ja
 	@echo "check: all clear"
@@ -42,7 +42,7 @@ bench: ## print every figure that the README may quote
 	@$(VENV)/python -m bench
 
 changelog: ## print what the next release would say, from changelog.d/
-	@$(PYTHON) docs/changelog.py
+	@$(PYTHON) .ci/changelog.py
 
 clean: ## stop what runs, then remove .venv, .sandbox and what the tools left
 	@if [ -x $(VENV)/python ] && [ -d .sandbox ]; then $(VENV)/python -m sandbox stop; fi
