@@ -77,7 +77,7 @@ def is_copyleft(licence: str) -> bool:
 
 
 def licence(distribution: metadata.Distribution) -> str:
-    """The licence a distribution declares: its SPDX expression, else its classifiers, else its free text's first line."""
+    """The licence a distribution declares: its SPDX expression, else its classifiers, else its free text."""
     about = distribution.metadata
     if "License-Expression" in about:
         return about["License-Expression"]
