@@ -153,11 +153,10 @@ def _keep(_: CardFile) -> None:
     """Counters live as long as the process."""
 
 
-@contextlib.contextmanager
-def serve_tray(tray: Tray, control_path: Path, *, on_stop: Callable[[], None] | None = None) -> Iterator[None]:
-    """Answer the control protocol at `control_path` (0600) from a thread until the context ends. Raises OSError."""
+def listen(control_path: Path) -> socket.socket:
+    """A listening control socket (0600), in the place of a stale one. Raises OSError."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    with listener:
+    try:
         control_path.unlink(missing_ok=True)
         mask = os.umask(0o177)
         try:
@@ -165,6 +164,23 @@ def serve_tray(tray: Tray, control_path: Path, *, on_stop: Callable[[], None] | 
         finally:
             os.umask(mask)
         listener.listen(8)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+@contextlib.contextmanager
+def serve_tray(
+    tray: Tray, control: Path | socket.socket, *, on_stop: Callable[[], None] | None = None
+) -> Iterator[None]:
+    """Answer the control protocol at `control`, a path or what `listen` gave, until the context ends. Raises OSError.
+
+    `on_stop` is called when a client asked for the end.
+    """
+    listener = listen(control) if isinstance(control, Path) else control
+    path = Path(listener.getsockname())
+    with listener:
         thread = threading.Thread(target=_accept, args=(listener, tray, on_stop), name="card-tray", daemon=True)
         thread.start()
         try:
@@ -173,7 +189,7 @@ def serve_tray(tray: Tray, control_path: Path, *, on_stop: Callable[[], None] | 
             with contextlib.suppress(OSError):
                 listener.shutdown(socket.SHUT_RDWR)
             thread.join(5)
-            control_path.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
 
 
 def _accept(listener: socket.socket, tray: Tray, on_stop: Callable[[], None] | None) -> None:
