@@ -1,0 +1,103 @@
+"""The front door: joins settings, storage, keys, network and pages into one WSGI application."""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from flask import Flask
+
+from broker.errors import SettingsError
+from broker.flows.ports import Policy, Ports
+from broker.jobs import start_embedded
+from broker.jpki.certificate import issuer_key_hash, parse
+from broker.jpki.profile import hierarchy
+from broker.keys.software import open_keys
+from broker.network.crl import CRLSource, Source
+from broker.network.outbound import OutboundGuard
+from broker.settings import Settings, refuse_plain_http
+from broker.storage.store import open_store
+from broker.web import register
+from broker.web.settings import WebSettings
+
+
+def create_app(settings: Settings) -> Flask:
+    """The production application. Raises SettingsError, StoreUnavailable."""
+    refuse_plain_http(settings)
+    return mount(settings, join(settings, guard=OutboundGuard()))
+
+
+def mount(settings: Settings, ports: Ports) -> Flask:
+    """Put the pages and endpoints in front of `ports`, and start the timetable if it is to run inside."""
+    app = Flask("broker.web", static_folder=None)
+    register(
+        app,
+        ports,
+        web=WebSettings(
+            secure=settings.secure, help_url=settings.help_url or None, default_language=settings.default_language
+        ),
+    )
+    if settings.embedded_jobs:
+        start_embedded(ports)
+    return app
+
+
+def join(settings: Settings, *, guard: OutboundGuard) -> Ports:
+    """Everything a flow is given. Raises SettingsError, StoreUnavailable."""
+    anchors = read_anchors(settings.anchors)
+    store = open_store(settings.database_url)
+    return Ports(
+        policy=Policy(
+            issuer=settings.issuer,
+            anchors=anchors,
+            accepted_issuers=tuple(issuer_key_hash(anchor) for anchor in anchors),
+            agent_origins=settings.agent_origins,
+            crl_max_age=settings.crl_max_age,
+        ),
+        store=store,
+        keys=open_keys(settings.key_directory, settings.key_passphrase),
+        revocation=CRLSource(read_sources(settings.crl_sources), guard=guard, store=store, clock=now),
+        clock=now,
+        entropy=os.urandom,
+    )
+
+
+def now() -> datetime:
+    """The only clock."""
+    return datetime.now(UTC)
+
+
+def read_anchors(path: Path) -> tuple[bytes, ...]:
+    """The CA certificates people's certificates must lead to. Raises SettingsError: none, or two hierarchies mixed."""
+    try:
+        anchors = x509.load_pem_x509_certificates(path.read_bytes())
+    except (OSError, ValueError) as unreadable:
+        raise SettingsError(f"anchors: {path.name} is no PEM file of certificates") from unreadable
+    if len({hierarchy(anchor) for anchor in anchors}) > 1:
+        raise SettingsError("anchors: JPKI and JPKI-TEST never mix")
+    return tuple(anchor.public_bytes(Encoding.DER) for anchor in anchors)
+
+
+def for_trial_only(anchors: tuple[bytes, ...]) -> bool:
+    """May what exists for trying things out be loaded? Only beside JPKI-TEST anchors (design 4.21)."""
+    return all(hierarchy(parse(anchor).x509) == "JPKI-TEST" for anchor in anchors)
+
+
+def read_sources(path: Path) -> tuple[Source, ...]:
+    """Which list is fetched from where. Raises SettingsError."""
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))
+        return tuple(
+            Source(
+                distribution_point=row["distribution_point"],
+                issuer_key_hash=bytes.fromhex(row["issuer_key_hash"]),
+                url=row["url"],
+            )
+            for row in rows
+        )
+    except (OSError, ValueError, KeyError, TypeError) as broken:
+        raise SettingsError(f"crl_sources: {path.name} cannot be read") from broken

@@ -1,0 +1,191 @@
+"""Every setting of the broker: its name, type, default and meaning, read once at start.
+
+A setting comes from the environment (`BROKER_ISSUER`), from a file named there (`BROKER_KEY_PASSPHRASE_FILE`, for
+secrets), or from the TOML file named by `BROKER_CONFIG` (`issuer = "…"`), in that order. An unknown or unsafe
+one stops the start by its name (R10).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import tomllib
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from broker.errors import SettingsError
+
+PREFIX = "BROKER_"
+MAX_FILE = 1024 * 1024
+
+
+def _means(meaning: str) -> dict[str, str]:
+    return {"meaning": meaning}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the operator decided. Relative paths are taken from the working folder."""
+
+    issuer: str = field(metadata=_means("the issuer URL, https and without a path; clients pin it"))
+    database_url: str = field(metadata=_means("SQLAlchemy URL: sqlite:///file or postgresql://host/name"))
+    key_directory: Path = field(metadata=_means("the folder of the encrypted key file, made by `broker keys create`"))
+    key_passphrase: str = field(
+        repr=False, metadata=_means("opens the key file; give it as BROKER_KEY_PASSPHRASE_FILE")
+    )
+    anchors: Path = field(metadata=_means("PEM file of the accepted user-authentication CA certificates"))
+    crl_sources: Path = field(metadata=_means("JSON file: which CRL distribution point is fetched from which address"))
+    crl_max_age_hours: int = field(
+        default=30, metadata=_means("how old a revocation list may be before its word counts as unknown")
+    )
+    agent_origins: tuple[str, ...] = field(
+        default=("http://127.0.0.1:24780", "http://[::1]:24780"),
+        metadata=_means("where the reader agent answers (comma-separated); the card form goes to the first"),
+    )
+    host: str = field(default="127.0.0.1", metadata=_means("the address to listen on"))
+    port: int = field(default=8000, metadata=_means("the port to listen on"))
+    workers: int = field(default=2, metadata=_means("worker processes; at most 2 on SQLite"))
+    hosts: int = field(
+        default=1, metadata=_means("how many machines serve this issuer together; more than one needs PostgreSQL")
+    )
+    embedded_jobs: bool = field(
+        default=True, metadata=_means("run the timetable in a thread of the server instead of `broker jobs run`")
+    )
+    default_language: str = field(default="ja", metadata=_means("ja or en, for people whose browser asks for neither"))
+    help_url: str = field(default="", metadata=_means("where residents find help; empty for none"))
+
+    def __post_init__(self) -> None:
+        _check_issuer(self.issuer)
+        if not self.database_url.startswith(("sqlite:///", "postgresql://", "postgresql+psycopg://")):
+            raise SettingsError("database_url: sqlite:///… or postgresql://… only")
+        if self.sqlite and self.hosts > 1:
+            raise SettingsError("hosts: SQLite serves one machine; several need PostgreSQL")
+        if self.sqlite and self.workers > 2:
+            raise SettingsError("workers: SQLite takes at most two writing workers")
+        for name, least, most in (
+            ("workers", 1, 64),
+            ("hosts", 1, 1000),
+            ("port", 1, 65535),
+            ("crl_max_age_hours", 1, 168),
+        ):
+            if not least <= getattr(self, name) <= most:
+                raise SettingsError(f"{name}: {least} to {most}")
+        if self.default_language not in {"ja", "en"}:
+            raise SettingsError("default_language: ja or en")
+        if not self.agent_origins:
+            raise SettingsError("agent_origins: at least one")
+        if self.help_url and not self.help_url.startswith("https://"):
+            raise SettingsError("help_url: https only")
+
+    @property
+    def sqlite(self) -> bool:
+        return self.database_url.startswith("sqlite:")
+
+    @property
+    def secure(self) -> bool:
+        """Served under https, so cookies are Secure and carry the __Host- prefix."""
+        return self.issuer.startswith("https://")
+
+    @property
+    def crl_max_age(self) -> timedelta:
+        return timedelta(hours=self.crl_max_age_hours)
+
+
+def _check_issuer(issuer: str) -> None:
+    parts = urlsplit(issuer)
+    if parts.scheme not in {"https", "http"} or not parts.hostname or parts.path or parts.query or parts.fragment:
+        raise SettingsError("issuer: a URL of scheme and host alone, without a trailing slash")
+    if parts.username or parts.password or issuer != issuer.lower():
+        raise SettingsError("issuer: lower case, without a user")
+
+
+def loopback(host: str) -> bool:
+    """Is this host name this machine and nothing else?"""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def refuse_plain_http(settings: Settings) -> None:
+    """Production serves https only; the sandbox, which has a door of its own, never calls this."""
+    if not settings.secure:
+        raise SettingsError("issuer: https only (the sandbox has a door of its own for http on loopback)")
+
+
+def read(environment: Mapping[str, str]) -> Settings:
+    """The settings in this environment. Raises SettingsError naming the first that is unknown, missing or unsafe."""
+    given = {name.removeprefix(PREFIX).lower(): value for name, value in environment.items() if name.startswith(PREFIX)}
+    config = given.pop("config", None)
+    values: dict[str, Any] = dict(_toml(Path(config))) if config else {}
+    known = {entry.name: entry for entry in fields(Settings)}
+    for name, value in given.items():
+        if name.endswith("_file") and name.removesuffix("_file") in known and name not in known:
+            values[name.removesuffix("_file")] = _text(Path(value)).rstrip("\n")
+        else:
+            values[name] = value
+    for name in values:
+        if name not in known:
+            raise SettingsError(f"unknown setting: {PREFIX}{name.upper()}")
+    for name, entry in known.items():
+        if name not in values and entry.default is MISSING:
+            raise SettingsError(f"missing setting: {PREFIX}{name.upper()}: {entry.metadata['meaning']}")
+    return Settings(**{name: _typed(name, value, str(known[name].type)) for name, value in values.items()})
+
+
+def _toml(path: Path) -> Mapping[str, Any]:
+    try:
+        return tomllib.loads(_text(path))
+    except tomllib.TOMLDecodeError as broken:
+        raise SettingsError(f"{path.name}: not TOML: {broken}") from broken
+
+
+def _text(path: Path) -> str:
+    try:
+        if path.stat().st_size > MAX_FILE:
+            raise SettingsError(f"{path.name}: larger than 1 MiB")
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as unreadable:
+        raise SettingsError(f"{path.name}: cannot be read: {unreadable}") from unreadable
+
+
+def _typed(name: str, value: Any, kind: str) -> Any:
+    match kind, value:
+        case "str", str():
+            return value
+        case "Path", str():
+            return Path(value)
+        case "int", int() if not isinstance(value, bool):
+            return value
+        case "int", str() if value.isascii() and value.isdigit():
+            return int(value)
+        case "bool", bool():
+            return value
+        case "bool", "true" | "false":
+            return value == "true"
+        case "tuple[str, ...]", str():
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        case "tuple[str, ...]", list() if all(isinstance(part, str) for part in value):
+            return tuple(value)
+        case _:
+            raise SettingsError(f"{name}: not a {kind}")
+
+
+def reference() -> str:
+    """The settings as a Markdown table; docs/settings.md is this text, and a test holds it to it."""
+    lines = ["| setting | default | meaning |", "|---|---|---|"]
+    for entry in fields(Settings):
+        default = "required" if entry.default is MISSING else f"`{_shown(entry.default)}`"
+        lines.append(f"| `{PREFIX}{entry.name.upper()}` | {default} | {entry.metadata['meaning']} |")
+    return "\n".join(lines) + "\n"
+
+
+def _shown(default: object) -> str:
+    if isinstance(default, bool):
+        return str(default).lower()
+    return ",".join(default) if isinstance(default, tuple) else str(default)

@@ -1,0 +1,43 @@
+"""`python -m sandbox run` and `python -m sandbox login`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from sandbox.launcher import Addresses, run
+from sandbox.login import command as login
+
+ROOT = Path(__file__).resolve().parent.parent / ".sandbox"
+
+
+@click.group()
+def main() -> None:
+    """A stand-in for the outside world, and everything real in front of it."""
+
+
+@main.command("run")
+@click.option("--root", type=click.Path(path_type=Path), default=ROOT, show_default=".sandbox")
+@click.option(
+    "--reader",
+    type=click.Choice(["auto", "real", "software"]),
+    default="auto",
+    show_default=True,
+    help="auto: a private PC/SC daemon with a software card; real: the reader on this machine.",
+)
+@click.option("--broker-port", type=click.IntRange(1, 65535), default=8000, show_default=True)
+@click.option("--bank-port", type=click.IntRange(1, 65535), default=8001, show_default=True)
+@click.option("--world-port", type=click.IntRange(1, 65535), default=8010, show_default=True)
+@click.option("--agent-port", type=click.IntRange(1, 65535), default=24780, show_default=True)
+def run_command(root: Path, reader: str, broker_port: int, bank_port: int, world_port: int, agent_port: int) -> None:
+    """Start the outside world, the card, the agent, the broker and the sample bank; Ctrl-C stops them."""
+    addresses = Addresses(broker_port=broker_port, bank_port=bank_port, world_port=world_port, agent_port=agent_port)
+    sys.exit(run(root, addresses=addresses, reader=reader, say=lambda line: print(line, flush=True)))
+
+
+main.add_command(login, "login")
+
+if __name__ == "__main__":
+    main(prog_name="python -m sandbox")

@@ -1,0 +1,133 @@
+"""The sandbox's door to the broker: the only place where loopback http is allowed, and where the broker is set up.
+
+It is no part of the distribution, and refuses to open beside any anchor that is not JPKI-TEST.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from broker.keys.software import create
+from broker.network.outbound import OutboundGuard
+from broker.storage.migrate import upgrade
+from broker.web.card import card_agent_document
+from flask import Flask
+
+from broker.__main__ import registration
+from broker.app import for_trial_only, join, mount, now
+from broker.audit.entry import Entry, Event
+from broker.errors import SettingsError
+from broker.flows.ports import Ports
+from broker.settings import PREFIX, Settings, loopback, read
+from sandbox import atomicfile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokerHouse:
+    """Where the sandbox's broker keeps its things, all under `root`/broker."""
+
+    root: Path
+    issuer: str
+    agent_origins: tuple[str, ...]
+    port: int
+    workers: int = 2
+    database_url: str = ""
+
+    @property
+    def folder(self) -> Path:
+        return self.root / "broker"
+
+    def environment(self) -> dict[str, str]:
+        """The settings as the broker's own environment."""
+        return {
+            "BROKER_ISSUER": self.issuer,
+            "BROKER_DATABASE_URL": self.database_url or f"sqlite:///{self.folder / 'broker.db'}",
+            "BROKER_KEY_DIRECTORY": str(self.folder / "keys"),
+            "BROKER_KEY_PASSPHRASE_FILE": str(self.folder / "passphrase"),
+            "BROKER_ANCHORS": str(self.root / "ca" / "anchors.pem"),
+            "BROKER_CRL_SOURCES": str(self.root / "ca" / "crl-sources.json"),
+            "BROKER_AGENT_ORIGINS": ",".join(self.agent_origins),
+            "BROKER_HOST": urlsplit(self.issuer).hostname or "localhost",
+            "BROKER_PORT": str(self.port),
+            "BROKER_WORKERS": str(self.workers),
+        }
+
+
+def open_ports(settings: Settings) -> Ports:
+    """Everything a flow is given, with http to this machine allowed. Raises SettingsError."""
+    if not loopback(settings.host) or not loopback(urlsplit(settings.issuer).hostname or ""):
+        raise SettingsError("the sandbox's broker serves this machine alone")
+    ports = join(settings, guard=OutboundGuard(allow_loopback_http=True))
+    if not for_trial_only(ports.policy.anchors):
+        raise SettingsError("the sandbox's door stays shut beside anchors that are not JPKI-TEST")
+    return ports
+
+
+def app() -> Flask:
+    """The WSGI application (granian's factory target); reads the environment once, then takes it out of sight."""
+    settings = read(os.environ)
+    for name in [name for name in os.environ if name.startswith(PREFIX)]:
+        del os.environ[name]
+    return mount(settings, open_ports(settings))
+
+
+def set_up(house: BrokerHouse, registrations: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Make keys and schema where they are missing, register the clients, and answer the card-agent document.
+
+    Keys belong to one issuer: when the issuer moved (another port), they are made anew.
+    """
+    house.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    passphrase, issuer_file = house.folder / "passphrase", house.folder / "issuer"
+    moved = not issuer_file.exists() or issuer_file.read_text(encoding="utf-8") != house.issuer
+    if moved:
+        for stale in (house.folder / "keys").glob("*"):
+            stale.unlink()
+        atomicfile.write(passphrase, secrets.token_urlsafe(24).encode())
+    settings = read(house.environment())
+    if moved:
+        create(
+            settings.key_directory,
+            settings.key_passphrase,
+            issuer=settings.issuer,
+            now=now(),
+            agent_root_out=house.folder / "agent-root.offline",
+        )
+        atomicfile.write(issuer_file, house.issuer.encode())
+    upgrade(settings.database_url)
+    ports = open_ports(settings)
+    with ports.store.transaction() as tx:
+        for given in registrations:
+            client = registration(dict(given))
+            if tx.clients.get(client.client_id) is None and tx.clients.add(client, now=now()):
+                tx.audit.append(Entry(at=now(), event=Event.CLIENT_ADDED, client_id=client.client_id))
+    document: dict[str, Any] = json.loads(json.dumps(card_agent_document(ports)))
+    return document
+
+
+def main() -> None:
+    """Serve the sandbox's broker until stopped."""
+    from granian.constants import Interfaces  # noqa: PLC0415 -- setting up needs no web server
+    from granian.server import Server  # noqa: PLC0415
+
+    settings = read(os.environ)
+    Server(
+        "sandbox.broker:app",
+        factory=True,
+        address=settings.host if settings.host != "localhost" else "127.0.0.1",
+        port=settings.port,
+        interface=Interfaces.WSGI,
+        workers=settings.workers,
+        blocking_threads=4,
+        websockets=False,
+    ).serve()
+
+
+if __name__ == "__main__":
+    main()

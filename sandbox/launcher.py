@@ -1,0 +1,317 @@
+"""`make run`: the outside world, a card in a reader, the reader agent, the broker and a bank, under one roof."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import secrets
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from cardreader.softcard import CannotStart, PrivatePCSCD, why_not
+from cardreader.tray import TrayClient
+from sandbox import atomicfile, bank
+from sandbox.broker import BrokerHouse, set_up
+from sandbox.generate import World, generate
+from sandbox.ports import holder, is_free
+from sandbox.programs import Program, ProgramFailed, stop_all
+
+START_DEADLINE = 60.0
+SOCKET_PATH_ROOM = 80
+"""Characters a run directory may have, so that the sockets in it stay within sockaddr_un's 107."""
+
+
+class CannotRun(Exception):
+    """The sandbox cannot start; the message says why and what to do, in one or two lines."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Addresses:
+    """Where everything listens. Hosts differ on purpose: cookies ignore ports."""
+
+    broker_port: int = 8000
+    bank_port: int = 8001
+    world_port: int = 8010
+    agent_port: int = 24780
+
+    @property
+    def broker(self) -> str:
+        return f"http://localhost:{self.broker_port}"
+
+    @property
+    def bank(self) -> str:
+        return f"http://127.0.0.2:{self.bank_port}"
+
+    @property
+    def world(self) -> str:
+        return f"http://127.0.0.1:{self.world_port}"
+
+    @property
+    def agent(self) -> str:
+        return f"http://127.0.0.1:{self.agent_port}"
+
+    @property
+    def agent_origins(self) -> tuple[str, ...]:
+        return (self.agent, f"http://[::1]:{self.agent_port}")
+
+    def check_free(self) -> None:
+        """Raises CannotRun naming every taken port, the program that holds it, and how to move ours."""
+        taken = [
+            f"port {port} ({what}) is taken by {holder(port)}; free it, or choose another: make run {setting}=…"
+            for what, host, port, setting in (
+                ("broker", "127.0.0.1", self.broker_port, "BROKER_PORT"),
+                ("sample bank", "127.0.0.2", self.bank_port, "BANK_PORT"),
+                ("outside world", "127.0.0.1", self.world_port, "WORLD_PORT"),
+                ("reader agent", "127.0.0.1", self.agent_port, "AGENT_PORT"),
+            )
+            if not is_free(host, port)
+        ]
+        if taken:
+            raise CannotRun("\n".join(taken))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Card:
+    """How the card is reached: `kind` is pcscd, software (no PC/SC daemon) or real; `why` says why not pcscd."""
+
+    kind: str
+    environment: dict[str, str]
+    tray: Path | None
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """What stands once `sandbox` has opened."""
+
+    root: Path
+    addresses: Addresses
+    world: World
+    card: Card
+    programs: tuple[Program, ...]
+
+    def check(self) -> None:
+        """Raises ProgramFailed naming the first program that ended."""
+        for program in self.programs:
+            program.check()
+
+
+@contextmanager
+def sandbox(
+    root: Path,
+    *,
+    addresses: Addresses,
+    reader: str = "auto",
+    workers: int = 2,
+    database_url: str = "",
+    resident: str = "hanako",
+    say: Callable[[str], None] = lambda _line: None,
+) -> Iterator[Running]:
+    """Start everything, and stop everything on the way out. Raises CannotRun, ProgramFailed."""
+    root = root.resolve()
+    root.mkdir(mode=0o700, exist_ok=True)
+    logs = root / "logs"
+    with ExitStack() as stack:
+        _alone(root, stack)
+        addresses.check_free()
+        world = generate(root, datetime.now(UTC), url=addresses.world)
+        if world.made_because:
+            say(f"  made the test authority and the residents' cards ({world.made_because})")
+        programs: list[Program] = []
+        stack.callback(lambda: stop_all(programs))
+
+        def start(program: Program) -> None:
+            program.start()
+            programs.append(program)
+
+        card = _card(root, reader, stack)
+        start(
+            Program(
+                name="outside world",
+                command=[
+                    "-m",
+                    "sandbox.world",
+                    "--root",
+                    str(root),
+                    "--port",
+                    str(addresses.world_port),
+                    *(["--tray", str(card.tray)] if card.tray else []),
+                ],
+                log=logs / "world.log",
+                ready_url=f"{addresses.world}/",
+            )
+        )
+        house = BrokerHouse(
+            root=root,
+            issuer=addresses.broker,
+            agent_origins=addresses.agent_origins,
+            port=addresses.broker_port,
+            workers=workers,
+            database_url=database_url,
+        )
+        bank_keys = bank.public_keys(root)
+        document = set_up(house, [bank.registration(addresses.bank, bank_keys)])
+        start(
+            Program(
+                name="broker",
+                command=["-m", "sandbox.broker"],
+                log=logs / "broker.log",
+                environment=house.environment(),
+                ready_url=f"{addresses.broker}/readyz",
+            )
+        )
+        trust = _write_trust(root, document)
+        start(_agent(root, card, trust, addresses, logs))
+        start(
+            Program(
+                name="sample bank",
+                command=[
+                    "-m",
+                    "sandbox.bank",
+                    "--root",
+                    str(root),
+                    "--port",
+                    str(addresses.bank_port),
+                    "--issuer",
+                    addresses.broker,
+                ],
+                log=logs / "bank.log",
+                ready_url=f"{addresses.bank}/",
+            )
+        )
+        until = time.monotonic() + START_DEADLINE
+        for program in programs:
+            program.wait_until_ready(until=until)
+        if card.tray is not None:
+            TrayClient(card.tray).insert(world.card(resident))
+        yield Running(root=root, addresses=addresses, world=world, card=card, programs=tuple(programs))
+
+
+def _alone(root: Path, stack: ExitStack) -> None:
+    """One sandbox per folder. Raises CannotRun."""
+    (root / "run").mkdir(mode=0o700, exist_ok=True)
+    lock = stack.enter_context((root / "run" / "launcher.lock").open("w"))
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise CannotRun(f"a sandbox is running already in {root}; stop it with Ctrl-C where it was started") from None
+
+
+def _card(root: Path, reader: str, stack: ExitStack) -> Card:
+    if reader == "real":
+        return Card(kind="real", environment={}, tray=None)
+    reason = why_not() if reader == "auto" else "asked for"
+    run_dir = root / "run" / "card"
+    if len(str(run_dir)) > SOCKET_PATH_ROOM:
+        short = Path(tempfile.mkdtemp(prefix="jpki-"))
+        stack.callback(shutil.rmtree, short, ignore_errors=True)
+        run_dir = short
+    run_dir.mkdir(mode=0o700, exist_ok=True)
+    if reason is None:
+        daemon = PrivatePCSCD(run_dir, save=True)
+        try:
+            stack.enter_context(daemon)
+        except CannotStart as fault:
+            reason = str(fault)
+        else:
+            return Card(kind="pcscd", environment=daemon.environment(), tray=daemon.control_path)
+    return Card(kind="software", environment={}, tray=run_dir / "tray", why=reason)
+
+
+def _write_trust(root: Path, document: dict[str, Any]) -> Path:
+    """Whom the sandbox's agent trusts; lives in this folder alone. The phrase is made once."""
+    path = root / "agent" / "trust.json"
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    phrase = ""
+    if path.exists():
+        phrase = json.loads(path.read_text(encoding="utf-8")).get("phrase", "")
+    broker = {name: value for name, value in document.items() if name != "statement"}
+    trust = {
+        "version": 1,
+        "phrase": phrase or f"さくら {secrets.randbelow(9000) + 1000}",
+        "brokers": [{**broker, "name": "JPKI Broker (sandbox)", "sandbox": True}],
+    }
+    atomicfile.write(path, json.dumps(trust, ensure_ascii=False, indent=1).encode())
+    return path
+
+
+def _agent(root: Path, card: Card, trust: Path, addresses: Addresses, logs: Path) -> Program:
+    options = [
+        "--trust",
+        str(trust),
+        "--state",
+        str(root / "agent"),
+        "--port",
+        str(addresses.agent_port),
+        "--sandbox",
+    ]
+    command = (
+        ["-m", "sandbox.agent", *options, "--tray", str(card.tray)]
+        if card.kind == "software"
+        else ["-m", "cardreader", "agent", *options]
+    )
+    return Program(
+        name="reader agent",
+        command=command,
+        log=logs / "agent.log",
+        environment=card.environment,
+        ready_url=f"{addresses.agent}/",
+    )
+
+
+def run(root: Path, *, addresses: Addresses, reader: str, say: Callable[[str], None]) -> int:
+    """The whole of `make run`: start, say four lines, watch, stop at Ctrl-C. Answers the exit status."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    began = time.monotonic()
+    try:
+        with sandbox(root, addresses=addresses, reader=reader, say=say) as running:
+            for line in welcome(running, seconds=time.monotonic() - began):
+                say(line)
+            while True:
+                running.check()
+                time.sleep(0.5)
+    except KeyboardInterrupt:
+        say("\nstopped; nothing is left running")
+        return 0
+    except (CannotRun, ProgramFailed) as fault:
+        say(f"\n{fault}")
+        return 1
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # once is enough; stopping takes its second undisturbed
+    raise KeyboardInterrupt
+
+
+def welcome(running: Running, *, seconds: float) -> list[str]:
+    """The four lines a person needs, and one more where the card is not where it would be best."""
+    lines = []
+    match running.card.kind:
+        case "software":
+            lines.append(f"  no PC/SC daemon here ({running.card.why}): the software card runs inside the agent")
+        case "real":
+            lines.append("  a real reader: real cards meet the sandbox's test authority and are refused with a page")
+    pin = (
+        "your card's own 4-digit PIN (3 tries!)"
+        if running.card.kind == "real"
+        else f"1234, the card of 山田花子; other cards: {running.addresses.world}/"
+    )
+    return [
+        *lines,
+        f"  bank  {running.addresses.bank}/   (ready in {seconds:.1f} s)",
+        f"  PIN   {pin}",
+        "  stop  Ctrl-C",
+        f"  logs  {os.path.relpath(running.root / 'logs')}/",
+    ]
