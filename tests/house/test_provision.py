@@ -1,0 +1,157 @@
+"""A fresh machine: what is missing, by what right it may be installed, and when there is nothing to do."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sandbox import provision
+from sandbox.provision import Rights
+
+ROOT = Path(__file__).resolve().parents[2]
+MODULE = ROOT / "sandbox" / "provision.py"
+
+DPKG = """gcc installed
+libpcsclite1 installed
+pcscd config-files
+python3-venv not-installed
+"""
+
+
+def test_it_imports_nothing_that_a_fresh_python_does_not_have() -> None:
+    imported = set()
+    for node in ast.walk(ast.parse(MODULE.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            imported |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0
+            imported.add((node.module or "").partition(".")[0])
+    assert "subprocess" in imported
+    assert imported <= sys.stdlib_module_names
+
+
+def test_importing_its_package_needs_nothing_either() -> None:
+    # -I -S: no site-packages, no environment; only the standard library and the checkout.
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); import sandbox.provision"
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_missing_packages_are_those_dpkg_does_not_call_installed_in_the_order_wanted() -> None:
+    wanted = ("python3-venv", "gcc", "vsmartcard-vpcd", "pcscd", "libpcsclite1")
+    assert provision.missing_packages(wanted, DPKG) == ("python3-venv", "vsmartcard-vpcd", "pcscd")
+
+
+def test_nothing_is_missing_when_all_is_installed_and_everything_when_dpkg_knows_nothing() -> None:
+    assert provision.missing_packages(("gcc", "libpcsclite1"), DPKG) == ()
+    assert provision.missing_packages(("gcc",), "") == ("gcc",)
+
+
+@pytest.mark.parametrize(
+    ("uid", "sudo", "silent", "terminal", "right"),
+    [
+        (0, False, False, False, Rights.ROOT),
+        (0, True, True, True, Rights.ROOT),
+        (1000, True, True, False, Rights.SUDO),
+        (1000, True, False, True, Rights.SUDO),
+        (1000, True, False, False, Rights.NONE),
+        (1000, False, False, True, Rights.NONE),
+    ],
+)
+def test_packages_are_installed_as_root_or_by_a_sudo_that_can_answer(
+    uid: int, sudo: bool, silent: bool, terminal: bool, right: Rights
+) -> None:
+    found = provision.rights(effective_uid=uid, sudo_present=sudo, sudo_without_password=silent, terminal=terminal)
+    assert found is right
+
+
+def test_what_a_person_is_told_to_type_installs_exactly_what_is_missing() -> None:
+    typed = provision.what_to_type(("pcscd", "gcc"))
+    assert typed.startswith("sudo apt-get update && sudo apt-get install ")
+    assert typed.endswith(" pcscd gcc")
+
+
+def test_the_virtual_reader_never_reaches_the_machines_own_daemon() -> None:
+    excluded = "Dpkg::Options::=--path-exclude=/etc/reader.conf.d/vpcd"
+    assert excluded in provision.install_command(("vsmartcard-vpcd", "gcc"))
+    assert excluded not in provision.install_command(("gcc",))
+
+
+def test_the_lock_without_pyscard_lacks_that_library_only() -> None:
+    lock = (ROOT / "locks" / "run.lock").read_text(encoding="utf-8")
+    rest = provision.without_requirement(lock, "pyscard")
+    assert {pin.partition("==")[0] for pin in provision.pins(lock) - provision.pins(rest)} == {"pyscard"}
+    assert rest.count("--hash") < lock.count("--hash")
+    assert provision.without_requirement(rest, "pyscard") == rest
+
+
+def test_an_environment_with_the_whole_lock_serves_make_run_as_well() -> None:
+    run, everything = (
+        provision.pins((ROOT / "locks" / name).read_text(encoding="utf-8")) for name in ("run.lock", "all.lock")
+    )
+    assert provision.up_to_date(run, {"pins": sorted(everything), "build": "b", "project": "p"}, build="b", project="p")
+
+
+@pytest.mark.parametrize(
+    "stamp",
+    [
+        {},
+        {"pins": ["flask==3"], "build": "b"},
+        {"pins": ["flask==2"], "build": "b", "project": "p"},
+        {"pins": ["flask==3"], "build": "other", "project": "p"},
+        {"pins": ["flask==3"], "build": "b", "project": "other"},
+        {"pins": "flask==3", "build": "b", "project": "p"},
+    ],
+)
+def test_an_environment_is_installed_again_when_anything_it_was_made_from_changed(stamp: dict[str, object]) -> None:
+    assert not provision.up_to_date({"flask==3"}, stamp, build="b", project="p")
+    whole = {"pins": ["flask==3"], "build": "b", "project": "p"}
+    assert provision.up_to_date({"flask==3"}, whole, build="b", project="p")
+
+
+def test_a_damaged_stamp_counts_as_none(tmp_path: Path) -> None:
+    for damage in ("", "{", "[1]", '"x"'):
+        (tmp_path / "stamp").write_text(damage, encoding="utf-8")
+        assert provision.read_stamp(tmp_path / "stamp") == {}
+    assert provision.read_stamp(tmp_path / "absent") == {}
+
+
+def test_texts_cannot_run_into_each_other_in_a_digest() -> None:
+    assert provision.digest("ab", "c") != provision.digest("a", "bc")
+
+
+def test_a_catalogue_is_compiled_when_it_is_newer_than_its_result(tmp_path: Path) -> None:
+    po = tmp_path / "broker" / "web" / "translations" / "ja" / "LC_MESSAGES" / "messages.po"
+    po.parent.mkdir(parents=True)
+    po.touch()
+    (tmp_path / "broker" / "elsewhere.po").touch()
+    assert provision.stale_catalogues(tmp_path) == (po,)
+    po.with_suffix(".mo").touch()
+    os.utime(po, (1_000, 1_000))
+    assert provision.stale_catalogues(tmp_path) == ()
+    os.utime(po.with_suffix(".mo"), (999, 999))
+    assert provision.stale_catalogues(tmp_path) == (po,)
+
+
+@pytest.mark.parametrize("arguments", [[], ["fly"], ["run", "test"]])
+def test_a_wrong_profile_is_refused_with_the_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert provision.main(arguments) == 2
+    assert "run|test|check" in capsys.readouterr().err
+
+
+def test_an_older_python_is_told_what_it_needs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "version_info", (3, 10, 0))
+    assert provision.main(["run"]) == 2
+    assert "Python 3.11" in capsys.readouterr().err
+
+
+def test_the_output_of_a_failing_command_is_shown_whole() -> None:
+    with pytest.raises(provision.ProvisionError, match=r"(?s)status 3:.*said on out.*said on err"):
+        provision.call(["sh", "-c", "echo said on out; echo said on err >&2; exit 3"])
