@@ -259,10 +259,9 @@ def _read_certificate(identifier: int) -> Conversation[bytes]:
     while len(data) < total:
         wanted = min(256, total - len(data))
         reply = yield CommandAPDU(ins=READ_BINARY, p1=len(data) >> 8, p2=len(data) & 0xFF, le=wanted)
-        if not 1 <= len(reply.data) <= wanted:
-            _expect(reply, OK, step="READ BINARY")
-            raise MalformedCardData("the file ends before the certificate does")
         _expect(reply, OK, 0x6282, step="READ BINARY")  # 6282: end of file reached, the data is good
+        if len(reply.data) != wanted:
+            raise MalformedCardData("the file ends before the certificate does")
         data += reply.data
     return data[:total]
 

@@ -24,14 +24,12 @@ _IFF_UP = 0x1
 def isolate() -> None:
     """Give this process, still single-threaded, mounts and a network of its own, an empty /run, and a loopback.
 
-    Root needs no user namespace and keeps its rights over files; anyone else becomes uid 0 of a new one. Raises OSError
-    where the system forbids it.
+    A privileged root needs no user namespace and keeps its rights over files; anyone else becomes uid 0 of a new one.
+    Raises OSError where the system forbids it.
     """
     libc = ctypes.CDLL(None, use_errno=True)
-    if os.geteuid() == 0:
-        _check(libc.unshare(_CLONE_NEWNS | _CLONE_NEWNET), "unshare")
-    else:
-        uid, gid = os.geteuid(), os.getegid()
+    uid, gid = os.geteuid(), os.getegid()
+    if uid != 0 or libc.unshare(_CLONE_NEWNS | _CLONE_NEWNET) != 0:  # a container's root may lack the right as well
         _check(libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNS | _CLONE_NEWNET), "unshare")
         Path("/proc/self/setgroups").write_text("deny", encoding="ascii")
         Path("/proc/self/uid_map").write_text(f"0 {uid} 1", encoding="ascii")

@@ -302,7 +302,7 @@ def _await_reader(port: int, daemon: int) -> None:
     """
     until = time.monotonic() + _START_DEADLINE
     while not _listening(port):
-        if os.waitpid(daemon, os.WNOHANG)[0]:
+        if os.waitid(os.P_PID, daemon, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
             raise CannotStart("pcscd ended at its start; its reason is in pcscd.log")
         if time.monotonic() > until:
             raise CannotStart("pcscd never opened its virtual reader; its reason is in pcscd.log")
