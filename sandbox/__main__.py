@@ -31,7 +31,7 @@ def main() -> None:
 @click.option("--bank-port", type=click.IntRange(1, 65535), default=8001, show_default=True)
 @click.option("--world-port", type=click.IntRange(1, 65535), default=8010, show_default=True)
 @click.option("--agent-port", type=click.IntRange(1, 65535), default=24780, show_default=True)
-def run_command(root: Path, reader: str, broker_port: int, bank_port: int, world_port: int, agent_port: int) -> None:
+def run_command(*, root: Path, reader: str, broker_port: int, bank_port: int, world_port: int, agent_port: int) -> None:
     """Start the outside world, the card, the agent, the broker and the sample bank; Ctrl-C stops them."""
     addresses = Addresses(broker_port=broker_port, bank_port=bank_port, world_port=world_port, agent_port=agent_port)
     sys.exit(run(root, addresses=addresses, reader=reader, say=lambda line: print(line, flush=True)))

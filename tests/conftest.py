@@ -1,0 +1,25 @@
+"""What every test shares: a skip for a missing piece is a failure in CI, and the fixtures that start real programs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+
+import pytest
+
+MISSING = "missing:"
+"""How a skip reason begins when a program that can be installed is not there."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """In CI nothing may be skipped for want of a piece: what was not run was not tested."""
+    report = yield
+    if os.environ.get("CI") == "true" and report.skipped and isinstance(report.longrepr, tuple):
+        reason = report.longrepr[2].removeprefix("Skipped: ")
+        if reason.startswith(MISSING):
+            report.outcome = "failed"
+            report.longrepr = f"{item.nodeid}: skipped in CI, {reason}"
+    return report
