@@ -1,0 +1,293 @@
+"""One schema for SQLite and PostgreSQL. Every promise of flows.ports that a constraint can carry, one carries.
+
+Times are UTC and aware in Python on both engines; digests are bytes. `audit` takes rows and never gives
+one back: two triggers refuse UPDATE and DELETE (R16).
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from sqlalchemy import (
+    DDL,
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    UniqueConstraint,
+    event,
+)
+from sqlalchemy.types import TypeDecorator
+
+
+class UTCDateTime(TypeDecorator[datetime]):
+    """An instant. A naive datetime is refused on the way in and never comes out."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """SQLite keeps UTC wall time as fixed-width text, so that its order is the order of instants."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a naive datetime names no instant")
+        utc = value.astimezone(UTC)
+        return utc.replace(tzinfo=None) if dialect.name == "sqlite" else utc
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Aware again; PostgreSQL answers in the session's zone."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if dialect.name == "sqlite" else value.astimezone(UTC)
+
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+_RowID = BigInteger().with_variant(Integer(), "sqlite")  # only INTEGER PRIMARY KEY counts by itself in SQLite
+
+clients = Table(
+    "clients",
+    metadata,
+    Column("client_id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("vetted", Boolean, nullable=False),
+    Column("profile", Text, nullable=False),
+    Column("redirect_uris", Text, nullable=False),
+    Column("post_logout_redirect_uris", Text, nullable=False),
+    Column("jwks", Text, nullable=False),
+    Column("sector", Text, nullable=False),
+    Column("added_at", UTCDateTime, nullable=False),
+)
+
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("account", Text, primary_key=True),
+    Column("created_at", UTCDateTime, nullable=False),
+)
+
+credentials = Table(
+    "credentials",
+    metadata,
+    Column("credential_id", Text, primary_key=True),
+    Column("account", Text, ForeignKey("accounts.account"), nullable=False),
+    Column("issuer_key_hash", LargeBinary, nullable=False),
+    Column("serial_fingerprint", LargeBinary, nullable=False),
+    Column("serial_sealed", LargeBinary, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("not_after", UTCDateTime, nullable=False),
+    Column("first_seen", UTCDateTime, nullable=False),
+    Column("revoked_at", UTCDateTime),
+    UniqueConstraint("issuer_key_hash", "serial_fingerprint"),  # one certificate, one account
+    Index(None, "account"),
+)
+
+subjects = Table(
+    "subjects",
+    metadata,
+    Column("account", Text, ForeignKey("accounts.account"), nullable=False),
+    Column("sector", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    PrimaryKeyConstraint("account", "sector"),
+    UniqueConstraint("subject"),  # never two people, never two sectors (R14)
+)
+
+consents = Table(  # in force, one row for each account and client; what came before stands in consent_history
+    "consents",
+    metadata,
+    Column("account", Text, ForeignKey("accounts.account"), nullable=False),
+    Column("client_id", Text, ForeignKey("clients.client_id"), nullable=False),
+    Column("scope", Text, nullable=False),
+    Column("granted_at", UTCDateTime, nullable=False),
+    Column("withdrawn_at", UTCDateTime),
+    PrimaryKeyConstraint("account", "client_id"),
+)
+
+consent_history = Table(
+    "consent_history",
+    metadata,
+    Column("id", _RowID, primary_key=True),
+    Column("account", Text, ForeignKey("accounts.account"), nullable=False),
+    Column("client_id", Text, ForeignKey("clients.client_id"), nullable=False),
+    Column("scope", Text, nullable=False),
+    Column("granted_at", UTCDateTime, nullable=False),
+    Index(None, "account", "client_id"),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("account", Text, ForeignKey("accounts.account"), nullable=False),
+    Column("credential", Text, ForeignKey("credentials.credential_id"), nullable=False),
+    Column("client_id", Text, ForeignKey("clients.client_id"), nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("authenticated_at", UTCDateTime, nullable=False),
+    Column("last_used_at", UTCDateTime, nullable=False),
+    Column("ended_at", UTCDateTime),
+    Index(None, "authenticated_at"),
+)
+
+interactions = Table(
+    "interactions",
+    metadata,
+    Column("interaction_id", Text, primary_key=True),
+    Column("client_id", Text, ForeignKey("clients.client_id"), nullable=False),
+    Column("request", Text, nullable=False),
+    Column("browser_digest", LargeBinary, nullable=False),
+    Column("expires_at", UTCDateTime, nullable=False),
+    Column("finished_at", UTCDateTime),
+    Column("account", Text, ForeignKey("accounts.account")),
+    Column("credential", Text, ForeignKey("credentials.credential_id")),
+    Column("subject", Text),
+    Column("auth_time", UTCDateTime),
+    Column("acr", Text),
+    Column("amr", Text),
+    Column("session_digest", LargeBinary),
+    Index(None, "expires_at"),
+)
+
+card_transactions = Table(
+    "card_transactions",
+    metadata,
+    Column("transaction_id", Text, primary_key=True),
+    Column(
+        "interaction_id",
+        Text,
+        ForeignKey("interactions.interaction_id", ondelete="CASCADE"),
+        nullable=False,
+    ),
+    Column("client_id", Text, ForeignKey("clients.client_id"), nullable=False),
+    Column("nonce", LargeBinary, nullable=False),
+    Column("tag", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("previous", LargeBinary, nullable=False),
+    Column("request_key_thumbprint", Text, nullable=False),
+    Column("answer_key", LargeBinary, nullable=False),
+    Column("issued_at", UTCDateTime, nullable=False),
+    Column("expires_at", UTCDateTime, nullable=False),
+    Column("issuer_key_hash", LargeBinary),
+    Column("serial_fingerprint", LargeBinary),
+    Column("serial_sealed", LargeBinary),
+    Column("kind", Text),
+    Column("not_after", UTCDateTime),
+    Column("answered_at", UTCDateTime),
+    Column("pin_entry", Text),
+    Column("reader_kind", Text),
+    Column("revocation_source", Text),
+    Column("revocation_this_update", UTCDateTime),
+    Column("return_digest", LargeBinary),
+    Column("released_at", UTCDateTime),
+    Index(None, "interaction_id"),
+)
+
+codes = Table(
+    "codes",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("client_id", Text, ForeignKey("clients.client_id"), nullable=False),
+    Column("redirect_uri", Text, nullable=False),
+    Column("code_challenge", Text, nullable=False),
+    Column("scope", Text, nullable=False),
+    Column("nonce", Text),
+    Column("account", Text, ForeignKey("accounts.account"), nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("auth_time", UTCDateTime, nullable=False),
+    Column("acr", Text),
+    Column("amr", Text, nullable=False),
+    Column("session_digest", LargeBinary, ForeignKey("sessions.digest", ondelete="CASCADE"), nullable=False),
+    Column("expires_at", UTCDateTime, nullable=False),
+    Column("used_at", UTCDateTime),
+    Index(None, "session_digest"),
+    Index(None, "expires_at"),
+)
+
+access_tokens = Table(
+    "access_tokens",
+    metadata,
+    Column("jti", Text, primary_key=True),
+    Column("client_id", Text, ForeignKey("clients.client_id"), nullable=False),
+    Column("account", Text, ForeignKey("accounts.account"), nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("scope", Text, nullable=False),
+    Column("issued_at", UTCDateTime, nullable=False),
+    Column("expires_at", UTCDateTime, nullable=False),
+    Column("code_digest", LargeBinary, nullable=False),
+    Column("ended_at", UTCDateTime),
+    Index(None, "code_digest"),
+    Index(None, "expires_at"),
+)
+
+assertions = Table(
+    "assertions",
+    metadata,
+    Column("client_id", Text, ForeignKey("clients.client_id"), nullable=False),
+    Column("jti_digest", LargeBinary, nullable=False),
+    Column("expires_at", UTCDateTime, nullable=False),
+    PrimaryKeyConstraint("client_id", "jti_digest"),
+    Index(None, "expires_at"),
+)
+
+audit = Table(  # no foreign keys: the record outlives what it speaks of, and a refusal may name what never was
+    "audit",
+    metadata,
+    Column("id", _RowID, primary_key=True),
+    Column("at", UTCDateTime, nullable=False),
+    Column("event", Text, nullable=False),
+    Column("client_id", Text),
+    Column("account", Text),
+    Column("reference", Text),
+    Column("detail", Text, nullable=False),
+)
+
+crls = Table(
+    "crls",
+    metadata,
+    Column("source", Text, primary_key=True),
+    Column("der", LargeBinary, nullable=False),
+    Column("fetched_at", UTCDateTime, nullable=False),
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("holder", Text, nullable=False),
+    Column("until", UTCDateTime, nullable=False),
+)
+
+AUDIT_TRIGGERS = {
+    "sqlite": (
+        "CREATE TRIGGER audit_keeps_rows BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'audit is append-only'); END",
+        "CREATE TRIGGER audit_loses_none BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'audit is append-only'); END",
+    ),
+    "postgresql": (
+        "CREATE FUNCTION audit_is_append_only() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN RAISE EXCEPTION 'audit is append-only'; END $$",
+        "CREATE TRIGGER audit_keeps_rows BEFORE UPDATE OR DELETE OR TRUNCATE ON audit "
+        "FOR EACH STATEMENT EXECUTE FUNCTION audit_is_append_only()",
+    ),
+}
+"""By engine. Whoever may change the schema can lift them; they stop mistakes and a hurried hand, not the owner."""
+
+for _engine, _statements in AUDIT_TRIGGERS.items():
+    for _statement in _statements:
+        _ddl = DDL(_statement)  # type: ignore[no-untyped-call]  # SQLAlchemy leaves this constructor untyped
+        event.listen(audit, "after_create", _ddl.execute_if(dialect=_engine))

@@ -1,0 +1,67 @@
+"""Login sessions, found by the SHA-256 of their cookie (ports.SessionStore)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import bindparam, delete, insert, select, update
+
+from broker.accounts.session import Session
+from broker.ids import AccountID, ClientID, CredentialID, Subject
+from broker.storage.schema import codes, sessions
+from broker.storage.work import Work
+
+_is_open = (sessions.c.digest == bindparam("b_digest")) & sessions.c.ended_at.is_(None)
+_OPEN = insert(sessions)
+_GET = select(sessions).where(_is_open)
+_TOUCH = (
+    update(sessions)
+    .where(_is_open, sessions.c.last_used_at < bindparam("b_now"))  # two requests may finish in the other order
+    .values(last_used_at=bindparam("b_now"))
+)
+_END = update(sessions).where(_is_open).values(ended_at=bindparam("b_now")).returning(sessions.c.digest)
+_DROP_CODES = delete(codes).where(codes.c.session_digest == bindparam("b_digest"), codes.c.used_at.is_(None))
+
+
+class SQLSessions:
+    """Fulfils ports.SessionStore."""
+
+    __slots__ = ("_work",)
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+
+    def open(self, session: Session) -> None:
+        self._work.write(
+            _OPEN,
+            digest=session.digest,
+            account=session.account,
+            credential=session.credential,
+            client_id=session.client_id,
+            subject=session.subject,
+            authenticated_at=session.authenticated_at,
+            last_used_at=session.last_used_at,
+        )
+
+    def get(self, digest: bytes) -> Session | None:
+        row = self._work.read(_GET, b_digest=digest).one_or_none()
+        if row is None:
+            return None
+        return Session(
+            digest=row.digest,
+            account=AccountID(row.account),
+            credential=CredentialID(row.credential),
+            client_id=ClientID(row.client_id),
+            subject=Subject(row.subject),
+            authenticated_at=row.authenticated_at,
+            last_used_at=row.last_used_at,
+        )
+
+    def touch(self, digest: bytes, *, now: datetime) -> None:
+        self._work.write(_TOUCH, b_digest=digest, b_now=now)
+
+    def end(self, digest: bytes, *, now: datetime) -> bool:
+        ended = self._work.write(_END, b_digest=digest, b_now=now).one_or_none() is not None
+        if ended:
+            self._work.write(_DROP_CODES, b_digest=digest)
+        return ended

@@ -1,0 +1,175 @@
+"""The store: units of work over one engine (ports.Store).
+
+What the database cannot do now is StoreUnavailable (503, try later). What it refuses because a flow broke a rule of
+the schema is StoreMisused: our own fault, 500. Neither repeats the driver's words about values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from threading import Lock
+
+from sqlalchemy import Engine, bindparam, delete, select
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NotSupportedError, ProgrammingError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from broker.accounts.session import LIFETIME
+from broker.errors import StoreUnavailable
+from broker.flows.ports import Transaction
+from broker.oidc.tokens import ACCESS_TOKEN_LIFETIME
+from broker.storage.accounts import SQLAccounts
+from broker.storage.assertions import SQLAssertions
+from broker.storage.audit import SQLAuditLog
+from broker.storage.cards import SQLCardTransactions
+from broker.storage.clients import SQLClients
+from broker.storage.codes import SQLCodes
+from broker.storage.consents import SQLConsents
+from broker.storage.crls import SQLCRLs
+from broker.storage.interactions import SQLInteractions
+from broker.storage.leases import SQLLeases
+from broker.storage.schema import access_tokens, assertions, card_transactions, codes, interactions, sessions
+from broker.storage.sessions import SQLSessions
+from broker.storage.tokens import SQLTokens
+from broker.storage.work import Work
+
+CLOCK_DIFFERENCE = timedelta(minutes=1)
+"""How far the clocks of two hosts may be apart before a purged assertion could be used again."""
+
+_OUR_FAULT = (IntegrityError, DataError, ProgrammingError, NotSupportedError)
+
+_expired_interactions = select(interactions.c.interaction_id).where(interactions.c.expires_at <= bindparam("b_before"))
+_PURGE = (  # in this order: what refers to another goes first
+    ("access_tokens", delete(access_tokens).where(access_tokens.c.expires_at <= bindparam("b_before")), timedelta()),
+    # A used code is remembered as long as a token of it may live, else its replay could not end that token.
+    ("codes", delete(codes).where(codes.c.expires_at <= bindparam("b_before")), ACCESS_TOKEN_LIFETIME),
+    ("assertions", delete(assertions).where(assertions.c.expires_at <= bindparam("b_before")), CLOCK_DIFFERENCE),
+    # With their interaction and not before: an interaction's card requests are counted while it lives.
+    (
+        "card_transactions",
+        delete(card_transactions).where(card_transactions.c.interaction_id.in_(_expired_interactions)),
+        timedelta(),
+    ),
+    ("interactions", delete(interactions).where(interactions.c.expires_at <= bindparam("b_before")), timedelta()),
+    (
+        "sessions",
+        delete(sessions).where(sessions.c.authenticated_at <= bindparam("b_before")),
+        LIFETIME + timedelta(hours=1),
+    ),
+)
+
+
+class StoreMisused(Exception):
+    """A flow broke a rule of the schema (an unknown account, a digest twice). A mistake of this program."""
+
+
+class SQLTransaction:
+    """Fulfils ports.Transaction: every port over the same unit of work."""
+
+    __slots__ = ("_work",)
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+
+    @property
+    def clients(self) -> SQLClients:
+        return SQLClients(self._work)
+
+    @property
+    def interactions(self) -> SQLInteractions:
+        return SQLInteractions(self._work)
+
+    @property
+    def cards(self) -> SQLCardTransactions:
+        return SQLCardTransactions(self._work)
+
+    @property
+    def accounts(self) -> SQLAccounts:
+        return SQLAccounts(self._work)
+
+    @property
+    def consents(self) -> SQLConsents:
+        return SQLConsents(self._work)
+
+    @property
+    def sessions(self) -> SQLSessions:
+        return SQLSessions(self._work)
+
+    @property
+    def codes(self) -> SQLCodes:
+        return SQLCodes(self._work)
+
+    @property
+    def tokens(self) -> SQLTokens:
+        return SQLTokens(self._work)
+
+    @property
+    def assertions(self) -> SQLAssertions:
+        return SQLAssertions(self._work)
+
+    @property
+    def audit(self) -> SQLAuditLog:
+        return SQLAuditLog(self._work)
+
+    @property
+    def crls(self) -> SQLCRLs:
+        return SQLCRLs(self._work)
+
+    @property
+    def leases(self) -> SQLLeases:
+        return SQLLeases(self._work)
+
+
+class SQLStore:
+    """Fulfils ports.Store. One per process; threads share it, processes each open their own engine."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._turn = Lock()
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        """Commit at the end of the block, roll back on any exception.
+
+        Raises StoreUnavailable, and StoreMisused for our own mistakes. Should PostgreSQL vanish in the middle of
+        COMMIT nobody can know whether it committed; we say StoreUnavailable, and no code or token leaves.
+        """
+        with self._unit() as work:
+            yield SQLTransaction(work)
+
+    @contextmanager
+    def _unit(self) -> Iterator[Work]:
+        try:
+            with self._engine.connect() as connection:
+                work = Work(connection, turn=self._turn)
+                try:
+                    yield work
+                    connection.commit()
+                finally:
+                    try:
+                        connection.close()  # rolls back what was not committed, before the next thread's turn
+                    finally:
+                        work.close()
+        except _OUR_FAULT as fault:
+            raise StoreMisused(_words(fault)) from None
+        except DBAPIError as fault:
+            raise StoreUnavailable(_words(fault)) from None
+        except PoolTimeout:
+            raise StoreUnavailable("no database connection became free") from None
+
+    def purge(self, *, now: datetime) -> dict[str, int]:
+        """Delete what has run out; rows by table. Each table is a unit of its own, so nobody waits long."""
+        counts = {}
+        for table, statement, kept_for in _PURGE:
+            with self._unit() as work:
+                counts[table] = work.write(statement, b_before=now - kept_for).rowcount
+        return counts
+
+
+def _words(fault: DBAPIError) -> str:
+    """What the driver says without its DETAIL line, where PostgreSQL repeats the values of the row."""
+    driver = fault.orig
+    primary = getattr(getattr(driver, "diag", None), "message_primary", None)
+    words = primary if isinstance(primary, str) else str(driver).partition("\n")[0]
+    return f"{type(driver).__name__}: {words}"
