@@ -98,7 +98,7 @@ def b64url_decode(text: str) -> bytes:
 
 
 def parse_json(data: bytes) -> dict[str, Any]:
-    """A JSON object (RFC 8259, UTF-8): no duplicate member, NaN, lone surrogate or deep nesting. Raises InvalidToken."""
+    """A JSON object (RFC 8259, UTF-8): no member twice, no NaN, lone surrogate or deep nesting. Raises InvalidToken."""
     if len(data) > MAX_TOKEN:
         raise InvalidToken("JSON is too long")
     try:

@@ -1,0 +1,116 @@
+"""The authority behind a statement: whose key it is, whether it signed, and when two names are one."""
+
+from __future__ import annotations
+
+import functools
+import unicodedata
+from dataclasses import dataclass, field
+
+from asn1crypto.algos import SignedDigestAlgorithm
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
+
+from broker.errors import RevocationUnknown
+from broker.jpki import der
+from broker.jpki.algorithms import Algorithms, signature_holds
+from broker.jpki.certificate import UnverifiedCertificate, parse
+from broker.jpki.profile import extension
+
+PreparedName = tuple[frozenset[tuple[str, str | bytes]], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Issuer:
+    """A CA certificate the caller trusts, read once."""
+
+    certificate: UnverifiedCertificate = field(repr=False)
+    key: PublicKeyTypes = field(repr=False)
+    name: PreparedName = field(repr=False)
+    key_identifier: bytes | None
+    may_sign_crls: bool
+
+
+@functools.lru_cache(maxsize=64)
+def read_issuer(data: bytes) -> Issuer:
+    """Raises CertificateMalformed."""
+    certificate = parse(data)
+    usage = extension(certificate.x509, x509.KeyUsage)
+    identifier = extension(certificate.x509, x509.SubjectKeyIdentifier)
+    constraints = extension(certificate.x509, x509.BasicConstraints)
+    return Issuer(
+        certificate=certificate,
+        key=certificate.x509.public_key(),
+        name=prepared(certificate.x509.subject),
+        key_identifier=None if identifier is None else identifier.value.digest,
+        may_sign_crls=(usage is None or usage.value.crl_sign) and (constraints is None or constraints.value.ca),
+    )
+
+
+def prepared(name: x509.Name) -> PreparedName:
+    """`name` in the form RFC 5280 §7.1 compares: case, width and runs of white space make no difference."""
+    return tuple(relative_name(part) for part in name.rdns)
+
+
+def relative_name(part: x509.RelativeDistinguishedName) -> frozenset[tuple[str, str | bytes]]:
+    """One RDN in the form RFC 5280 §7.1 compares."""
+    return frozenset((attribute.oid.dotted_string, _prepared_value(attribute.value)) for attribute in part)
+
+
+def _prepared_value(value: str | bytes) -> str | bytes:
+    if isinstance(value, bytes):
+        return value
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", value).casefold())
+    return " ".join(folded.split())
+
+
+def check_signature(
+    key: PublicKeyTypes, message: bytes, signature: bytes, *, algorithm: bytes, algorithms: Algorithms, what: str
+) -> None:
+    """Raise RevocationUnknown unless `signature` stands under `algorithm` (raw AlgorithmIdentifier), which is ours."""
+    scheme, digest, salt_length = _scheme(algorithm)
+    if refusal := algorithms.refusal(key, scheme, digest):
+        raise RevocationUnknown(f"{what}: {refusal}")
+    if not signature_holds(key, signature, message, scheme=scheme, digest=digest, salt_length=salt_length):
+        raise RevocationUnknown(f"{what}: signature is not by the issuer's key")
+
+
+@functools.lru_cache(maxsize=64)
+def _scheme(algorithm: bytes) -> tuple[str, str, int | None]:
+    """(scheme, digest, salt length) of a raw AlgorithmIdentifier. Raises RevocationUnknown."""
+    if len(algorithm) > 256:
+        raise RevocationUnknown("signature algorithm cannot be read")
+    try:
+        parsed = SignedDigestAlgorithm.load(algorithm, strict=True)
+        scheme, digest, salt_length = str(parsed.signature_algo), str(parsed.hash_algo), None
+        if scheme == "rsassa_pss":
+            parameters = parsed["parameters"].native
+            mask = parameters["mask_gen_algorithm"]
+            if mask["algorithm"] != "mgf1" or mask["parameters"]["algorithm"] != digest:
+                raise RevocationUnknown("PSS mask generation uses another digest")
+            salt_length = int(parameters["salt_length"])
+            if not 0 <= salt_length <= 64:
+                raise RevocationUnknown("PSS salt is too long")
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise RevocationUnknown("signature algorithm cannot be read") from None
+    return scheme, digest, salt_length
+
+
+def check_issued(certificate: UnverifiedCertificate, issuer: Issuer, algorithms: Algorithms) -> None:
+    """Raise RevocationUnknown unless this very key of the CA signed `certificate`.
+
+    Generations share a name and may share serials: what one generation's list says means nothing for another's.
+    """
+    if prepared(certificate.x509.issuer) != issuer.name:
+        raise RevocationUnknown("certificate: issuer has another name")
+    try:
+        signed = der.signed(certificate.der)
+    except ValueError:
+        raise RevocationUnknown("certificate: not in DER") from None
+    check_signature(
+        issuer.key,
+        signed.body.raw,
+        signed.signature,
+        algorithm=signed.algorithm,
+        algorithms=algorithms,
+        what="certificate",
+    )
