@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -13,13 +13,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
-def changelog() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("house_changelog", ROOT / ".ci" / "changelog.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def changelog(load_check: Callable[[str], ModuleType]) -> ModuleType:
+    return load_check("changelog")
 
 
 def test_every_fragment_is_well_formed(changelog: ModuleType) -> None:

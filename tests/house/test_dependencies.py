@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
+from collections.abc import Callable
 from email.message import Message
-from pathlib import Path
 from types import ModuleType
 
 import pytest
 from packaging.requirements import Requirement
 
-ROOT = Path(__file__).resolve().parents[2]
-
 
 @pytest.fixture(scope="module")
-def dependencies() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("house_dependencies", ROOT / ".ci" / "dependencies.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def dependencies(load_check: Callable[[str], ModuleType]) -> ModuleType:
+    return load_check("dependencies")
 
 
 def test_this_environment_and_these_locks_pass(dependencies: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
@@ -87,4 +78,3 @@ def test_the_list_names_each_library_of_a_running_broker(
     listed = capsys.readouterr().out
     assert "flask " in listed
     assert "pytest " not in listed
-    assert sys.modules.get("house_dependencies") is None
