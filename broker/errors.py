@@ -91,6 +91,17 @@ class InvalidToken(BrokerError):
     """A JWS, JWE or JWT that the strict gate refuses."""
 
 
+# --- network -----------------------------------------------------------------------------------------------------------
+
+
+class OutboundRefused(BrokerError):
+    """An address that we do not call: not https, not public, or not a plain URL (design 4.20)."""
+
+
+class OutboundFailed(BrokerError):
+    """A permitted address gave no usable answer: time, size, status, TLS or connection."""
+
+
 # --- oidc ------------------------------------------------------------------------------------------------------------
 
 
