@@ -91,7 +91,7 @@ class InvalidToken(BrokerError):
     """A JWS, JWE or JWT that the strict gate refuses."""
 
 
-# --- network -----------------------------------------------------------------------------------------------------------
+# --- network ---------------------------------------------------------------------------------------------------------
 
 
 class OutboundRefused(BrokerError):
