@@ -1,0 +1,35 @@
+"""The sample bank: a relying party as a stranger writes it from docs/integrators.md, over HTTP alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sandbox.bank.app import create_bank
+from sandbox.bank.key import public_jwks
+from sandbox.bank.settings import CLIENT_ID, HOST, ISSUER, NAME, PORT, BankSettings
+
+__all__ = [
+    "CLIENT_ID",
+    "HOST",
+    "ISSUER",
+    "NAME",
+    "PORT",
+    "BankSettings",
+    "create_bank",
+    "public_jwks",
+    "registration",
+]
+
+
+def registration(base_url: str, jwks: Mapping[str, Any]) -> dict[str, Any]:
+    """What the bank hands to the broker's operator: the JSON of `broker client add --file`."""
+    return {
+        "client_id": CLIENT_ID,
+        "name": NAME,
+        "redirect_uris": [f"{base_url}/callback"],
+        "post_logout_redirect_uris": [f"{base_url}/signed-out"],
+        "jwks": dict(jwks),
+        "profile": "oidc",
+        "vetted": True,
+    }

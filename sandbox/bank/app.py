@@ -1,0 +1,255 @@
+"""The sample bank's pages: log in with the card, say once which customer one is, be greeted."""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from flask import Flask, abort, redirect, render_template, request, session, url_for
+from werkzeug.exceptions import HTTPException, SecurityError
+from werkzeug.wrappers import Response
+
+from sandbox.bank import key, language
+from sandbox.bank.accounts import Accounts, Customer, NumberRefused, Visit, normalize_number
+from sandbox.bank.language import gettext as _
+from sandbox.bank.relying_party import BrokerUnavailable, LoginRefused, RelyingParty
+from sandbox.bank.settings import NAME, BankSettings
+
+MAX_FORM: Final = 16 * 1024  # bytes
+
+
+def create_bank(settings: BankSettings) -> Flask:
+    """The WSGI application. The broker need not run yet: its metadata are read at the first login.
+
+    Raises OSError or ValueError for a state folder that cannot be used, CatalogueMissing.
+    """
+    app = Flask("sandbox.bank", static_folder="static", template_folder="templates")
+    app.secret_key = key.cookie_key(settings.state)
+    app.config.update(
+        SESSION_COOKIE_NAME="sample-bank-session",
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+        SESSION_COOKIE_SECURE=settings.base_url.startswith("https://"),
+        MAX_CONTENT_LENGTH=MAX_FORM,
+        TRUSTED_HOSTS=[settings.host],
+    )
+    language.install(app)
+    bank = _Bank(
+        settings=settings,
+        accounts=Accounts(settings.state / "bank.db"),
+        relying_party=RelyingParty(app, settings, key.client_key(settings.state)),
+        log=app.logger.warning,
+    )
+    app.add_url_rule("/", "home", bank.home)
+    app.add_url_rule("/login", "login", bank.login, methods=["POST"])
+    app.add_url_rule("/callback", "callback", bank.callback)
+    app.add_url_rule("/link", "link", bank.link, methods=["POST"])
+    app.add_url_rule("/link/confirm", "confirm_link", bank.confirm_link, methods=["POST"])
+    app.add_url_rule("/logout", "logout", bank.logout, methods=["POST"])
+    app.add_url_rule("/signed-out", "signed_out", bank.signed_out)
+    app.add_url_rule("/api/me", "me", bank.me)
+    app.add_url_rule("/jwks", "jwks", lambda: key.public_jwks(settings.state))
+    app.register_error_handler(BrokerUnavailable, bank.broker_unavailable)
+    app.register_error_handler(LoginRefused, bank.login_refused)
+    app.register_error_handler(HTTPException, _refused_page)
+    app.after_request(_Headers(settings.issuer))
+    app.context_processor(
+        lambda: {"bank_name": NAME, "language": language.current(), "form_token": _form_token(), "sandbox": True}
+    )
+    return app
+
+
+class _Headers:
+    """Security headers. A browser holds form-action against redirects too, hence the broker's origin in it."""
+
+    def __init__(self, issuer: str) -> None:
+        self._policy = (
+            "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'; "
+            f"form-action 'self' {issuer}"
+        )
+
+    def __call__(self, response: Any) -> Any:  # Flask's own response class, whatever the route returned
+        response.headers["Content-Security-Policy"] = self._policy
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers["Referrer-Policy"] = "same-origin"
+        response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
+        if request.endpoint != "static":
+            response.headers["Cache-Control"] = "no-store"
+        return response
+
+
+class _Bank:
+    def __init__(self, *, settings: BankSettings, accounts: Accounts, relying_party: RelyingParty, log: Any) -> None:
+        self._settings = settings
+        self._accounts = accounts
+        self._relying_party = relying_party
+        self._log = log
+
+    def home(self) -> str | Response:
+        """The front door, the customer number form, or the greeting, by who is here."""
+        if request.args.get("lang") in language.LANGUAGES:
+            session["language"] = request.args["lang"]
+            return redirect(url_for("home"), 303)
+        visit = self._visit()
+        if visit is None:
+            return render_template("welcome.html")
+        customer = self._accounts.customer_of(visit.person)
+        if customer is None:
+            return self._link_page()
+        return render_template("greeting.html", customer=customer)
+
+    def login(self) -> Response:
+        """Begin: off to the broker."""
+        _check_form_token()
+        return self._relying_party.start(ui_locales=language.current())
+
+    def callback(self) -> Response:
+        """Back from the broker, with a code or with an error."""
+        visit = self._relying_party.finish(request.args.to_dict())
+        chosen = session.get("language")
+        if "visit" in session:
+            self._accounts.end_visit(str(session["visit"]))
+        session.clear()  # a new visit takes nothing over from whoever sat here before
+        if chosen is not None:
+            session["language"] = chosen
+        session["visit"] = self._accounts.open_visit(visit, now=_now())
+        return redirect(url_for("home"), 303)
+
+    def link(self) -> str | tuple[str, int] | Response:
+        """First time here: which customer is this? Shown once more before it is bound."""
+        _check_form_token()
+        visit = self._visit()
+        if visit is None or self._accounts.customer_of(visit.person) is not None:
+            return redirect(url_for("home"), 303)
+        number = normalize_number(request.form.get("customer_number", ""))
+        customer = None if number is None else self._accounts.unbound(number)
+        if customer is None:
+            return self._link_page(refused=True), 400
+        return render_template("confirm.html", customer=customer)
+
+    def confirm_link(self) -> str | tuple[str, int] | Response:
+        """Bind the login to the customer number: the private-sector ID of this person."""
+        _check_form_token()
+        visit = self._visit()
+        if visit is None or self._accounts.customer_of(visit.person) is not None:
+            return redirect(url_for("home"), 303)
+        try:
+            self._accounts.bind(visit.person, request.form.get("customer_number", ""), now=_now())
+        except NumberRefused:
+            return self._link_page(refused=True), 400
+        return redirect(url_for("home"), 303)
+
+    def logout(self) -> str | Response:
+        """End the visit here first: that succeeds whatever happens to the broker."""
+        _check_form_token()
+        visit = self._visit()
+        chosen = language.current()
+        if "visit" in session:
+            self._accounts.end_visit(str(session["visit"]))
+        session.clear()
+        session["language"] = chosen
+        if visit is None:
+            return redirect(url_for("signed_out"), 303)
+        try:
+            return self._relying_party.log_out(visit, ui_locales=chosen)
+        except BrokerUnavailable:
+            self._log("logged out here; the broker could not be asked")
+            return render_template("signed_out.html", only_here=True)
+
+    def signed_out(self) -> str:
+        """Back from the broker's logout."""
+        self._relying_party.finish_log_out()
+        return render_template("signed_out.html", only_here=False)
+
+    def me(self) -> tuple[dict[str, Any], int]:
+        """For programs: what this bank verified about the login of this cookie."""
+        visit = self._visit()
+        if visit is None:
+            return {"error": "not_logged_in"}, 401
+        customer = self._accounts.customer_of(visit.person)
+        return {
+            "subject_known": customer is not None,
+            "customer_number": None if customer is None else customer.number,
+            "claims": dict(visit.claims),
+        }, 200
+
+    def broker_unavailable(self, failure: BrokerUnavailable) -> tuple[str, int]:
+        """The broker is away: nothing was lost, try again."""
+        self._log("broker unavailable: %s", failure)
+        return render_template(
+            "error.html", code="broker_unavailable", title=_not_logged_in(), message=_unavailable()
+        ), 503
+
+    def login_refused(self, refusal: LoginRefused) -> tuple[str, int]:
+        """Not logged in: which of the two, the visitor's own decision or ours, decides the words."""
+        self._log("login refused: %s (%s)", refusal.code, refusal)
+        return (
+            render_template(
+                "error.html", code=refusal.code, title=_not_logged_in(), message=_explanation(refusal.code)
+            ),
+            403,
+        )
+
+    def _link_page(self, *, refused: bool = False) -> str:
+        spare: tuple[Customer, ...] = self._accounts.spare()
+        return render_template("link.html", spare=spare, refused=refused)
+
+    def _visit(self) -> Visit | None:
+        secret = session.get("visit")
+        return self._accounts.visit(secret, now=_now()) if isinstance(secret, str) else None
+
+
+def _explanation(code: str) -> str:
+    match code:
+        case "access_denied":
+            return _("ログインは取りやめられました。お客さまの情報は当行に届いていません。")
+        case "login_not_started":
+            return _("このブラウザーで始めたログインではないか、時間が過ぎています。もう一度はじめからお願いします。")
+        case "temporarily_unavailable" | "server_error":
+            return _unavailable()
+        case _:
+            return _("ログインの結果を確かめられなかったため、受け付けませんでした。お客さまの情報は変わっていません。")
+
+
+def _refused_page(refusal: HTTPException) -> tuple[str, int]:
+    """A page for what the forms or the address got wrong."""
+    code = refusal.code or 500
+    if isinstance(refusal, SecurityError):  # a foreign Host: no address of ours can be built into a page
+        return "Bad Host\n", code
+    stale = code in (400, 403)
+    return render_template(
+        "error.html",
+        code=str(code),
+        title=_("この画面は古くなりました") if stale else _("ページを開けませんでした"),
+        message=_("お客さまの情報は変わっていません。最初のページからやり直してください。"),
+    ), code
+
+
+def _not_logged_in() -> str:
+    return _("ログインしませんでした")
+
+
+def _unavailable() -> str:
+    return _(
+        "ログインサービスにつながりません。お客さまの情報は変わっていません。少し待ってからもう一度お試しください。"
+    )
+
+
+def _form_token() -> str:
+    token = session.get("form_token")
+    if not isinstance(token, str):
+        token = session["form_token"] = secrets.token_urlsafe(24)
+    return token
+
+
+def _check_form_token() -> None:
+    """A form of this very browser session, or 403: another site cannot know the token."""
+    given, expected = request.form.get("form_token", ""), session.get("form_token")
+    if not isinstance(expected, str) or not hmac.compare_digest(given.encode(), expected.encode()):
+        abort(403)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

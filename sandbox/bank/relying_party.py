@@ -1,0 +1,172 @@
+"""The bank's side of OpenID Connect: Authlib, with what docs/integrators.md asks a client to check beyond it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import requests
+from authlib.common.errors import AuthlibBaseError
+from authlib.integrations.flask_client import OAuth
+from authlib.integrations.flask_client.apps import FlaskOAuth2App
+from authlib.integrations.requests_client import OAuth2Session
+from authlib.oauth2.rfc7523 import PrivateKeyJWT, private_key_jwt_sign
+from flask import Flask, session
+from joserfc.errors import JoseError
+from joserfc.jwk import ECKey
+from werkzeug.wrappers import Response
+
+from sandbox.bank.accounts import Visit
+from sandbox.bank.settings import BankSettings
+
+TIMEOUT: Final = 10.0  # seconds for one call to the broker
+CLOCK_LEEWAY: Final = 10  # seconds
+MAX_OPEN_LOGINS: Final = 3
+"""Each login begun leaves its state in the cookie; more would outgrow the 4 kB that browsers keep."""
+CARD_ACR: Final = "aal3"
+"""A fresh signature by the card with its PIN; this bank accepts nothing less."""
+
+
+class BrokerUnavailable(Exception):
+    """The broker cannot be reached, or its metadata are not its own."""
+
+
+class LoginRefused(Exception):
+    """The broker's answer was not accepted. `code` is an OAuth error or a word of ours; the message holds no secret."""
+
+    def __init__(self, code: str, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+
+
+class _ClientAssertion(PrivateKeyJWT):  # type: ignore[misc]  # Authlib ships no types
+    """`private_key_jwt` that lives one minute: Authlib's hour is the longest that the broker accepts."""
+
+    def sign(self, auth: Any, token_endpoint: str) -> str:  # Authlib's own signature
+        return str(
+            private_key_jwt_sign(
+                auth.client_secret,
+                client_id=auth.client_id,
+                token_endpoint=token_endpoint,
+                header=dict(self.headers),
+                alg="ES256",
+                expires_in=60,
+            )
+        )
+
+
+class _DirectSession(OAuth2Session):  # type: ignore[misc]  # Authlib ships no types
+    """No proxy and no .netrc: both come from the environment, and a proxy would receive the client assertions."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:  # Authlib's own signature
+        super().__init__(*arguments, **options)
+        self.trust_env = False
+
+
+class _BrokerApp(FlaskOAuth2App):  # type: ignore[misc]  # Authlib ships no types
+    client_cls = _DirectSession
+
+
+class RelyingParty:
+    """One registration at one broker: code flow, PKCE S256, state, nonce, `iss` (RFC 9207), `private_key_jwt`."""
+
+    def __init__(self, app: Flask, settings: BankSettings, key: ECKey) -> None:
+        self._settings = settings
+        self._redirect_uri = f"{settings.base_url}/callback"
+        self._client: Any = OAuth(app).register(
+            "broker",
+            client_cls=_BrokerApp,
+            client_id=settings.client_id,
+            client_secret=key,
+            server_metadata_url=f"{settings.issuer}/.well-known/openid-configuration",
+            client_auth_methods=[_ClientAssertion(headers={"kid": key.kid})],
+            client_kwargs={
+                "scope": "openid",
+                "code_challenge_method": "S256",
+                "token_endpoint_auth_method": "private_key_jwt",
+                "default_timeout": TIMEOUT,
+            },
+        )
+
+    def start(self, *, ui_locales: str) -> Response:
+        """Send the browser to the broker. Raises BrokerUnavailable."""
+        self._check_metadata()
+        mine = [name for name in session if name.startswith("_state_broker_")]
+        for name in mine[: max(0, len(mine) - MAX_OPEN_LOGINS + 1)]:
+            session.pop(name)
+        response: Response = self._client.authorize_redirect(
+            self._redirect_uri, ui_locales=ui_locales, acr_values=CARD_ACR
+        )
+        response.status_code = 303
+        return response
+
+    def finish(self, parameters: Mapping[str, str]) -> Visit:
+        """Judge what the browser brought back and exchange the code. Raises LoginRefused, BrokerUnavailable.
+
+        State first (is it this browser's login?), then `iss` (is it this broker's answer?), and only then the rest.
+        """
+        state = parameters.get("state", "")
+        if self._client.framework.get_state_data(session, state) is None:
+            raise LoginRefused("login_not_started", "state is not one this browser was given")
+        if parameters.get("iss") != self._settings.issuer:
+            self._client.framework.clear_state_data(session, state)
+            raise LoginRefused("wrong_issuer", "iss is not the broker's (RFC 9207 §2.4)")
+        if "error" in parameters:
+            self._client.framework.clear_state_data(session, state)
+            raise LoginRefused(_error_code(parameters["error"]), "the broker answered with an error")
+        self._check_metadata()
+        try:
+            token = self._client.authorize_access_token(claims_options=self._expected(), leeway=CLOCK_LEEWAY)
+        except requests.RequestException as unreachable:
+            raise BrokerUnavailable("the token endpoint or the keys did not answer") from unreachable
+        except (AuthlibBaseError, JoseError) as refusal:
+            raise LoginRefused(_error_code(refusal.error), type(refusal).__name__) from refusal
+        except (ValueError, KeyError) as malformed:  # what came back was not the JSON or the key it should be
+            raise LoginRefused("malformed_answer", type(malformed).__name__) from malformed
+        if "userinfo" not in token:
+            raise LoginRefused("no_id_token", "the token answer holds no ID token")
+        return Visit(claims=dict(token["userinfo"]), id_token=token["id_token"])
+
+    def log_out(self, visit: Visit, *, ui_locales: str) -> Response:
+        """Send the browser to end its session at the broker too (RP-Initiated Logout). Raises BrokerUnavailable."""
+        self._check_metadata()
+        response: Response = self._client.logout_redirect(
+            post_logout_redirect_uri=f"{self._settings.base_url}/signed-out",
+            id_token_hint=visit.id_token,
+            client_id=self._settings.client_id,
+            ui_locales=ui_locales,
+        )
+        response.status_code = 303
+        return response
+
+    def finish_log_out(self) -> None:
+        """Forget the state of a logout. It changes nothing that a forged visit could profit from."""
+        for name in [name for name in session if name.startswith("_state_broker_")]:
+            session.pop(name)
+
+    def _check_metadata(self) -> None:
+        try:
+            metadata = self._client.load_server_metadata()
+        except (requests.RequestException, ValueError) as unreachable:
+            raise BrokerUnavailable("the broker's metadata cannot be read") from unreachable
+        if metadata.get("issuer") != self._settings.issuer:
+            raise BrokerUnavailable("the metadata are another issuer's (OIDC Discovery §4.3)")
+
+    def _expected(self) -> dict[str, dict[str, Any]]:
+        """Signature, exp, iat and nonce are Authlib's to check; these are the values only we can know."""
+        return {
+            "iss": {"essential": True, "values": [self._settings.issuer]},
+            "aud": {"essential": True, "values": [self._settings.client_id]},
+            "sub": {"essential": True},
+            "exp": {"essential": True},
+            "iat": {"essential": True},
+            "nonce": {"essential": True},
+            "auth_time": {"essential": True},
+            "acr": {"essential": True, "values": [CARD_ACR]},
+        }
+
+
+def _error_code(text: object) -> str:
+    """An OAuth error code as RFC 6749 spells them; anything else that came is not repeated on a page."""
+    code = str(text)
+    return code if len(code) <= 64 and code.isascii() and code.replace("_", "").isalnum() else "unknown_error"
