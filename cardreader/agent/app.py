@@ -1,0 +1,118 @@
+"""The agent's endpoints: ordinary forms and top-level navigation only (no fetch, no CORS, no WebSocket, no cookies).
+
+A broker's page posts a signed card request; the person types the PIN here; a form takes the answer back to the broker.
+"""
+
+from __future__ import annotations
+
+import time
+import unicodedata
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from flask import Flask, Response, make_response, render_template, request
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+
+from cardreader.agent.answer import app_version
+from cardreader.agent.desk import DEADLINE_SECONDS, HOLD_SECONDS, Desk, Refused
+from cardreader.agent.gate import SIGN_PATH, guard
+from cardreader.agent.journal import log_fault
+from cardreader.agent.pages import refuse, show, speak
+from cardreader.agent.request import displayable
+from cardreader.agent.trust import AgentState, Trust
+from cardreader.errors import AgentFault, CardError, PageStale, PageUnknown, RequestTooLarge
+from cardreader.transport import Readers
+
+DEFAULT_PORT = 24780
+MAX_BODY = 16 * 1024  # bytes
+
+
+def create_agent(
+    *,
+    readers: Readers,
+    trust: Trust,
+    state: AgentState,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    monotonic: Callable[[], float] = time.monotonic,
+    port: int = DEFAULT_PORT,
+    hold_seconds: float = HOLD_SECONDS,
+    deadline_seconds: float = DEADLINE_SECONDS,
+) -> Flask:
+    """The agent's WSGI application. Whoever serves it has already refused other users' connections (server.py).
+
+    Raises TrustInvalid where the English page texts were not compiled.
+    """
+    app = Flask(__name__)
+    app.config.update(MAX_CONTENT_LENGTH=MAX_BODY, MAX_FORM_MEMORY_SIZE=MAX_BODY, MAX_FORM_PARTS=8)
+    speak(app)
+    guard(app, trust=trust, port=port, monotonic=monotonic)
+    desk = Desk(
+        readers=readers,
+        trust=trust,
+        state=state,
+        clock=clock,
+        monotonic=monotonic,
+        on_fault=log_fault,
+        hold_seconds=hold_seconds,
+        deadline_seconds=deadline_seconds,
+    )
+    app.extensions["card-desk"] = desk
+    _mount_forms(app, desk, phrase=trust.phrase)
+
+    @app.get("/")
+    def status() -> Response:
+        """For a person who asks whether the program runs. Says nothing about cards."""
+        names = [(displayable(broker.name), broker.origin) for broker in trust.brokers]
+        return make_response(
+            render_template("status.html", brokers=names, is_busy=desk.is_busy, version=app_version(), port=port)
+        )
+
+    @app.errorhandler(CardError)
+    def on_card_error(error: CardError) -> Response:
+        return refuse(Refused(error=error))
+
+    @app.errorhandler(HTTPException)
+    def on_http_error(error: HTTPException) -> Response:
+        is_size = isinstance(error, RequestEntityTooLarge)
+        return refuse(Refused(error=RequestTooLarge("form too large") if is_size else PageUnknown("no such page")))
+
+    @app.errorhandler(Exception)
+    def on_fault(error: Exception) -> Response:
+        log_fault(error)
+        return refuse(Refused(error=AgentFault("unforeseen")))
+
+    return app
+
+
+def _mount_forms(app: Flask, desk: Desk, *, phrase: str) -> None:
+    @app.post(SIGN_PATH)
+    def sign() -> Response:
+        return show(desk.submit(_field("request"), request.headers["Origin"]), phrase=phrase)
+
+    @app.post("/v1/retry")
+    def retry() -> Response:
+        return show(desk.resume(_field("sitting")), phrase=phrase)
+
+    @app.post("/v1/pin")
+    def pin() -> Response:
+        key, token = _field("sitting"), _field("token")
+        if request.form.get("understood") == "yes" and "pin" not in request.form:
+            return show(desk.confirm_last_try(key, token), phrase=phrase)
+        return show(desk.enter_pin(key, token, _typed_pin(_field("pin"))), phrase=phrase)
+
+    @app.post("/v1/cancel")
+    def cancel() -> Response:
+        return show(desk.cancel(_field("sitting")), phrase=phrase)
+
+
+def _field(name: str) -> str:
+    """One form field that must stand there exactly once. Raises PageStale: our own pages never cause it."""
+    values = request.form.getlist(name)
+    if len(values) != 1:
+        raise PageStale(f"form field {name} is missing or doubled")
+    return values[0]
+
+
+def _typed_pin(text: str) -> str:
+    """What was typed, with a Japanese keyboard's full-width digits made plain and blanks around it dropped."""
+    return unicodedata.normalize("NFKC", text[:64]).strip()

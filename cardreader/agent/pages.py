@@ -1,0 +1,85 @@
+"""Turning what the desk decided into HTML, in the language of the request or the browser."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from flask import Flask, Response, g, make_response, render_template, request
+from flask_babel import Babel, get_locale
+
+from cardreader.agent.desk import Answered, AskPIN, Page, Refused
+from cardreader.agent.trust import TrustInvalid
+from cardreader.errors import Answer, CardError, CertificateExpired, LoginCancelled, PINBlocked, Wording, answer_for
+
+LANGUAGES = ("ja", "en")
+TRANSLATIONS = Path(__file__).parent / "translations"
+# Where trying the same card again cannot help, the way back comes first.
+_FINAL = frozenset({"pin_locked", "cert_expired", "cert_unsuitable", "no_cert", "request_replayed", "pin_last"})
+
+
+def speak(app: Flask) -> None:
+    """Give `app` both languages. Raises TrustInvalid where English was not compiled: half a page is worse than none."""
+    for language in LANGUAGES[1:]:
+        if not (TRANSLATIONS / language / "LC_MESSAGES" / "messages.mo").is_file():
+            raise TrustInvalid("page texts are not compiled: run  pybabel compile -d cardreader/agent/translations")
+    app.config.update(BABEL_TRANSLATION_DIRECTORIES=str(TRANSLATIONS), BABEL_DEFAULT_LOCALE=LANGUAGES[0])
+    Babel(app, locale_selector=_choose_language)
+
+
+def show(page: Page, *, phrase: str) -> Response:
+    """The page for the person; sets where its forms may lead and what the log may say."""
+    if page.request is not None:
+        g.language = _first_language(page.request.ui_locales)
+    match page:
+        case Answered():
+            g.broker_origin = page.request.origin
+            return make_response(render_template("answer.html", page=page))
+        case Refused():
+            return refuse(page)
+        case AskPIN():
+            row = None if page.error is None else answer_for(page.error)
+            g.code = "" if row is None else row.code
+            template = "last_try.html" if page.is_last_try else "pin.html"
+            words = None if row is None else _words(row)
+            return make_response(render_template(template, page=page, phrase=phrase, error=row, words=words))
+
+
+def refuse(page: Refused) -> Response:
+    """An error's own page: what happened, one thing to do, and whether a PIN try was used."""
+    row = answer_for(page.error)
+    g.code, g.reason = row.code, str(page.error)
+    if page.request is not None:
+        g.broker_origin = page.request.origin
+    body = render_template(
+        "error.html",
+        page=page,
+        error=row,
+        words=_words(row),
+        pin_try=pin_try_used(page.error),
+        ended_on=page.error.ended_on if isinstance(page.error, CertificateExpired) else None,
+        stated_origin=g.get("stated_origin", ""),
+        is_final=row.id in _FINAL,
+        goes_back_itself=isinstance(page.error, LoginCancelled),
+    )
+    return make_response(body, row.http)
+
+
+def pin_try_used(error: CardError) -> str:
+    """no, yes or unknown. Of a blocked PIN the error itself knows: found blocked, or blocked by the try just made."""
+    if isinstance(error, PINBlocked):
+        return "no" if error.by_this_try is False else "yes"
+    return answer_for(error).pin_try_used
+
+
+def _choose_language() -> str:
+    chosen: str | None = g.get("language") or request.accept_languages.best_match(LANGUAGES)
+    return chosen or LANGUAGES[0]
+
+
+def _first_language(ui_locales: str) -> str | None:
+    tags = (tag.lower().partition("-")[0] for tag in ui_locales.split())
+    return next((tag for tag in tags if tag in LANGUAGES), None)
+
+
+def _words(row: Answer) -> Wording:
+    return row.en if str(get_locale()) == "en" else row.ja

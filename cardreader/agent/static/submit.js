@@ -1,0 +1,2 @@
+"use strict";
+document.querySelector("form[data-submit=itself]").submit();
