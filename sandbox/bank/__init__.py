@@ -23,10 +23,10 @@ __all__ = [
 
 
 def registration(base_url: str, jwks: Mapping[str, Any]) -> dict[str, Any]:
-    """What the bank hands to the broker's operator: the JSON of `broker client add --file`."""
+    """What the bank hands to the broker's operator: the JSON of `broker client add --file` (RFC 7591 names)."""
     return {
         "client_id": CLIENT_ID,
-        "name": NAME,
+        "client_name": NAME,
         "redirect_uris": [f"{base_url}/callback"],
         "post_logout_redirect_uris": [f"{base_url}/signed-out"],
         "jwks": dict(jwks),
