@@ -112,10 +112,7 @@ class OutboundGuard:
         watchdog.daemon = True
         watchdog.start()
         try:
-            body = _fetch(connection, parts, limit)
-            if connection.was_cut:  # where the end of the connection is the end of the body, ours looks like theirs
-                raise TimeoutError
-            return body
+            return _fetch(connection, parts, limit)
         except (HTTPError, http.client.HTTPException, OSError, ValueError) as failed:
             if time.monotonic() >= deadline:
                 raise OutboundFailed(f"{host}: no complete answer within {self.total_seconds:g} s") from failed
@@ -257,4 +254,6 @@ def _fetch(connection: _Pinned, parts: SplitResult, limit: int) -> bytes:
         body += chunk
         if len(body) > limit:
             raise OutboundFailed(f"{parts.hostname}: more than {limit} bytes")
+    if connection.was_cut:  # where the end of the connection is the end of the body, our cut looks like the peer's end
+        raise TimeoutError
     return bytes(body)

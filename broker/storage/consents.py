@@ -15,9 +15,9 @@ _GET = select(consents.c.scope, consents.c.granted_at).where(
     consents.c.withdrawn_at.is_(None),
 )
 _GIVE = per_engine(
-    lambda insert_into: insert_into(consents).on_conflict_do_update(
+    lambda insert_into: (new := insert_into(consents)).on_conflict_do_update(
         index_elements=["account", "client_id"],
-        set_={"scope": bindparam("scope"), "granted_at": bindparam("granted_at"), "withdrawn_at": None},
+        set_={"scope": new.excluded.scope, "granted_at": new.excluded.granted_at, "withdrawn_at": None},
     )
 )
 _REMEMBER = insert(consent_history)

@@ -10,8 +10,8 @@ from broker.storage.work import Work, per_engine
 
 _GET = select(crls).where(crls.c.source == bindparam("b_source"))
 _PUT = per_engine(
-    lambda insert: insert(crls).on_conflict_do_update(
-        index_elements=["source"], set_={"der": bindparam("der"), "fetched_at": bindparam("fetched_at")}
+    lambda insert: (new := insert(crls)).on_conflict_do_update(
+        index_elements=["source"], set_={"der": new.excluded.der, "fetched_at": new.excluded.fetched_at}
     )
 )
 

@@ -11,11 +11,11 @@ from broker.storage.work import Work, per_engine
 
 _TAKE = per_engine(
     lambda insert: (
-        insert(leases)
+        (new := insert(leases))
         .on_conflict_do_update(
             index_elements=["name"],
-            set_={"holder": bindparam("holder"), "until": bindparam("until")},
-            where=(leases.c.holder == bindparam("holder")) | (leases.c.until <= bindparam("b_now")),
+            set_={"holder": new.excluded.holder, "until": new.excluded.until},
+            where=(leases.c.holder == new.excluded.holder) | (leases.c.until <= bindparam("b_now")),
         )
         .returning(leases.c.name)
     )

@@ -1,0 +1,1 @@
+"""The promises of broker.flows.ports, asked of every engine."""
