@@ -9,9 +9,8 @@ finish   only the browser that has both the cookie and the return code gets it (
 from __future__ import annotations
 
 import binascii
-import hashlib
 from base64 import b64decode
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -50,10 +49,11 @@ from broker.flows.secret import digest, mint
 from broker.ids import AccountID, ClientID, CredentialID, InteractionID, Secret, Subject, TransactionID
 from broker.jose import b64url, decrypt_compact, parse_json, public_jwk, sign_jws
 from broker.jpki import challenge as card_challenge
-from broker.jpki.certificate import TrustedCertificate
+from broker.jpki.certificate import TrustedCertificate, unrevoked
+from broker.jpki.distribution import distribution_point
 from broker.jpki.path import validate_path
 from broker.jpki.profile import USER_AUTHENTICATION
-from broker.jpki.revocation import RevocationStatus, check_crl
+from broker.jpki.revocation import check_crl
 from broker.oidc import consent as consents
 from broker.oidc.authorization import check, locate, single_values
 from broker.oidc.client import Client
@@ -174,11 +174,40 @@ def client_of(tx: Transaction, interaction: Interaction) -> Client:
     return client
 
 
-def prompt(interaction_id: InteractionID, browser_secret: str | None, *, language: str, ports: Ports) -> CardPrompt:
+def interaction_of(transaction_id: TransactionID, *, ports: Ports) -> InteractionID:
+    """By which cookie the browser of a card transaction proves itself. Raises InteractionUnknown."""
+    with ports.store.transaction() as tx:
+        transaction = tx.cards.get(transaction_id)
+    if transaction is None:
+        raise InteractionUnknown("no such card transaction")
+    return transaction.interaction_id
+
+
+def behind(transaction_id: TransactionID, *, ports: Ports) -> tuple[Interaction, Client] | None:
+    """For the words of an error page: the login a card transaction is part of. None when it is over.
+
+    It is told to whoever holds the transaction id, so nothing but the client's name and the way back may be shown.
+    """
+    with ports.store.transaction() as tx:
+        transaction = tx.cards.get(transaction_id)
+        if transaction is None:
+            return None
+        interaction = tx.interactions.get(transaction.interaction_id, now=ports.clock())
+        client = tx.clients.get(transaction.client_id)
+    return None if interaction is None or client is None else (interaction, client)
+
+
+def prompt(
+    interaction_id: InteractionID,
+    browser_secret: str | None,
+    *,
+    language: Callable[[str | None], str],
+    ports: Ports,
+) -> CardPrompt:
     """Make a fresh request for the agent. Raises InteractionUnknown, BrowserMismatch, StoreUnavailable.
 
-    Each showing is a transaction of its own with its own nonce and answer key, because an agent
-    accepts a request once only.
+    Each showing is a transaction of its own with its own nonce and answer key, because an agent accepts a
+    request once only. `language` turns the client's ui_locales into the one the pages are shown in.
     """
     issued_at = ports.clock().replace(microsecond=0)  # whole seconds: `iat` is the very time in the frame
     transaction_id = TransactionID(b64url(ports.entropy(24)))
@@ -225,7 +254,7 @@ def prompt(interaction_id: InteractionID, browser_secret: str | None, *, languag
             "accepted_issuers": [b64url(key_hash) for key_hash in ports.policy.accepted_issuers],
             "answer_key": public_jwk(answer_key),
             "return_uri": f"{issuer}/agent/cb/{transaction_id}",
-            "ui_locales": language,
+            "ui_locales": language(interaction.request.ui_locales),
             "statement": ports.keys.card_agent()["statement"],
         },
         signer=signer,
@@ -356,23 +385,22 @@ def _prove_unrevoked(
         known = tx.accounts.credential(key)
     if known is not None and known.revoked_at is not None:
         raise CertificateRevoked("known as revoked")
-    if trusted.distribution_point is None:
+    point = distribution_point(trusted.der)
+    if point is None:
         raise RevocationUnknown("the certificate names no list")
-    stored = ports.revocation.crl_for(trusted.distribution_point, trusted.issuer_key_hash)
+    stored = ports.revocation.crl_for(point, trusted.issuer_key_hash)
     if stored is None:
         raise RevocationUnknown("no list could be had")
-    answer = check_crl(
+    verdict = check_crl(
         stored.der, certificate=trusted.der, issuer=trusted.issuer, at=now, max_age=ports.policy.crl_max_age
     )
-    match answer.status:
-        case RevocationStatus.GOOD:
-            return stored.source, answer.this_update
-        case RevocationStatus.REVOKED:
-            with ports.store.transaction() as tx:
-                tx.accounts.mark_revoked(key, now=now)
-            raise CertificateRevoked(f"on the list: {answer.reason}")
-        case _:
-            raise RevocationUnknown(str(answer.reason))
+    try:
+        unrevoked(trusted, verdict)
+    except CertificateRevoked:
+        with ports.store.transaction() as tx:
+            tx.accounts.mark_revoked(key, now=now)
+        raise
+    return stored.source, verdict.this_update
 
 
 # --- finish ----------------------------------------------------------------------------------------------------------
@@ -517,8 +545,3 @@ def cancel(interaction_id: InteractionID, *, browser_secret: str | None, ports: 
         state=interaction.request.state,
         ui_locales=interaction.request.ui_locales,
     )
-
-
-def issuer_key_hash(spki: bytes) -> bytes:
-    """By what a CA is named in the request to the agent: SHA-256 of its SubjectPublicKeyInfo."""
-    return hashlib.sha256(spki).digest()

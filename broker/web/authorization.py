@@ -1,0 +1,75 @@
+"""Where a login begins: the client's request, the login page, and the way out of it."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, g, request, url_for
+
+from broker.errors import InteractionUnknown
+from broker.flows import login
+from broker.ids import InteractionID
+from broker.web import cookies
+from broker.web.client_return import redirect_to_client, return_to_client
+from broker.web.errors import own_form
+from broker.web.form import body_pairs, body_values, query_pairs
+from broker.web.pages import ask_for, content_security_policy, page, see_other
+from broker.web.settings import ports
+
+blueprint = Blueprint("authorization", __name__)
+
+REFRESH_SECONDS = 240
+"""The login page renews itself, so that the request in it is never older than the agent accepts (300 s)."""
+
+
+@blueprint.route("/authorize", methods=["GET", "POST"])
+def authorize() -> Response:
+    """RFC 6749 §3.1, OIDC Core §3.1.2.1 (both methods)."""
+    pairs = body_pairs() if request.method == "POST" else query_pairs()
+    asked = dict(pairs)
+    ask_for(asked.get("ui_locales"))
+    outcome = login.begin(pairs, session_secret=cookies.session_secret(), ports=ports())
+    if isinstance(outcome, login.Begun):
+        response = see_other(f"{ports().policy.issuer}/login/{outcome.interaction_id}")
+        cookies.keep_login(response, outcome.interaction_id, outcome.browser_secret)
+        return response
+    if "none" in asked.get("prompt", "").split():
+        return redirect_to_client(outcome)
+    return return_to_client(outcome)
+
+
+@blueprint.get("/login/<handle:interaction>")
+def show(interaction: InteractionID) -> Response:
+    """Place the card, then over to the reader agent."""
+    g.interaction = interaction
+    secret = cookies.browser_secret(interaction)
+    try:
+        prompt = login.prompt(interaction, secret, language=ask_for, ports=ports())
+    except InteractionUnknown:
+        open_one, _ = login.peek(interaction, secret, ports=ports())
+        if open_one.authenticated is None:
+            raise
+        return see_other(f"{ports().policy.issuer}/consent/{interaction}")  # came back after the card was read
+    agent = ports().policy.agent_origins[0]
+    g.transaction = prompt.transaction_id
+    response = page(
+        "login.html",
+        client=prompt.client,
+        prompt=prompt,
+        agent=agent,
+        cancel_url=url_for("authorization.cancel", interaction=interaction),
+        again_url=url_for("authorization.show", interaction=interaction),
+    )
+    response.headers["Referrer-Policy"] = "origin"  # else the agent is told `Origin: null`
+    response.headers["Content-Security-Policy"] = content_security_policy(form_action=f"'self' {agent}")
+    response.headers["Refresh"] = str(REFRESH_SECONDS)
+    return response
+
+
+@blueprint.post("/login/<handle:interaction>/cancel")
+def cancel(interaction: InteractionID) -> Response:
+    """The resident goes back: access_denied for the client."""
+    own_form()
+    body_values()
+    outcome = login.cancel(interaction, browser_secret=cookies.browser_secret(interaction), ports=ports())
+    response = return_to_client(outcome)
+    cookies.drop_login(response, interaction)
+    return response

@@ -1,0 +1,133 @@
+"""Between the reader agent and the browser: the answer comes in, and is released to the one it belongs to."""
+
+from __future__ import annotations
+
+import base64
+import re
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from flask import Blueprint, Response, g, jsonify, request
+
+from broker.errors import AnswerMalformed, AnswerWithheld, BrokerError, BrowserMismatch, InvalidRequest
+from broker.flows import consent, login
+from broker.flows.ports import Ports
+from broker.ids import InteractionID, TransactionID
+from broker.web import cookies
+from broker.web.client_return import return_to_client
+from broker.web.consent import consent_page
+from broker.web.errors import error_page
+from broker.web.form import body_values, is_handle
+from broker.web.pages import CROSS_ORIGIN, ask_for, see_other
+from broker.web.settings import ports
+
+blueprint = Blueprint("card", __name__)
+
+_AGENT_CODE = re.compile(r"[A-Z]{2,8}-[0-9]{3}")
+
+
+@blueprint.post("/agent/cb/<handle:transaction>")
+def callback(transaction: TransactionID) -> Response:
+    """The agent's page posts here, cross-site: no cookie comes along, and nothing is released (design 4.3)."""
+    g.transaction = transaction
+    try:
+        if request.headers.get("Origin") not in ports().policy.agent_origins:
+            raise AnswerMalformed("not sent by the reader agent")
+        if request.headers.get("Sec-Fetch-Dest", "document") != "document":
+            raise AnswerMalformed("not sent as a page of its own")
+        try:
+            fields = body_values()
+        except InvalidRequest as malformed:
+            raise AnswerMalformed("not the form an agent posts") from malformed
+        if fields.keys() == {"error"} and _AGENT_CODE.fullmatch(fields["error"]):
+            return _continue(transaction, f"error={fields['error']}")
+        if fields.keys() != {"answer"}:
+            raise AnswerMalformed("neither an answer nor an error")
+        return_code = login.receive(transaction, fields["answer"], ports=ports())
+    except BrokerError as refusal:
+        return _refused(transaction, refusal)
+    return _continue(transaction, f"rc={return_code}")
+
+
+def _continue(transaction: TransactionID, rest: str) -> Response:
+    return see_other(f"{ports().policy.issuer}/agent/continue?tx={transaction}&{rest}")
+
+
+def _refused(transaction: TransactionID, refusal: BrokerError) -> Response:
+    """Said at once, because the person is looking at it; the ways on need the cookie, so anyone may see the links."""
+    behind = login.behind(transaction, ports=ports())
+    if behind is None:
+        return error_page(refusal)
+    interaction, client = behind
+    ask_for(interaction.request.ui_locales)
+    return error_page(refusal, interaction=interaction.interaction_id, client=client)
+
+
+@blueprint.get("/agent/continue")
+def resume() -> Response:
+    """Only the browser with the cookie and the return code gets what the card answered (design 4.3)."""
+    given = request.args.get("tx")
+    if given is None or not is_handle(given):
+        raise BrowserMismatch("no transaction named")
+    transaction = TransactionID(given)
+    g.transaction = transaction
+    interaction_id = login.interaction_of(transaction, ports=ports())
+    secret = cookies.browser_secret(interaction_id)
+    agent_code = request.args.get("error")
+    if agent_code is not None:
+        return _withheld(interaction_id, agent_code, secret)
+    try:
+        finished = login.finish(
+            transaction,
+            request.args.get("rc", ""),
+            browser_secret=secret,
+            old_session_secret=cookies.session_secret(),
+            ports=ports(),
+        )
+    except BrowserMismatch:
+        interaction, _ = login.peek(interaction_id, secret, ports=ports())
+        if interaction.authenticated is None:
+            raise
+        return see_other(f"{ports().policy.issuer}/consent/{interaction_id}")  # reloaded: the question still stands
+    if finished.then is not None:
+        response = return_to_client(finished.then, card_was_read=True)
+        cookies.drop_login(response, interaction_id)
+    else:
+        response = consent_page(consent.prompt(interaction_id, browser_secret=secret, ports=ports()))
+    cookies.keep_session(response, finished.session_secret)
+    return response
+
+
+def _withheld(interaction_id: InteractionID, agent_code: str, secret: str | None) -> Response:
+    interaction, client = login.peek(interaction_id, secret, ports=ports())
+    ask_for(interaction.request.ui_locales)
+    return error_page(
+        AnswerWithheld("the agent sent no answer"),
+        interaction=interaction_id,
+        client=client,
+        agent_code=agent_code if _AGENT_CODE.fullmatch(agent_code) else None,
+    )
+
+
+@blueprint.get("/.well-known/card-agent")
+def metadata() -> Response:
+    """What a reader agent needs to trust this broker (design 4.3, *Trust*)."""
+    response = jsonify(card_agent_document(ports()))
+    response.headers["Cache-Control"] = "public, max-age=300"
+    response.headers.update(CROSS_ORIGIN)
+    return response
+
+
+def card_agent_document(of: Ports) -> dict[str, Any]:
+    """The agent-root, the statement of request keys it signed, and the keys of the accepted CAs."""
+    return {
+        "issuer": of.policy.issuer,
+        **of.keys.card_agent(),
+        "issuer_keys": [base64.b64encode(_spki(anchor)).decode("ascii") for anchor in of.policy.anchors],
+    }
+
+
+def _spki(certificate: bytes) -> bytes:
+    key = x509.load_der_x509_certificate(certificate).public_key()
+    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)

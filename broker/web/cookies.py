@@ -1,0 +1,67 @@
+"""The two cookies of the broker: one for each login on its way, one for the session it ends in (design section 3)."""
+
+from __future__ import annotations
+
+from flask import Response, request
+
+from broker.flows.login import INTERACTION_LIFETIME
+from broker.ids import InteractionID, Secret
+from broker.web.settings import web_settings
+
+_SESSION = "jpki-broker-session"
+_LOGIN = "jpki-broker-login-"
+_LANGUAGE = "jpki-broker-language"
+
+
+def _name(name: str) -> str:
+    return f"__Host-{name}" if web_settings().secure else name
+
+
+def _login_name(interaction_id: InteractionID) -> str:
+    return _name(_LOGIN + interaction_id[:12])
+
+
+def browser_secret(interaction_id: InteractionID) -> str | None:
+    """What this browser keeps for this login, if it began it."""
+    return request.cookies.get(_login_name(interaction_id))
+
+
+def session_secret() -> str | None:
+    """What this browser keeps of its session."""
+    return request.cookies.get(_name(_SESSION))
+
+
+def language() -> str | None:
+    """The language a person chose by our own link."""
+    return request.cookies.get(_name(_LANGUAGE))
+
+
+def keep_login(response: Response, interaction_id: InteractionID, secret: Secret) -> None:
+    """For as long as the login may last. Lax: the way back from the agent is a cross-site redirect."""
+    _set(response, _login_name(interaction_id), secret, max_age=int(INTERACTION_LIFETIME.total_seconds()))
+
+
+def drop_login(response: Response, interaction_id: InteractionID) -> None:
+    """The login is over."""
+    _set(response, _login_name(interaction_id), "", max_age=0)
+
+
+def keep_session(response: Response, secret: Secret) -> None:
+    """Until the browser closes; the broker ends it earlier (accounts.session)."""
+    _set(response, _name(_SESSION), secret, max_age=None)
+
+
+def drop_session(response: Response) -> None:
+    """The session is over."""
+    _set(response, _name(_SESSION), "", max_age=0)
+
+
+def keep_language(response: Response, chosen: str) -> None:
+    """Until the browser closes."""
+    _set(response, _name(_LANGUAGE), chosen, max_age=None)
+
+
+def _set(response: Response, name: str, value: str, *, max_age: int | None) -> None:
+    response.set_cookie(
+        name, value, max_age=max_age, path="/", secure=web_settings().secure, httponly=True, samesite="Lax"
+    )

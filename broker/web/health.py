@@ -1,0 +1,26 @@
+"""For whoever watches the process: is it alive, and can it serve?"""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, jsonify
+
+from broker.flows.ports import KeyUse
+from broker.ids import ClientID
+from broker.web.settings import ports
+
+blueprint = Blueprint("health", __name__)
+
+
+@blueprint.get("/healthz")
+def alive() -> Response:
+    """The process answers; nothing else is asked."""
+    return jsonify({"status": "ok"})
+
+
+@blueprint.get("/readyz")
+def ready() -> Response:
+    """Store and keys answer, else 503 (StoreUnavailable) and a load balancer goes elsewhere."""
+    with ports().store.transaction() as tx:
+        tx.clients.get(ClientID("readyz"))
+    ports().keys.signer(KeyUse.ID_TOKEN)
+    return jsonify({"status": "ready"})

@@ -1,0 +1,111 @@
+"""What every page has in common: its headers, its language, and how it leaves for the client."""
+
+from __future__ import annotations
+
+from flask import Flask, Response, g, make_response, render_template, request
+from flask_babel import get_locale
+
+from broker.oidc.client import Client
+from broker.web import cookies
+from broker.web.settings import LANGUAGES, web_settings
+
+CROSS_ORIGIN = {"Access-Control-Allow-Origin": "*", "Cross-Origin-Resource-Policy": "cross-origin"}
+"""For public documents that a client in a browser may read."""
+
+
+def content_security_policy(*, form_action: str) -> str:
+    """Nothing but our own style sheet and pictures; no script at all. `form_action` is where forms may go."""
+    return (
+        "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; "
+        f"form-action {form_action}; frame-ancestors 'none'"
+    )
+
+
+def add_headers(response: Response) -> Response:
+    """What is safe unless a handler said otherwise.
+
+    Referrer-Policy is same-origin and not no-referrer, because the latter would make a browser state
+    `Origin: null` on our own forms, and they are refused without their true origin.
+    """
+    headers = response.headers
+    headers.setdefault("Content-Security-Policy", content_security_policy(form_action="'self'"))
+    headers.setdefault("Referrer-Policy", "same-origin")
+    headers.setdefault("X-Content-Type-Options", "nosniff")
+    headers.setdefault("X-Frame-Options", "DENY")
+    headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
+    headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
+    headers.setdefault("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()")
+    if "Cache-Control" not in headers:
+        headers["Cache-Control"] = "no-store"
+    if web_settings().secure:
+        headers.setdefault("Strict-Transport-Security", "max-age=31536000")
+    return response
+
+
+# --- language --------------------------------------------------------------------------------------------------------
+
+
+def _first_known(tags: str | None) -> str | None:
+    """The first of these RFC 5646 tags that we speak (OIDC Core §3.1.2.1 ui_locales)."""
+    for tag in (tags or "")[:256].split():
+        primary = tag.partition("-")[0].lower()
+        if primary in LANGUAGES:
+            return primary
+    return None
+
+
+def ask_for(ui_locales: str | None) -> str:
+    """Note what the client asked for, and answer the language that the pages of this request are in."""
+    g.ui_locales = ui_locales
+    return language()
+
+
+def language() -> str:
+    """A person's own choice first, then the client's, then the browser's, then the operator's."""
+    return (
+        _first_known(request.args.get("ui_locales"))
+        or _first_known(cookies.language())
+        or _first_known(g.get("ui_locales"))
+        or request.accept_languages.best_match(LANGUAGES)
+        or web_settings().default_language
+    )
+
+
+def init_templates(app: Flask) -> None:
+    """What every template may use."""
+
+    @app.context_processor
+    def _common() -> dict[str, object]:
+        return {
+            "lang": str(get_locale()),
+            "other_language": "en" if str(get_locale()) == "ja" else "ja",
+            "help_url": web_settings().help_url,
+            "shown_name": shown_name,
+        }
+
+
+def shown_name(client: Client) -> str:
+    """What people are shown: a name only where an operator vetted it, else the host (design 4.14)."""
+    return client.name if client.vetted else client.host
+
+
+# --- pages -----------------------------------------------------------------------------------------------------------
+
+
+def page(template: str, status: int = 200, **context: object) -> Response:
+    """A rendered page. Remembers the language if the person chose it by our link."""
+    response = make_response(render_template(template, **context), status)
+    response.headers["Content-Language"] = str(get_locale())
+    response.headers["Vary"] = "Accept-Language, Cookie"
+    if request.method == "GET" and request.endpoint != "authorization.authorize":
+        chosen = _first_known(request.args.get("ui_locales"))
+        if chosen is not None:
+            cookies.keep_language(response, chosen)
+    return response
+
+
+def see_other(url: str) -> Response:
+    """303 and never 307, which would carry a posted body along (RFC 9700 §4.12)."""
+    response = Response(status=303)
+    response.headers["Location"] = url
+    return response

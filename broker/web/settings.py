@@ -1,0 +1,36 @@
+"""What the web room is told by the operator, and where handlers find it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+from flask import current_app
+
+from broker.flows.ports import Ports
+
+LANGUAGES = ("ja", "en")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebSettings:
+    """How pages are served. `secure` says that the issuer is https: cookies are then `__Host-` and Secure."""
+
+    secure: bool
+    help_url: str | None = None
+    """Where residents find help (WCAG 3.2.6); left out of the pages when None."""
+    default_language: str = "ja"
+
+    def __post_init__(self) -> None:
+        if self.default_language not in LANGUAGES:
+            raise ValueError(f"default_language: one of {', '.join(LANGUAGES)}")
+
+
+def ports() -> Ports:
+    """The outside, as given to `register`."""
+    return cast(Ports, current_app.extensions["broker"])
+
+
+def web_settings() -> WebSettings:
+    """The settings given to `register`."""
+    return cast(WebSettings, current_app.extensions["broker.web"])

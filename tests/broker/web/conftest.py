@@ -1,0 +1,150 @@
+"""Fixtures of the web room's tests; what they make is in house.py."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import structlog
+from babel.messages.frontend import CommandLineInterface
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+from flask import Flask
+
+import broker.web
+from broker.flows.ports import Policy, Ports
+from broker.ids import ClientID, SectorID
+from broker.jose import public_jwk
+from broker.keys.software import SoftwareKeys, create, open_keys
+from broker.oidc.client import Client, SecurityProfile
+from broker.storage import migrations
+from broker.storage.engine import open_engine
+from broker.storage.store import SQLStore
+from broker.web.settings import WebSettings
+from cardreader.agent.trust import parse_trust
+from sandbox.generate import World, generate
+from tests.broker.web.house import (
+    AGENT,
+    BANK,
+    ISSUER,
+    LOGGED_OUT_URI,
+    PASSPHRASE,
+    REDIRECT_URI,
+    Clock,
+    House,
+    Lists,
+    spki_hash,
+)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _translations() -> None:
+    """`register` refuses to start without them."""
+    folder = Path(broker.web.__file__).with_name("translations")
+    source, compiled = (folder / "en" / "LC_MESSAGES" / f"messages.{kind}" for kind in ("po", "mo"))
+    if not compiled.exists() or compiled.stat().st_mtime < source.stat().st_mtime:
+        CommandLineInterface().run(["pybabel", "-q", "compile", "-d", str(folder)])
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    return generate(tmp_path_factory.mktemp("world"), datetime.now(UTC))
+
+
+@pytest.fixture(scope="session")
+def software_keys(tmp_path_factory: pytest.TempPathFactory) -> SoftwareKeys:
+    folder = tmp_path_factory.mktemp("keys")
+    create(
+        folder / "keys", PASSPHRASE, issuer=ISSUER, now=datetime.now(UTC), agent_root_out=folder / "root" / "root.json"
+    )
+    return open_keys(folder / "keys", PASSPHRASE)
+
+
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty database at the newest revision, to be copied."""
+    path = tmp_path_factory.mktemp("db") / "empty.db"
+    migrations.upgrade(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def make_house(
+    world: World, software_keys: SoftwareKeys, migrated: Path, tmp_path: Path
+) -> Iterator[Callable[..., House]]:
+    engines = []
+    structlog.reset_defaults()
+
+    def make(*, secure: bool = False, help_url: str | None = "https://help.example/card") -> House:
+        database = tmp_path / f"{len(engines)}.db"
+        shutil.copy(migrated, database)
+        engine = open_engine(f"sqlite:///{database}")
+        engines.append(engine)
+        anchors = tuple(
+            certificate.public_bytes(Encoding.DER)
+            for certificate in x509.load_pem_x509_certificates(world.anchors.read_bytes())
+        )
+        clock = Clock()
+        lists = Lists(world, clock)
+        ports = Ports(
+            policy=Policy(
+                issuer=ISSUER,
+                anchors=anchors,
+                accepted_issuers=tuple(spki_hash(anchor) for anchor in anchors),
+                agent_origins=(AGENT, "http://[::1]:24780"),
+                crl_max_age=timedelta(days=2),
+            ),
+            store=SQLStore(engine),
+            keys=software_keys,
+            revocation=lists,
+            clock=clock,
+            entropy=os.urandom,
+        )
+        app = Flask("broker")
+        broker.web.register(app, ports, web=WebSettings(secure=secure, help_url=help_url))
+        keys = {name: ec.generate_private_key(ec.SECP256R1()) for name in ("bank", "clinic", "stranger")}
+        with ports.store.transaction() as tx:
+            for name, title, vetted in (("bank", "さくら銀行（見本）", True), ("clinic", "見本クリニック", False)):
+                tx.clients.add(
+                    Client(
+                        client_id=ClientID(name),
+                        name=title,
+                        vetted=vetted,
+                        profile=SecurityProfile.OIDC,
+                        redirect_uris=(REDIRECT_URI, f"{BANK}/other?x=1"),
+                        post_logout_redirect_uris=(LOGGED_OUT_URI,),
+                        jwks={"keys": [public_jwk(keys[name])]},
+                        sector=SectorID(name),
+                    ),
+                    now=clock(),
+                )
+        document = app.test_client().get("/.well-known/card-agent", base_url=ISSUER).get_json()
+        trust = parse_trust(
+            json.dumps(
+                {
+                    "version": 1,
+                    "phrase": "青い朝顔",
+                    "brokers": [
+                        {name: value for name, value in document.items() if name != "statement"}
+                        | {"name": "test", "sandbox": True}
+                    ],
+                }
+            ),
+            sandbox=True,
+        )
+        return House(app=app, ports=ports, clock=clock, lists=lists, world=world, trust=trust, keys=keys)
+
+    yield make
+    for engine in engines:
+        engine.dispose()
+
+
+@pytest.fixture
+def house(make_house: Callable[..., House]) -> House:
+    return make_house()
