@@ -1,0 +1,65 @@
+"""What verifiers fetch: CRLs, OCSP answers and root certificates. Public, read only, the same for everybody."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable
+from datetime import datetime
+from typing import Final
+
+from flask import Blueprint, Response, abort, request
+
+from sandbox.ca import Kind
+from sandbox.revocation import MAX_OCSP_REQUEST
+from sandbox.world.registry import GENERATIONS, Registry
+
+_KINDS: Final[dict[str, Kind]] = {"auth": "auth", "sign": "sign"}
+
+
+def services_blueprint(registry: Registry, *, clock: Callable[[], datetime]) -> Blueprint:
+    """Routes over `registry`. Media types are those of RFC 2585 section 4 and RFC 6960 appendix A."""
+    services = Blueprint("services", __name__)
+
+    @services.get("/crl/<ca>/<int:generation>/<municipality>.crl")
+    def crl(ca: str, generation: int, municipality: str) -> Response:
+        place = registry.municipalities.get(municipality)
+        if ca not in _KINDS or generation not in GENERATIONS or place is None:
+            abort(404)
+        return Response(
+            registry.crl(_KINDS[ca], generation, place, now=clock()),
+            mimetype="application/pkix-crl",
+            headers={"Cache-Control": "no-cache"},
+        )
+
+    @services.post("/ocsp/<ca>")
+    def ocsp_post(ca: str) -> Response:
+        if request.mimetype != "application/ocsp-request":
+            abort(415)
+        return _ocsp(ca, request.get_data())
+
+    @services.get("/ocsp/<ca>/<path:encoded>")
+    def ocsp_get(ca: str, encoded: str) -> Response:
+        """RFC 6960 appendix A.1: the request in base64, percent-encoded, as the rest of the path."""
+        if len(encoded) > 2 * MAX_OCSP_REQUEST:
+            abort(414)
+        try:
+            question = base64.b64decode(encoded, validate=True)
+        except (binascii.Error, ValueError):
+            question = b""  # malformed, and answered as such by the responder itself
+        return _ocsp(ca, question)
+
+    def _ocsp(ca: str, question: bytes) -> Response:
+        if ca not in _KINDS:
+            abort(404)
+        answer = registry.ocsp(_KINDS[ca], question, now=clock())
+        return Response(answer, mimetype="application/ocsp-response", headers={"Cache-Control": "no-store"})
+
+    @services.get("/ca/<name>.cer")
+    def root_certificate(name: str) -> Response:
+        certificate = registry.certificate(name)
+        if certificate is None:
+            abort(404)
+        return Response(certificate, mimetype="application/pkix-cert")
+
+    return services
