@@ -8,8 +8,8 @@ PYTHON ?= python3
 PROVISION = $(PYTHON) -m sandbox.provision
 VENV = .venv/bin
 
-# soft: the sandbox's software card; real: the reader and card on this machine.
-READER ?= soft
+# auto: the software card in a private card daemon, or in process; real: the reader and card on this machine.
+READER ?= auto
 # Further options of `python -m sandbox run`, e.g. make run ARGS="--bank-port 9001".
 ARGS ?=
 # What pytest is given, e.g. make test TESTS=tests/house.
@@ -45,5 +45,4 @@ changelog: ## print what the next release would say, from changelog.d/
 	@$(PYTHON) .ci/changelog.py
 
 clean: ## stop what runs, then remove .venv, .sandbox and what the tools left
-	@if [ -x $(VENV)/python ] && [ -d .sandbox ]; then $(VENV)/python -m sandbox stop; fi
-	@rm -rf .venv .sandbox docs/_build build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@$(PROVISION) clean

@@ -2,7 +2,7 @@
 
 Standard library only: this runs with the system's python3, before any virtual environment exists. Three steps, each
 skipped when its result is already there: Debian packages, the virtual environment (installed from the lock files, by
-hash), compiled message catalogues.
+hash), compiled message catalogues. `clean` takes it all away again, except the packages.
 
 Where the packages cannot be had (no rights, another system) the work goes on without them: the sandbox then runs the
 software card in process, and each test that needs a missing piece is skipped by name.
@@ -20,6 +20,7 @@ import platform
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -65,6 +66,24 @@ PROFILES: dict[str, Profile] = {
     "test": Profile((*CARD_PACKAGES, *BUILD_PACKAGES, *JUDGE_PACKAGES), "all.lock"),
     "check": Profile((*CARD_PACKAGES, *BUILD_PACKAGES), "all.lock"),
 }
+
+
+MADE = (
+    ".venv",
+    ".sandbox",
+    "docs/_build",
+    "build",
+    "jpki_broker.egg-info",
+    ".mypy_cache",
+    ".ruff_cache",
+    ".pytest_cache",
+    ".hypothesis",
+    ".import_linter_cache",
+)
+"""What our commands leave in the checkout, all of it ignored by git."""
+
+STOP_DEADLINE = 15
+"""Seconds that the launcher is given to end its children."""
 
 
 class ProvisionError(Exception):
@@ -314,6 +333,41 @@ def provide_catalogues() -> None:
             call([pybabel, "compile", "--input-file", str(po), "--output-file", str(po.with_suffix(".mo"))])
 
 
+def lock_holder(proc_locks: str, *, device: int, inode: int) -> int | None:
+    """The process that holds an flock on a file, by the text of /proc/locks (proc_locks(5)); None where nobody does."""
+    place = f"{os.major(device):02x}:{os.minor(device):02x}:{inode}"
+    for line in proc_locks.splitlines():
+        fields = line.split()
+        if len(fields) == 8 and fields[1] == "FLOCK" and fields[5] == place and int(fields[4]) > 0:
+            return int(fields[4])
+    return None
+
+
+def running_launcher() -> int | None:
+    """The process id of the launcher of `make run` in this checkout, if it runs: the one that holds its lock."""
+    try:
+        file = (ROOT / ".sandbox" / "run" / "launcher.lock").stat()
+        held = Path("/proc/locks").read_text(encoding="ascii")
+    except FileNotFoundError:
+        return None
+    return lock_holder(held, device=file.st_dev, inode=file.st_ino)
+
+
+def clean() -> None:
+    """Stop what runs here, then remove what was made. Raises ProvisionError when the launcher does not end."""
+    launcher = running_launcher()
+    if launcher is not None:
+        with step(f"stopping the sandbox (process {launcher})"):
+            os.kill(launcher, signal.SIGTERM)
+            until = time.monotonic() + STOP_DEADLINE
+            while running_launcher() == launcher:
+                if time.monotonic() > until:
+                    raise ProvisionError(f"process {launcher} still runs after {STOP_DEADLINE} s; nothing was removed")
+                time.sleep(0.1)
+    for name in MADE:
+        shutil.rmtree(ROOT / name, ignore_errors=True)
+
+
 @contextmanager
 def one_at_a_time() -> Iterator[None]:
     """Hold off a second installation into the same checkout until the first has ended."""
@@ -323,17 +377,20 @@ def one_at_a_time() -> Iterator[None]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Make the machine ready for one profile. Returns 0 when it is, 2 with the reason printed when it cannot be."""
-    if len(arguments) != 1 or arguments[0] not in PROFILES:
-        print(f"usage: python3 -m sandbox.provision {'|'.join(PROFILES)}", file=sys.stderr)
+    """Make the machine ready for one profile, or clean up. Returns 0, or 2 with the reason printed why not."""
+    if len(arguments) != 1 or arguments[0] not in {*PROFILES, "clean"}:
+        print(f"usage: python3 -m sandbox.provision {'|'.join(PROFILES)}|clean", file=sys.stderr)
         return 2
     if sys.version_info < OLDEST_PYTHON:
         wanted = ".".join(map(str, OLDEST_PYTHON))
         print(f"provision: Python {wanted} or newer is needed; try `make PYTHON=python{wanted} …`", file=sys.stderr)
         return 2
-    profile = PROFILES[arguments[0]]
     try:
         with one_at_a_time():
+            if arguments[0] == "clean":
+                clean()
+                return 0
+            profile = PROFILES[arguments[0]]
             provide_packages(profile)
             provide_environment(profile)
             provide_catalogues()

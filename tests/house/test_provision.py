@@ -141,7 +141,7 @@ def test_a_catalogue_is_compiled_when_it_is_newer_than_its_result(tmp_path: Path
 @pytest.mark.parametrize("arguments", [[], ["fly"], ["run", "test"]])
 def test_a_wrong_profile_is_refused_with_the_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert provision.main(arguments) == 2
-    assert "run|test|check" in capsys.readouterr().err
+    assert "run|test|check|clean" in capsys.readouterr().err
 
 
 def test_an_older_python_is_told_what_it_needs(
@@ -155,3 +155,59 @@ def test_an_older_python_is_told_what_it_needs(
 def test_the_output_of_a_failing_command_is_shown_whole() -> None:
     with pytest.raises(provision.ProvisionError, match=r"(?s)status 3:.*said on out.*said on err"):
         provision.call(["sh", "-c", "echo said on out; echo said on err >&2; exit 3"])
+
+
+def test_the_holder_of_a_lock_is_found_among_those_of_other_files_and_kinds() -> None:
+    device = os.makedev(0xFD, 0x01)
+    locks = """1: POSIX  ADVISORY  WRITE 11 fd:01:77 0 EOF
+2: FLOCK  ADVISORY  WRITE 12 fd:01:78 0 EOF
+2: -> FLOCK  ADVISORY  WRITE 13 fd:01:77 0 EOF
+3: FLOCK  ADVISORY  WRITE 14 fd:02:77 0 EOF
+4: FLOCK  ADVISORY  WRITE 15 fd:01:77 0 EOF
+"""
+    assert provision.lock_holder(locks, device=device, inode=77) == 15
+    assert provision.lock_holder(locks, device=device, inode=79) is None
+
+
+def fake_checkout(folder: Path) -> Path:
+    for name in (".venv/bin", ".sandbox/run", "locks", "broker"):
+        (folder / name).mkdir(parents=True)
+    (folder / "locks" / "build.lock").touch()
+    return folder
+
+
+def test_clean_removes_what_was_made_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(provision, "ROOT", fake_checkout(tmp_path))
+    assert provision.main(["clean"]) == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["broker", "locks"]
+    assert provision.main(["clean"]) == 0
+
+
+HOLDER = """
+import fcntl, signal, sys, time
+signal.signal(signal.SIGTERM, (lambda *_: sys.exit(0)) if sys.argv[2] == "ends" else signal.SIG_IGN)
+with open(sys.argv[1], "w") as lock:
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/locks").exists(), reason="missing: /proc/locks")
+@pytest.mark.parametrize("manner", ["ends", "stays"])
+def test_clean_stops_the_launcher_first_and_removes_nothing_under_one_that_stays(
+    manner: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(provision, "ROOT", fake_checkout(tmp_path))
+    monkeypatch.setattr(provision, "STOP_DEADLINE", 5 if manner == "ends" else 0.3)
+    lock = tmp_path / ".sandbox" / "run" / "launcher.lock"
+    command = [sys.executable, "-c", HOLDER, str(lock), manner]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
+        try:
+            assert holder.stdout is not None
+            assert holder.stdout.readline() == "held\n"
+            assert provision.running_launcher() == holder.pid
+            assert provision.main(["clean"]) == (0 if manner == "ends" else 2)
+            assert (tmp_path / ".sandbox").exists() is (manner == "stays")
+        finally:
+            holder.kill()
