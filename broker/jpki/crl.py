@@ -23,7 +23,7 @@ from broker.jpki.verdict import RevocationStatus, RevocationVerdict
 MAX_CRL: Final = 8 * 1024 * 1024
 
 _EXTENSIONS: Final = 0xA0
-_TRUE: Final = b"\x01\x01\xff"
+_CRITICAL: Final = b"\x01\x01\xff\x04"  # BOOLEAN TRUE, then the OCTET STRING every extension ends with
 _CERTIFICATE_ISSUER: Final = bytes.fromhex("551d1d")  # 2.5.29.29
 _KNOWN_ENTRY_EXTENSIONS: Final = frozenset(
     {bytes.fromhex("551d15"), bytes.fromhex("551d17"), bytes.fromhex("551d18")}  # reasonCode, hold, invalidityDate
@@ -205,13 +205,11 @@ def _point_names(
 def _check_entries(listed: _List) -> None:
     """Refuse the whole list for one entry extension that cannot be processed (RFC 5280 §5.3).
 
-    Only a critical extension matters, and DER writes TRUE one way: where these three bytes stand nowhere among the
-    entries there is none, and a long list need not be walked.
+    A long list is walked only where the bytes of such an extension stand somewhere among its entries: DER writes
+    them one way, so a list without them has none, and a chance likeness costs time but changes no answer.
     """
     revoked = listed.revoked
-    if revoked is None:
-        return
-    if listed.version == 2 and listed.signed.body.data.find(_TRUE, revoked.content, revoked.end) < 0:
+    if revoked is None or (listed.version == 2 and not _may_hold_unknown(revoked)):
         return
     for entry in revoked.children():
         for extensions in list(entry.children())[2:]:
@@ -219,6 +217,18 @@ def _check_entries(listed: _List) -> None:
                 raise RevocationUnknown("CRL: entry extensions in version 1")
             for each in extensions.children():
                 _check_entry_extension(each)
+
+
+def _may_hold_unknown(revoked: der.Element) -> bool:
+    data = revoked.data
+    if data.find(b"\x06\x03" + _CERTIFICATE_ISSUER, revoked.content, revoked.end) >= 0:
+        return True
+    at = data.find(_CRITICAL, revoked.content, revoked.end)
+    while at >= 0:
+        if data[at - 5 : at - 3] != b"\x06\x03" or data[at - 3 : at] not in _KNOWN_ENTRY_EXTENSIONS:
+            return True
+        at = data.find(_CRITICAL, at + 1, revoked.end)
+    return False
 
 
 def _check_entry_extension(each: der.Element) -> None:

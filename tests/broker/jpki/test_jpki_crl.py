@@ -104,6 +104,7 @@ ANSWERED = {
     "partition that is the certificate's": CA.crl(extensions=(CHIYODA,)),
     "list of user certificates": CA.crl(extensions=(issuing_distribution_point(flag(1)),)),
     "an unknown extension, not critical": CA.crl(extensions=(extension("1.2.3.4", b"\x05\x00"),)),
+    "serials that look like a critical extension": CA.crl((0x0101FF0401, reason(1)), (0x0603551D1D, b"")),
     "a critical reason in another's entry": CA.crl((5, reason(1, critical=True))),
     "an unknown entry extension, not critical": CA.crl((5, extension("1.2.3.4", b"\x05\x00"))),
     "freshest CRL, not critical": CA.crl(
@@ -134,6 +135,12 @@ REFUSED = {
     "unknown critical extension in another's entry": CA.crl((5, extension("1.2.3.4", b"\x05\x00", critical=True))),
     "another issuer's entry": CA.crl(
         (5, extension("2.5.29.29", tlv(0x30, tlv(0xA4, ca_name().public_bytes())), critical=True))
+    ),
+    "another issuer's entry that does not say it is critical": CA.crl(
+        (5, extension("2.5.29.29", tlv(0x30, tlv(0xA4, ca_name().public_bytes()))))
+    ),
+    "unknown critical extension behind known ones": CA.crl(
+        (5, reason(1, critical=True)), (6, reason(1, critical=True) + extension("1.2.3.4", b"\x05\x00", critical=True))
     ),
     "an extension twice": CA.crl(extensions=(crl_number(7), crl_number(7))),
     "negative number": CA.crl(extensions=(crl_number(-1),)),
