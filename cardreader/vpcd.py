@@ -9,10 +9,14 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+import time
 from collections.abc import Callable
 
 from cardreader.emulator import SoftwareCard
 
+_POLL = 0.4  # seconds; pcscd looks at its readers so often
+_ABSENCE = _POLL + 0.1  # how long a slot must stay empty to be seen empty: two cards in one interval look like one
+_PRESENCE = 3 * _POLL
 PORT = 0x8C7B  # slot 00; slot 01 is the next one
 
 
@@ -23,31 +27,42 @@ class VPCDSlot:
         self._connect = connect
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
-        self._thread: threading.Thread | None = None
+        self._emptied = -_ABSENCE  # time.monotonic of the last removal
 
     def insert(self, card: SoftwareCard, *, noticed_within: float) -> bool:
-        """Put `card` in, in the place of another; True once the reader has powered it in time. Raises OSError."""
+        """Put `card` in, in the place of another; True once the reader has powered it, False if it did not in time.
+
+        Raises OSError where the reader is gone.
+        """
+        until = time.monotonic() + noticed_within
         with self._lock:
-            self._take_out()
-            noticed = threading.Event()
-            self._socket = self._connect()
-            self._thread = threading.Thread(
-                target=serve_vpcd, args=(card, self._socket, noticed), name="vpcd", daemon=True
-            )
-            self._thread.start()
-        return noticed.wait(noticed_within)
+            while True:
+                self._take_out()
+                time.sleep(max(0.0, self._emptied + _ABSENCE - time.monotonic()))
+                noticed = threading.Event()
+                self._socket = self._connect()
+                threading.Thread(
+                    target=serve_vpcd, args=(card, self._socket, noticed), name="vpcd", daemon=True
+                ).start()
+                if noticed.wait(_PRESENCE):
+                    return True
+                if time.monotonic() > until:  # else the reader missed the empty slot between two cards: once more
+                    return False
 
     def remove(self) -> None:
-        """Take the card out, even in the middle of a command."""
+        """Take the card out, even in the middle of a command; returns when the reader has had time to notice."""
         with self._lock:
             self._take_out()
+            time.sleep(max(0.0, self._emptied + _ABSENCE - time.monotonic()))
 
     def _take_out(self) -> None:
-        if self._socket is not None:
-            with contextlib.suppress(OSError):
-                self._socket.shutdown(socket.SHUT_RDWR)
-            self._socket.close()
-        self._socket = self._thread = None
+        if self._socket is None:
+            return
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+        self._socket = None
+        self._emptied = time.monotonic()
 
 
 def serve_vpcd(card: SoftwareCard, connection: socket.socket, noticed: threading.Event) -> None:
