@@ -25,7 +25,7 @@ from cardreader.agent.direct import answer_request
 from cardreader.agent.request import verify_request
 from cardreader.agent.trust import Trust, TrustInvalid, load_trust
 from cardreader.emulator import SoftwareCard
-from cardreader.errors import CardError
+from cardreader.errors import CardError, answer_for
 from cardreader.tray import SoftwareReaders, Tray
 from sandbox.webclient import Form, Page, WebClient, WebFault, origin_of
 
@@ -139,7 +139,7 @@ class _Login:
         except WebFault as fault:
             raise LoginFailed(self._step, str(fault)) from fault
         except CardError as refusal:
-            raise LoginFailed(self._step, str(refusal), code=type(refusal).__name__) from refusal
+            raise LoginFailed(self._step, str(refusal), code=answer_for(refusal).code) from refusal
 
     def _run(self) -> LoginResult:
         self._enter("bank")
