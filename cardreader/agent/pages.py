@@ -24,6 +24,7 @@ def speak(app: Flask) -> None:
             raise TrustInvalid("page texts are not compiled: run  pybabel compile -d cardreader/agent/translations")
     app.config.update(BABEL_TRANSLATION_DIRECTORIES=str(TRANSLATIONS), BABEL_DEFAULT_LOCALE=LANGUAGES[0])
     Babel(app, locale_selector=_choose_language)
+    app.add_template_global(_language, "language")
 
 
 def show(page: Page, *, phrase: str) -> Response:
@@ -81,5 +82,9 @@ def _first_language(ui_locales: str) -> str | None:
     return next((tag for tag in tags if tag in LANGUAGES), None)
 
 
+def _language() -> str:
+    return str(get_locale())
+
+
 def _words(row: Answer) -> Wording:
-    return row.en if str(get_locale()) == "en" else row.ja
+    return row.en if _language() == "en" else row.ja

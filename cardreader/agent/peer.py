@@ -56,14 +56,15 @@ def owner_of_peer(rows: Iterable[SocketRow], *, peer: Endpoint, ours: Endpoint) 
     return uids.pop() if len(uids) == 1 else None
 
 
-def read_rows() -> list[SocketRow]:
-    """Both tables of this network namespace. Raises OwnershipUnknown where there are none."""
+def read_rows(port: int) -> list[SocketRow]:
+    """The rows of both tables of this network namespace that name `port`. Raises OwnershipUnknown without any table."""
+    named = f":{port:04X} "
     rows: list[SocketRow] = []
     found = False
     for table in _TABLES:
         try:
             with Path(table).open(encoding="ascii") as file:
-                rows.extend(parse_table(file.read(_MAX_TABLE).splitlines()))
+                rows.extend(parse_table(line for line in file.read(_MAX_TABLE).splitlines() if named in line))
             found = True
         except OSError:
             continue  # a kernel without IPv6 has no tcp6
@@ -80,7 +81,7 @@ def endpoint(address: tuple[object, ...]) -> Endpoint:
 def holder_of_port(port: int) -> str | None:
     """The program that listens on `port`, as "name (pid 123)"; None where it cannot be told. Never raises."""
     try:
-        inodes = {f"socket:[{row.inode}]" for row in read_rows() if row.state == _LISTEN and row.local[1] == port}
+        inodes = {f"socket:[{row.inode}]" for row in read_rows(port) if row.state == _LISTEN and row.local[1] == port}
         for process in Path("/proc").iterdir():
             if process.name.isdigit() and _holds_any(process, inodes):
                 name = (process / "comm").read_text(encoding="utf-8", errors="replace").strip()

@@ -24,6 +24,7 @@ MAX_CONNECTIONS = 64
 IDLE_SECONDS = 60
 MAX_REQUEST = 64 * 1024  # bytes; the pages themselves refuse above 16 KiB, with words
 _LINGERING = 16  # refused connections kept open unread, so that the refusal arrives before a reset does
+_READINGS = 3  # the kernel's table is no snapshot: while other connections end, a reading may pass one over
 _REFUSAL_TEXT = b"This card reader agent serves another user only.\n"
 _REFUSAL = (
     b"HTTP/1.1 403 Forbidden\r\nContent-Type: text/plain; charset=utf-8\r\nCache-Control: no-store\r\n"
@@ -41,9 +42,13 @@ def owner_of_connection(connection: socket.socket) -> int | None:
     """The uid at the other end; None where nobody holds it or this system does not tell."""
     try:
         peer, ours = endpoint(connection.getpeername()), endpoint(connection.getsockname())
-        return owner_of_peer(read_rows(), peer=peer, ours=ours)
+        for _ in range(_READINGS):
+            owner = owner_of_peer(read_rows(peer[1]), peer=peer, ours=ours)
+            if owner is not None:
+                return owner
     except (OSError, ValueError, OwnershipUnknown):
         return None
+    return None
 
 
 class OwnUserServer(TcpWSGIServer):
@@ -124,9 +129,10 @@ class AgentServer:
             while not self._stopping:
                 self._servers[0].asyncore.loop(timeout=0.5, map=self._map, count=1)
         finally:
+            self._dispatcher.shutdown(timeout=2)
             for server in self._servers:
                 server.close()
-            self._dispatcher.shutdown(timeout=2)
+            self._servers[0].asyncore.close_all(self._map, ignore_all=True)
 
     def stop(self) -> None:
         """Ask `run` to return; from any thread."""
