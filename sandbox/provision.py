@@ -227,7 +227,9 @@ def install_packages(packages: Sequence[str], right: Rights) -> None:
 def provide_packages(profile: Profile) -> None:
     """Install what is missing where that is possible; say in one line what is not, and go on."""
     if shutil.which("dpkg-query") is None or shutil.which("apt-get") is None:
-        print("provision: not a Debian system, so no packages are installed; what needs pcscd goes without it")
+        print(
+            "provision: not a Debian system, so no packages are installed; what needs pcscd goes without it", flush=True
+        )
         return
     query = ["dpkg-query", "--show", "--showformat=${Package} ${db:Status-Status}\n", *profile.packages]
     listed = subprocess.run(query, capture_output=True, text=True, check=False).stdout
@@ -236,12 +238,15 @@ def provide_packages(profile: Profile) -> None:
         return
     right = machine_rights()
     if right is Rights.NONE:
-        print(f"provision: going on without {' '.join(missing)}; to install them, type:\n  {what_to_type(missing)}")
+        print(
+            f"provision: going on without {' '.join(missing)}; to install them, type:\n  {what_to_type(missing)}",
+            flush=True,
+        )
         return
     try:
         install_packages(missing, right)
     except ProvisionError as error:
-        print(f"provision: {error}\nprovision: going on without {' '.join(missing)}")
+        print(f"provision: {error}\nprovision: going on without {' '.join(missing)}", flush=True)
 
 
 def can_build_pyscard() -> bool:
@@ -262,7 +267,10 @@ def provide_environment(profile: Profile) -> None:
     lock = (ROOT / "locks" / profile.lock).read_text(encoding="utf-8")
     if not can_build_pyscard():
         lock = without_requirement(lock, "pyscard")
-        print("provision: pyscard cannot be built here (gcc, Python.h, winscard.h), so real readers stay out of reach")
+        print(
+            "provision: pyscard cannot be built here (gcc, Python.h, winscard.h), so real readers stay out of reach",
+            flush=True,
+        )
     build = digest(build_lock)
     project = digest(*((ROOT / name).read_text(encoding="utf-8") for name in ("setup.cfg", "pyproject.toml")))
     stamp = read_stamp(stamp_file)
