@@ -70,6 +70,8 @@ class PrivatePCSCD:
     counters and PINs are written back to the card's file. Entering raises CannotStart.
     """
 
+    program = "cardreader.softcard"  # the child's module; tests put cards with faults in its place
+
     def __init__(self, run_dir: Path, *, save: bool) -> None:
         self.run_dir = run_dir
         self.socket_path = run_dir / "pcscd.comm"
@@ -86,7 +88,7 @@ class PrivatePCSCD:
         if max(len(os.fsencode(path)) for path in (self.socket_path, self.control_path)) > _SOCKET_PATH_MAX:
             raise CannotStart(f"the run directory's path is too long for a socket: {self.run_dir}")
         self.run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "cardreader.softcard", "--run-dir", str(self.run_dir.resolve())]
+        command = [sys.executable, "-m", self.program, "--run-dir", str(self.run_dir.resolve())]
         self._child = subprocess.Popen(
             command + (["--save"] if self._save else []),
             env=_child_environment(),
@@ -347,7 +349,8 @@ def _end(daemon: int) -> None:
         os.waitpid(daemon, 0)
 
 
-def _main() -> int:
+def main() -> int:
+    """The child's whole life; see the module's text. Returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m cardreader.softcard")
     parser.add_argument("--run-dir", type=Path)
     parser.add_argument("--save", action="store_true")
@@ -366,4 +369,4 @@ def _main() -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(_main())
+    raise SystemExit(main())
