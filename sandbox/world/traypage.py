@@ -110,11 +110,7 @@ class CardView:
     sign: str
     inserted: bool
     another_inserted: bool
-
-    @property
-    def revocable(self) -> bool:
-        """Whether there is a certificate left to revoke."""
-        return self.auth == "good" or self.sign == "good"
+    revocable: bool  # a certificate of ours is left to revoke; the foreign authority publishes no lists
 
 
 def tray_blueprint(
@@ -196,6 +192,7 @@ def _view(
 ) -> CardView:
     name = row["name"]
     left, most = drawer.tries(name, status)
+    auth, sign = books.current(name, "auth"), books.current(name, "sign")
     inserted = status is not None and status.card == name
     return CardView(
         name=name,
@@ -207,10 +204,14 @@ def _view(
         demonstrates=row["demonstrates"][lang],
         tries_left=left,
         tries_max=most,
-        auth=_state(books.current(name, "auth"), now),
-        sign=_state(books.current(name, "sign"), now),
+        auth=_state(auth, now),
+        sign=_state(sign, now),
         inserted=inserted,
         another_inserted=status is not None and status.card is not None and not inserted,
+        revocable=any(
+            entry is not None and _state(entry, now) == "good" and not entry.authority.startswith("foreign-")
+            for entry in (auth, sign)
+        ),
     )
 
 
