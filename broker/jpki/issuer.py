@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import unicodedata
 from dataclasses import dataclass, field
+from typing import Final
 
 from asn1crypto.algos import SignedDigestAlgorithm
 from cryptography import x509
@@ -74,25 +75,45 @@ def check_signature(
         raise RevocationUnknown(f"{what}: signature is not by the issuer's key")
 
 
+def _pkcs1(arc: int) -> bytes:
+    return bytes.fromhex("300d06092a864886f70d0101") + bytes([arc, 0x05, 0x00])  # RFC 4055 §5: NULL, not absent
+
+
+_SCHEMES: Final = {
+    _pkcs1(5): ("rsassa_pkcs1v15", "sha1"),
+    _pkcs1(14): ("rsassa_pkcs1v15", "sha224"),
+    _pkcs1(11): ("rsassa_pkcs1v15", "sha256"),
+    _pkcs1(12): ("rsassa_pkcs1v15", "sha384"),
+    _pkcs1(13): ("rsassa_pkcs1v15", "sha512"),
+    bytes.fromhex("300906072a8648ce3d0401"): ("ecdsa", "sha1"),  # RFC 5758 §3.2: no parameters
+    bytes.fromhex("300a06082a8648ce3d040301"): ("ecdsa", "sha224"),
+    bytes.fromhex("300a06082a8648ce3d040302"): ("ecdsa", "sha256"),
+    bytes.fromhex("300a06082a8648ce3d040303"): ("ecdsa", "sha384"),
+    bytes.fromhex("300a06082a8648ce3d040304"): ("ecdsa", "sha512"),
+}
+"""AlgorithmIdentifiers in their one spelling: an OCSP signature does not cover its own, so none may vary."""
+
+
 @functools.lru_cache(maxsize=64)
 def _scheme(algorithm: bytes) -> tuple[str, str, int | None]:
     """(scheme, digest, salt length) of a raw AlgorithmIdentifier. Raises RevocationUnknown."""
-    if len(algorithm) > 256:
-        raise RevocationUnknown("signature algorithm cannot be read")
+    if algorithm in _SCHEMES:
+        return (*_SCHEMES[algorithm], None)
     try:
+        if len(algorithm) > 256:
+            raise ValueError("too long")
         parsed = SignedDigestAlgorithm.load(algorithm, strict=True)
-        scheme, digest, salt_length = str(parsed.signature_algo), str(parsed.hash_algo), None
-        if scheme == "rsassa_pss":
-            parameters = parsed["parameters"].native
-            mask = parameters["mask_gen_algorithm"]
-            if mask["algorithm"] != "mgf1" or mask["parameters"]["algorithm"] != digest:
-                raise RevocationUnknown("PSS mask generation uses another digest")
-            salt_length = int(parameters["salt_length"])
-            if not 0 <= salt_length <= 64:
-                raise RevocationUnknown("PSS salt is too long")
+        if parsed["algorithm"].native != "rsassa_pss":
+            raise RevocationUnknown("signature algorithm is not accepted")
+        parameters = parsed["parameters"].native
+        digest, mask = str(parameters["hash_algorithm"]["algorithm"]), parameters["mask_gen_algorithm"]
+        if mask["algorithm"] != "mgf1" or mask["parameters"]["algorithm"] != digest:
+            raise RevocationUnknown("PSS mask generation uses another digest")
+        if not 0 <= parameters["salt_length"] <= 64 or parameters["trailer_field"] not in {1, "trailer_field_bc"}:
+            raise RevocationUnknown("PSS parameters are out of bounds")
+        return "rsassa_pss", digest, int(parameters["salt_length"])
     except (ValueError, TypeError, KeyError, AttributeError):
         raise RevocationUnknown("signature algorithm cannot be read") from None
-    return scheme, digest, salt_length
 
 
 def check_issued(certificate: UnverifiedCertificate, issuer: Issuer, algorithms: Algorithms) -> None:

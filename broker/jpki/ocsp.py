@@ -114,7 +114,7 @@ def _read(response: bytes) -> _Response:
     (explicit,) = rest
     (typed,) = _expect(explicit, _CONTEXT_0).children()
     kind, octets = _expect(typed, der.SEQUENCE).children()
-    if kind.value != _BASIC:
+    if _expect(kind, _OBJECT_IDENTIFIER).value != _BASIC:
         raise RevocationUnknown("OCSP: response is of another type")
     body, algorithm, signature, *certificates = der.whole(_expect(octets, _OCTET_STRING).value, der.SEQUENCE).children()
     _expect(algorithm, der.SEQUENCE)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, padding
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,6 +23,7 @@ from tests.broker.jpki.jpki_authority import (
     NOW,
     SHA1_WITH_RSA,
     Authority,
+    bit_string,
     ca_name,
     crl_number,
     distribution_point,
@@ -244,6 +245,17 @@ def test_elliptic_curve_authority_answers() -> None:
     assert check(crl, issuer=curve, certificate=curve.leaf()).status is REVOKED
     mixed = curve.crl((SERIAL, b""))  # says RSA
     assert check(mixed, issuer=curve, certificate=curve.leaf()).status is UNKNOWN
+
+
+def test_pss_signature_is_read_with_its_own_parameters() -> None:
+    sha256 = tlv(0x30, bytes.fromhex("0609608648016503040201"), b"\x05\x00")
+    mgf = tlv(0x30, bytes.fromhex("06092a864886f70d010108"), sha256)
+    for salt, expected in ((32, GOOD), (20, UNKNOWN)):
+        parameters = tlv(0x30, tlv(0xA0, sha256), tlv(0xA1, mgf), tlv(0xA2, integer(salt)))
+        pss = tlv(0x30, bytes.fromhex("06092a864886f70d01010a"), parameters)
+        body = tlv(0x30, integer(1), pss, ca_name().public_bytes(), utc_time(NOW - DAY / 2), utc_time(NOW + DAY / 2))
+        signature = CA.key.sign(body, padding.PSS(padding.MGF1(hashes.SHA256()), 32), hashes.SHA256())
+        assert check(tlv(0x30, body, pss, bit_string(signature))).status is expected
 
 
 def test_old_test_sets_are_read_with_their_own_algorithms_only() -> None:
