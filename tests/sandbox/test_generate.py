@@ -52,11 +52,8 @@ def test_another_address_rewrites_the_list_of_sources_only(own_world: World) -> 
     assert generate(own_world.root, NOW, url="http://127.0.0.1:9010").made_because is None
     after = contents(own_world.root)
     assert {name for name in after if after[name] != before.get(name)} == {"ca/crl-sources.json"}
-    assert all(row["url"].startswith("http://127.0.0.1:9010/crl/") for row in json.loads(own_world_sources(own_world)))
-
-
-def own_world_sources(world: World) -> bytes:
-    return world.crl_sources.read_bytes()
+    rows = json.loads(own_world.crl_sources.read_bytes())
+    assert all(row["url"].startswith("http://127.0.0.1:9010/crl/") for row in rows)
 
 
 def test_every_file_is_for_its_owner_only(world: World) -> None:
