@@ -239,7 +239,7 @@ class CertificateUnsuitable(AgentError):
 
 
 class CertificateExpired(AgentError):
-    """The certificate was outside its period at the broker's time of the request. `ended_on` is an ISO date in Japan."""
+    """The certificate was outside its period at the broker's time of the request. `ended_on`: ISO date in Japan."""
 
     def __init__(self, ended_on: str) -> None:
         super().__init__("certificate outside its period")

@@ -32,6 +32,8 @@ from cardreader.transport import CardConnection
 
 T = TypeVar("T")
 
+_TIMED_OUT = "this connection timed out before"
+
 _CONNECT_ERRORS: dict[str, type[CardError]] = {
     "SCARD_E_SHARING_VIOLATION": ReaderBusy,
     "SCARD_E_NO_SMARTCARD": CardAbsent,
@@ -183,7 +185,7 @@ class _Worker:
         try:
             return future.result(self._deadline + extra)
         except TimeoutError:
-            self._broken = "this connection timed out before"
+            self._broken = _TIMED_OUT
             raise CardTimeout(f"no answer within {self._deadline:g} s") from None
         except CardError:
             self._broken = "this connection failed before"
@@ -191,10 +193,12 @@ class _Worker:
 
     def finish(self, close: Callable[[], None]) -> None:
         """Close and end the thread; where a call hangs, that happens when it comes back, and nobody waits for it."""
+        hangs = self._broken == _TIMED_OUT
+        self._broken = "this connection is closed"
         future: Future[None] = Future()
         self._jobs.put((close, future))
         self._jobs.put(None)
-        if self._broken != "this connection timed out before":
+        if not hangs:
             with contextlib.suppress(TimeoutError):
                 future.result(self._deadline)
 

@@ -27,6 +27,7 @@ from ctypes.util import find_library
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from cardreader import namespaces
 from cardreader.emulator import SoftwareCard
@@ -81,7 +82,7 @@ class PrivatePCSCD:
         self._child: subprocess.Popen[str] | None = None
         self._tray = TrayClient(self.control_path)
 
-    def __enter__(self) -> PrivatePCSCD:
+    def __enter__(self) -> Self:
         missing = _missing_piece()
         if missing is not None:
             raise CannotStart(missing)

@@ -101,6 +101,13 @@ class Tray:
             self._holder = holder
             return self._card
 
+    def held_by(self, holder: object) -> SoftwareCard | None:
+        """The card that `holder` holds; None once it was taken out or the reader unplugged, even if it came back."""
+        with self._lock:
+            if not self.reader_present:
+                self._holder = None
+            return self._card if self._holder is holder else None
+
     def release(self, holder: object) -> None:
         """End what `hold` began."""
         with self._lock:
@@ -111,7 +118,7 @@ class Tray:
         with self._lock:
             if self._card is not None:
                 self._card.power_off()
-            self._card = card
+            self._card, self._holder = card, None
             if self._on_change is not None:
                 self._on_change(card)
 
@@ -129,24 +136,25 @@ class SoftwareReaders:
         card = self._tray.hold(holder)
         try:
             card.power_on()
-            yield _SoftwareConnection(self._tray, card)
+            yield _SoftwareConnection(self._tray, holder)
         finally:
-            card.power_off()
+            if self._tray.held_by(holder) is card:
+                card.power_off()
             self._tray.release(holder)
 
 
 class _SoftwareConnection:
     reader_kind = "software"
 
-    def __init__(self, tray: Tray, card: SoftwareCard) -> None:
+    def __init__(self, tray: Tray, holder: object) -> None:
         self._tray = tray
-        self._card: SoftwareCard | None = card
+        self._holder = holder
 
     def transmit(self, command: CommandAPDU) -> ResponseAPDU:
-        if self._card is None or self._card is not self._tray.card or not self._tray.reader_present:
-            self._card = None  # a card put back is another session, never this one
-            raise CardRemoved("the software card was taken out")
-        return self._card.transmit(command)
+        card = self._tray.held_by(self._holder)
+        if card is None:
+            raise CardRemoved("the software card was taken out, or the connection closed")
+        return card.transmit(command)
 
 
 def _keep(_: CardFile) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
@@ -15,7 +16,14 @@ import pytest
 
 from cardreader.softcard import PrivatePCSCD, why_not
 
+ROOT = Path(__file__).parents[1]
 SKIP_PREFIX = "no private pcscd: "  # what .ci/run looks for: there, skipping is a failure
+
+
+def for_child(environment: Mapping[str, str]) -> dict[str, str]:
+    """`environment` for a Python child that must find this checkout, whatever else is on its path."""
+    inherited = environment.get("PYTHONPATH")
+    return {**environment, "PYTHONPATH": str(ROOT) if not inherited else f"{ROOT}{os.pathsep}{inherited}"}
 
 
 @cache

@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import padding
 from cardreader import jpki_ap
 from cardreader.apdu import CommandAPDU, Conversation, converse
 from cardreader.cardfile import Kind
+from cardreader.emulator import SoftwareCard
 from cardreader.errors import (
     CardAbsent,
     CardError,
@@ -25,6 +26,7 @@ from cardreader.errors import (
     TransportError,
 )
 from cardreader.transport import CountingConnection
+from cardreader.tray import SoftwareReaders, Tray
 from tests.cardreader.conftest import CardMaker, Rig
 
 
@@ -164,6 +166,14 @@ def test_removal_ends_the_session_and_a_new_one_works(rig: Rig, card_maker: Card
         assert converse(jpki_ap.read_card(), connection.transmit).tries_left == 3
 
 
+def test_a_connection_that_was_left_is_dead(rig: Rig, card_maker: CardMaker) -> None:
+    rig.insert(card_maker())
+    with rig.readers.connect() as connection:
+        converse(jpki_ap.select_jpki_ap(), connection.transmit)
+    with pytest.raises(TransportError):
+        converse(jpki_ap.select_jpki_ap(), connection.transmit)
+
+
 def test_swapped_card_is_never_taken_for_the_first_one(rig: Rig, card_maker: CardMaker) -> None:
     rig.insert(card_maker())
     with rig.readers.connect() as connection:
@@ -250,6 +260,17 @@ def test_every_refusal_but_verify_leaves_the_counters_alone(rig: Rig, card_maker
         connection.transmit(CommandAPDU(ins=0xCA, p1=0x01, le=256))
     assert rig.status().auth_tries == 2
     assert rig.status().sign_tries == 5
+
+
+def test_the_same_software_card_put_back_is_another_session(card_maker: CardMaker) -> None:
+    tray, card = Tray(), SoftwareCard(card_maker())
+    tray.insert_card(card)
+    with SoftwareReaders(tray).connect() as connection:
+        converse(jpki_ap.select_jpki_ap(), connection.transmit)
+        tray.remove()
+        tray.insert_card(card)
+        with pytest.raises(CardRemoved):
+            connection.transmit(CommandAPDU(ins=0x20, p2=0x98))
 
 
 def test_removed_software_card_is_named(card_maker: CardMaker, in_process: Rig) -> None:

@@ -16,9 +16,8 @@ import pytest
 from cardreader import cardfile
 from cardreader.softcard import PrivatePCSCD
 from tests.cardreader.conftest import CardMaker
-from tests.pcscd import SKIP_PREFIX, missing_piece
+from tests.pcscd import SKIP_PREFIX, for_child, missing_piece
 
-ROOT = Path(__file__).parents[2]
 # A process of its own, because the PC/SC library remembers the first socket that it was told of.
 CLIENT = """
 from cardreader.apdu import converse
@@ -59,7 +58,7 @@ def outcome(environment: dict[str, str]) -> str:
     """What a client of that daemon ends in: an error's name, or the tries it read."""
     client = subprocess.run(
         [sys.executable, "-c", CLIENT],
-        env={**environment, "PYTHONPATH": str(ROOT)},
+        env=for_child(environment),
         capture_output=True,
         text=True,
         timeout=30,
