@@ -15,10 +15,11 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 
-from flask import Flask, request
+from flask import Flask, redirect, request
 from joserfc import jwt
 from joserfc.jwk import ECKey, KeySet
 from werkzeug.serving import make_server
+from werkzeug.wrappers import Response
 
 
 @dataclass
@@ -34,7 +35,7 @@ class Provider:
     token_status: int = 200
     seen_assertions: list[dict[str, Any]] = field(default_factory=list)
     logouts: list[dict[str, str]] = field(default_factory=list)
-    client_jwks: dict[str, Any] = field(default_factory=dict)
+    client_jwks: Any = field(default_factory=dict)
     key: ECKey = field(default_factory=lambda: ECKey.generate_key("P-256", {"kid": "one"}))
     codes: dict[str, dict[str, str]] = field(default_factory=dict)
 
@@ -104,6 +105,11 @@ def running() -> Iterator[Provider]:
             "id_token_signing_alg_values_supported": ["ES256"],
             **provider.metadata,
         }
+
+    @app.get("/authorize")
+    def authorize() -> Response:
+        query = request.args.to_dict()
+        return redirect(f"{query['redirect_uri']}?{provider.answer(query)}", 303)
 
     @app.get("/jwks")
     def jwks() -> dict[str, Any]:

@@ -5,19 +5,25 @@ from __future__ import annotations
 import re
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 from hypothesis import given
 from hypothesis import strategies as st
+from playwright.sync_api import Page
+from werkzeug.serving import make_server
 
 from sandbox.bank import BankSettings, create_bank, public_jwks, registration
 from sandbox.bank.accounts import VISIT_LIFETIME, Accounts, NumberRefused, Visit, normalize_number
+from tests.browser import assert_accessible, chromium, new_page, screenshot
 from tests.sandbox.provider import Provider, running
+
+__all__ = ["chromium", "new_page"]  # fixtures
 
 HANAKO = "1000117"
 TARO = "1000224"
@@ -396,3 +402,50 @@ def test_a_number_is_read_as_people_type_it(typed: str, number: str | None) -> N
 def test_any_text_gives_seven_digits_or_nothing(typed: str) -> None:
     number = normalize_number(typed)
     assert number is None or re.fullmatch(r"[0-9]{7}", number)
+
+
+def test_every_page_is_accessible_in_both_languages(
+    settings: BankSettings, provider: Provider, new_page: Callable[..., Page]
+) -> None:
+    server = make_server("127.0.0.2", 0, Flask("not yet"), threaded=True)
+    base = f"http://127.0.0.2:{server.port}"
+    server.app = create_bank(BankSettings(state=settings.state, issuer=provider.issuer, base_url=base))
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        for tongue in ("ja", "en"):
+            provider.subject = f"subject-of-{tongue}"
+            _look_at_every_page(new_page(), base, tongue)
+    finally:
+        server.shutdown()
+        thread.join(10)
+        server.server_close()
+
+
+def _look_at_every_page(page: Page, base: str, tongue: str) -> None:
+    def look(name: str) -> None:
+        assert page.locator("html").get_attribute("lang") == tongue
+        assert_accessible(page)
+        screenshot(page, f"bank-{name}-{tongue}")
+
+    page.goto(f"{base}/?lang={tongue}")
+    look("welcome")
+    page.click("#login")
+    page.wait_for_selector("#link-form")
+    look("link")
+    page.fill("#customer-number", "0000000")
+    page.click("#link")
+    page.wait_for_selector("#link-error")
+    look("link-refused")
+    page.fill("#customer-number", {"ja": HANAKO, "en": "1000448"}[tongue])
+    page.click("#link")
+    page.wait_for_selector("#confirm-form")
+    look("confirm")
+    page.click("#confirm")
+    page.wait_for_selector("#greeting")
+    look("greeting")
+    page.goto(f"{base}/callback?state=none")
+    page.wait_for_selector("#error-code")
+    look("error")
+    page.goto(f"{base}/signed-out")
+    look("signed-out")
