@@ -105,14 +105,15 @@ def test_a_lock_that_stays_is_store_unavailable_after_two_seconds(own_store: SQL
 def test_four_threads_behind_a_lock_that_stays_all_give_up_in_time(own_store: SQLStore, own_engine: Engine) -> None:
     login = records.log_in(own_store)
 
-    def attempt(_number: int) -> float:
+    def attempt(number: int) -> float:
+        time.sleep(number * 0.5)  # who queues behind another thread has that much less left for other processes
         started = time.monotonic()
         with pytest.raises(StoreUnavailable), own_store.transaction() as tx:
             tx.codes.issue(login.code())
         return time.monotonic() - started
 
     with writer_elsewhere(own_engine), ThreadPoolExecutor(4) as pool:
-        assert max(pool.map(attempt, range(4))) < 3
+        assert max(pool.map(attempt, range(4))) < 2.8
     with own_store.transaction() as tx:
         tx.codes.issue(login.code())
 
