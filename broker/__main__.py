@@ -24,7 +24,7 @@ from broker.keys.software import create, open_keys
 from broker.network.outbound import OutboundGuard
 from broker.oidc.client import Client, SecurityProfile
 from broker.settings import Settings, read, reference
-from broker.storage.migrate import upgrade
+from broker.storage.migrations import upgrade
 
 P = ParamSpec("P")
 R = TypeVar("R")

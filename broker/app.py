@@ -20,7 +20,9 @@ from broker.keys.software import open_keys
 from broker.network.crl import CRLSource, Source
 from broker.network.outbound import OutboundGuard
 from broker.settings import Settings, refuse_plain_http
-from broker.storage.store import open_store
+from broker.storage.engine import open_engine
+from broker.storage.migrations import check as check_revision
+from broker.storage.store import SQLStore
 from broker.web import register
 from broker.web.settings import WebSettings
 
@@ -49,18 +51,22 @@ def mount(settings: Settings, ports: Ports) -> Flask:
 def join(settings: Settings, *, guard: OutboundGuard) -> Ports:
     """Everything a flow is given. Raises SettingsError, StoreUnavailable."""
     anchors = read_anchors(settings.anchors)
-    store = open_store(settings.database_url)
+    issuers = tuple(issuer_key_hash(anchor) for anchor in anchors)
+    check_revision(settings.database_url)
+    store = SQLStore(open_engine(settings.database_url))
+    # the same file may serve the 署名用 CAs too; only lists of the accepted CAs are ever asked for
+    sources = [source for source in read_sources(settings.crl_sources) if source.issuer_key_hash in issuers]
     return Ports(
         policy=Policy(
             issuer=settings.issuer,
             anchors=anchors,
-            accepted_issuers=tuple(issuer_key_hash(anchor) for anchor in anchors),
+            accepted_issuers=issuers,
             agent_origins=settings.agent_origins,
             crl_max_age=settings.crl_max_age,
         ),
         store=store,
         keys=open_keys(settings.key_directory, settings.key_passphrase),
-        revocation=CRLSource(read_sources(settings.crl_sources), guard=guard, store=store, clock=now),
+        revocation=CRLSource(sources, guard, store, now, anchors=anchors),
         clock=now,
         entropy=os.urandom,
     )

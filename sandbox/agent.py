@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from cardreader.agent.command import run_agent
 
+from cardreader.agent.command import serve
+from cardreader.agent.journal import configure
+from cardreader.agent.server import StartRefused
+from cardreader.agent.trust import TrustInvalid, load_trust
 from cardreader.tray import SoftwareReaders, Tray, serve_tray
 
 
@@ -14,13 +17,16 @@ from cardreader.tray import SoftwareReaders, Tray, serve_tray
 @click.option("--trust", type=click.Path(path_type=Path), required=True)
 @click.option("--state", type=click.Path(path_type=Path), required=True)
 @click.option("--port", type=click.IntRange(1, 65535), default=24780, show_default=True)
-@click.option("--sandbox", is_flag=True, required=True)
 @click.option("--tray", type=click.Path(path_type=Path), required=True, help="Control socket to listen on.")
-def main(trust: Path, state: Path, port: int, sandbox: bool, tray: Path) -> None:
-    """Serve the agent with the card of the tray."""
+def main(trust: Path, state: Path, port: int, tray: Path) -> None:
+    """Serve the agent with the card that lies in the tray."""
+    configure()
     software = Tray(save=True)
     serve_tray(software, tray)
-    run_agent(readers=SoftwareReaders(software), trust=trust, state=state, port=port, sandbox=sandbox)
+    try:
+        serve(load_trust(trust, sandbox=True), state, port=port, sandbox=True, readers=SoftwareReaders(software))
+    except (TrustInvalid, StartRefused) as refused:
+        raise click.ClickException(str(refused)) from None
 
 
 if __name__ == "__main__":

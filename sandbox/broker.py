@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from broker.keys.software import create
 from broker.network.outbound import OutboundGuard
-from broker.storage.migrate import upgrade
+from broker.storage.migrations import upgrade
 from broker.web.card import card_agent_document
 from flask import Flask
 

@@ -159,7 +159,7 @@ def sandbox(
             workers=workers,
             database_url=database_url,
         )
-        bank_keys = bank.public_keys(root)
+        bank_keys = bank.public_jwks(root / "bank")
         document = set_up(house, [bank.registration(addresses.bank, bank_keys)])
         start(
             Program(
@@ -224,7 +224,7 @@ def _card(root: Path, reader: str, stack: ExitStack) -> Card:
         except CannotStart as fault:
             reason = str(fault)
         else:
-            return Card(kind="pcscd", environment=daemon.environment(), tray=daemon.control_path)
+            return Card(kind="pcscd", environment=dict(daemon.environment), tray=daemon.control_path)
     return Card(kind="software", environment={}, tray=run_dir / "tray", why=reason)
 
 
@@ -253,12 +253,11 @@ def _agent(root: Path, card: Card, trust: Path, addresses: Addresses, logs: Path
         str(root / "agent"),
         "--port",
         str(addresses.agent_port),
-        "--sandbox",
     ]
     command = (
         ["-m", "sandbox.agent", *options, "--tray", str(card.tray)]
         if card.kind == "software"
-        else ["-m", "cardreader", "agent", *options]
+        else ["-m", "cardreader", "agent", "--sandbox", *options]
     )
     return Program(
         name="reader agent",

@@ -83,10 +83,13 @@ def check_tries(tries_left: int | None, *, floor: int) -> None:
 def sign_with_pin(connection: CardConnection, card: PresentedCard, request: SignRequest, pin: str) -> CardSignature:
     """VERIFY once, sign the frame, and prove the signature with the certificate.
 
-    The caller has asked `check_tries`. Raises the card's own errors; SignatureMismatch; for phones also what
+    The counter is read once more first: a card that was taken away while its holder typed is noticed there, so that
+    the page can say for certain that no try was used. The caller has asked `check_tries`. Raises the card's own errors; SignatureMismatch; for phones also what
     `present_card` raises.
     """
     short = card.face.short_identifiers
+    if converse(jpki_ap.auth_tries_left(), connection.transmit) == 0:
+        raise PINBlocked(by_this_try=False)
     converse(jpki_ap.verify_auth_pin(pin, short_identifiers=short), connection.transmit)
     der = card.face.certificate
     if der is None:

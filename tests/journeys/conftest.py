@@ -1,0 +1,79 @@
+"""The whole sandbox, started once for all journeys on ports of its own, and a person in front of it."""
+
+from __future__ import annotations
+
+import socket
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cardreader.tray import TrayClient
+from sandbox.launcher import Addresses, Running, sandbox
+from tests.journeys.person import Person
+
+
+ROOT = Path(__file__).parents[2]
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody held a moment ago, on every loopback host alike."""
+    held = [socket.socket() for _ in range(count)]
+    try:
+        for one in held:
+            one.bind(("127.0.0.1", 0))
+        return [int(one.getsockname()[1]) for one in held]
+    finally:
+        for one in held:
+            one.close()
+
+
+def free_addresses() -> Addresses:
+    broker, bank, world, agent = free_ports(4)
+    return Addresses(broker_port=broker, bank_port=bank, world_port=world, agent_port=agent)
+
+
+@pytest.fixture(scope="session")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """The sandbox over the real PC/SC daemon; without one the journeys that need it skip by name."""
+    with sandbox(tmp_path_factory.mktemp("s"), addresses=free_addresses(), workers=2) as up:
+        if up.card.kind != "pcscd":
+            pytest.skip(f"missing: a private pcscd ({up.card.why})")
+        yield up
+        up.check()
+
+
+@pytest.fixture
+def tray(running: Running) -> Iterator[TrayClient]:
+    """The reader's tray, with hanako's fresh card in it before and after."""
+    assert running.card.tray is not None
+    client = TrayClient(running.card.tray)
+    client.insert(running.world.card("hanako"))
+    client.reset_pin()
+    yield client
+    client.insert(running.world.card("hanako"))
+    client.reset_pin()
+
+
+@pytest.fixture
+def person(running: Running) -> Iterator[Person]:
+    """Somebody with an empty browser that speaks HTTP as a browser does, without pictures or scripts."""
+    with Person(running.addresses) as somebody:
+        yield somebody
+
+
+@pytest.fixture(scope="session")
+def catalogue() -> dict[str, str]:
+    """Error codes by the exception they answer, of card side and broker."""
+    rows = [
+        row
+        for package in ("broker", "cardreader")
+        for row in tomllib.loads((ROOT / package / "errors.toml").read_text(encoding="utf-8"))["error"]
+    ]
+    return {row["exception"]: row["code"] for row in rows}
+
+
+@pytest.fixture
+def logs(running: Running) -> Path:
+    return running.root / "logs"
