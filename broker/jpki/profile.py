@@ -229,7 +229,12 @@ DIGITAL_SIGNATURE: Final = Profile(  # 署名用電子証明書
         "JPKI-TEST": ObjectIdentifier("1.2.392.200149.8.5.1.0.20"),
     },
     key_purposes=frozenset(
-        {ExtendedKeyUsageOID.EMAIL_PROTECTION, ObjectIdentifier("1.3.6.1.5.5.7.3.36"), _ANY_PURPOSE}
+        {
+            ExtendedKeyUsageOID.CLIENT_AUTH,  # of no harm here: policy and nonRepudiation tell the two kinds apart
+            ExtendedKeyUsageOID.EMAIL_PROTECTION,
+            ObjectIdentifier("1.3.6.1.5.5.7.3.36"),  # id-kp-documentSigning, RFC 9336
+            _ANY_PURPOSE,
+        }
     ),
 )
 

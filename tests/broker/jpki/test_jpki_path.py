@@ -152,6 +152,15 @@ def test_signing_certificate_needs_its_own_profile() -> None:
         policy=policies(SIGN_TEST), usage=key_usage("digital_signature", "content_commitment"), extra=((SAN, False),)
     )
     assert validate(leaf, profile=DIGITAL_SIGNATURE).profile == "digital-signature"
+    with_purpose = CA.leaf(
+        policy=policies(SIGN_TEST),
+        usage=key_usage("digital_signature", "content_commitment"),
+        extra=((eku(ExtendedKeyUsageOID.CLIENT_AUTH), False),),
+    )
+    assert validate(with_purpose, profile=DIGITAL_SIGNATURE).profile == "digital-signature"
+    for other in (leaf, with_purpose):
+        with pytest.raises(CertificateUntrusted, match="policy"):
+            validate(other)
     with pytest.raises(CertificateUntrusted):
         validate(CA.leaf(policy=policies(SIGN_TEST)), profile=DIGITAL_SIGNATURE)  # no nonRepudiation
 
