@@ -169,17 +169,26 @@ class PrivatePCSCD:
 def run_with_card(card: Path, command: list[str], *, run_dir: Path) -> int:
     """Run `command` with a private daemon and this card; its exit status, 128 + n where signal n ended it.
 
-    Raises CannotStart, TrayFault, OSError where the command cannot be started.
+    Call it from the main thread: SIGTERM is handed on to `command`, whose end it waits for. Raises CannotStart,
+    TrayFault, OSError where the command cannot be started.
     """
     with PrivatePCSCD(run_dir, save=True) as daemon:
         daemon.insert(card)
         program = subprocess.Popen(command, env=daemon.environment)
-        while True:
-            try:
-                status = program.wait()
-            except KeyboardInterrupt:
-                continue  # the terminal told the command as well; it decides
-            return status if status >= 0 else 128 - status
+        before = signal.signal(signal.SIGTERM, lambda *_: program.terminate())
+        try:
+            status = _wait(program)
+        finally:
+            signal.signal(signal.SIGTERM, before)
+    return status if status >= 0 else 128 - status
+
+
+def _wait(program: subprocess.Popen[bytes]) -> int:
+    while True:
+        try:
+            return program.wait()
+        except KeyboardInterrupt:
+            continue  # the terminal told the command as well; it decides
 
 
 def _missing_piece() -> str | None:

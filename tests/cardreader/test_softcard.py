@@ -89,6 +89,25 @@ def test_counters_are_written_back_into_the_card_file(cards: Path) -> None:
     assert cardfile.load(cards / "hanako.json").auth.tries == 2
 
 
+@pytest.mark.usefixtures("run_dir")
+def test_sigterm_reaches_the_command_and_ends_all(cards: Path) -> None:
+    words = ["--resident", "hanako", "--cards", str(cards), "--", "sh", "-c", "echo $$; exec sleep 60"]
+    started = subprocess.Popen(
+        [sys.executable, "-m", "cardreader", "softcard", *words],
+        env=for_child(os.environ),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert started.stdout is not None
+    with started.stdout:
+        program = int(started.stdout.readline())
+    others = children_of(started.pid)
+    time.sleep(0.1)  # the handler is set just after the command's start
+    started.terminate()
+    assert started.wait(10) == 128 + signal.SIGTERM
+    assert all(gone(pid) for pid in {program, *others})
+
+
 def test_unknown_resident_is_named_together_with_those_there_are(cards: Path) -> None:
     shown = CliRunner().invoke(main, ["softcard", "--resident", "taro", "--cards", str(cards), "--", "true"])
     assert shown.exit_code == 2
