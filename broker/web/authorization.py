@@ -10,7 +10,7 @@ from broker.ids import InteractionID
 from broker.web import cookies
 from broker.web.client_return import redirect_to_client, return_to_client
 from broker.web.errors import own_form
-from broker.web.form import body_pairs, body_values, query_pairs
+from broker.web.form import body_pairs, query_pairs
 from broker.web.pages import ask_for, content_security_policy, page, see_other
 from broker.web.settings import ports
 
@@ -68,7 +68,6 @@ def show(interaction: InteractionID) -> Response:
 def cancel(interaction: InteractionID) -> Response:
     """The resident goes back: access_denied for the client."""
     own_form()
-    body_values()
     outcome = login.cancel(interaction, browser_secret=cookies.browser_secret(interaction), ports=ports())
     response = return_to_client(outcome)
     cookies.drop_login(response, interaction)

@@ -9,6 +9,7 @@ from typing import Any
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from flask import Blueprint, Response, g, jsonify, request
+from werkzeug.exceptions import UnsupportedMediaType
 
 from broker.errors import AnswerMalformed, AnswerWithheld, BrokerError, BrowserMismatch, InvalidRequest
 from broker.flows import consent, login
@@ -38,7 +39,7 @@ def callback(transaction: TransactionID) -> Response:
             raise AnswerMalformed("not sent as a page of its own")
         try:
             fields = body_values()
-        except InvalidRequest as malformed:
+        except (InvalidRequest, UnsupportedMediaType) as malformed:
             raise AnswerMalformed("not the form an agent posts") from malformed
         if fields.keys() == {"error"} and _AGENT_CODE.fullmatch(fields["error"]):
             return _continue(transaction, f"error={fields['error']}")

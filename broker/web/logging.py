@@ -63,11 +63,12 @@ _SECRET_FIELDS = frozenset(
 )
 _LOOKS_SECRET = re.compile(
     r"eyJ[A-Za-z0-9_-]{8,}"  # JOSE
-    r"|-----BEGIN"
+    r"|-----BEGIN.*"
     r"|MII[A-Za-z0-9+/]{16,}"  # DER in base64
     r"|[A-Za-z0-9_-]{40,}"  # a minted secret or a digest; our ids are shorter
     r"|[0-9a-fA-F]{32,}"
-    r"|(?<![0-9])[0-9]{12}(?![0-9])"  # may be a 個人番号
+    r"|(?<![0-9])[0-9]{12}(?![0-9])",  # may be a 個人番号
+    re.DOTALL,
 )
 _MAX_LENGTH = 500
 

@@ -81,12 +81,20 @@ def init_templates(app: Flask) -> None:
             "other_language": "en" if str(get_locale()) == "ja" else "ja",
             "help_url": web_settings().help_url,
             "shown_name": shown_name,
+            "is_japanese": is_japanese,
         }
 
 
 def shown_name(client: Client) -> str:
     """What people are shown: a name only where an operator vetted it, else the host (design 4.14)."""
     return client.name if client.vetted else client.host
+
+
+def is_japanese(client: Client) -> bool:
+    """Is the shown name written in kana or kanji? Then a screen reader is told so on an English page (WCAG 3.1.2)."""
+    return any(
+        "\u3040" <= character <= "\u30ff" or "\u4e00" <= character <= "\u9fff" for character in shown_name(client)
+    )
 
 
 # --- pages -----------------------------------------------------------------------------------------------------------

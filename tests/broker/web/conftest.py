@@ -81,7 +81,13 @@ def make_house(
     engines = []
     structlog.reset_defaults()
 
-    def make(*, secure: bool = False, help_url: str | None = "https://help.example/card") -> House:
+    def make(
+        *,
+        secure: bool = False,
+        help_url: str | None = "https://help.example/card",
+        issuer: str = ISSUER,
+        keys_of: SoftwareKeys = software_keys,
+    ) -> House:
         database = tmp_path / f"{len(engines)}.db"
         shutil.copy(migrated, database)
         engine = open_engine(f"sqlite:///{database}")
@@ -94,14 +100,14 @@ def make_house(
         lists = Lists(world, clock)
         ports = Ports(
             policy=Policy(
-                issuer=ISSUER,
+                issuer=issuer,
                 anchors=anchors,
                 accepted_issuers=tuple(spki_hash(anchor) for anchor in anchors),
                 agent_origins=(AGENT, "http://[::1]:24780"),
                 crl_max_age=timedelta(days=2),
             ),
             store=SQLStore(engine),
-            keys=software_keys,
+            keys=keys_of,
             revocation=lists,
             clock=clock,
             entropy=os.urandom,
@@ -124,7 +130,7 @@ def make_house(
                     ),
                     now=clock(),
                 )
-        document = app.test_client().get("/.well-known/card-agent", base_url=ISSUER).get_json()
+        document = app.test_client().get("/.well-known/card-agent", base_url=issuer).get_json()
         trust = parse_trust(
             json.dumps(
                 {

@@ -142,6 +142,10 @@ class House:
     trust: Trust
     keys: dict[str, ec.EllipticCurvePrivateKey]
 
+    @property
+    def issuer(self) -> str:
+        return self.ports.policy.issuer
+
     def browser(self) -> FlaskClient:
         """A browser with cookies of its own."""
         return self.app.test_client()
@@ -161,13 +165,13 @@ class House:
         return {name: value for name, value in asked.items() if value is not None}
 
     def authorize(self, browser: FlaskClient, **changes: str | None) -> TestResponse:
-        return browser.get(f"/authorize?{urlencode(self.parameters(**changes))}", base_url=ISSUER)
+        return browser.get(f"/authorize?{urlencode(self.parameters(**changes))}", base_url=self.issuer)
 
     def login_page(self, browser: FlaskClient, **changes: str | None) -> TestResponse:
         return self.get(browser, self.authorize(browser, **changes).headers["Location"])
 
     def get(self, browser: FlaskClient, url: str, **options: Any) -> TestResponse:
-        return browser.get(url.removeprefix(ISSUER), base_url=ISSUER, **options)
+        return browser.get(url.removeprefix(self.issuer), base_url=self.issuer, **options)
 
     def sign(self, request: str, resident: str = "hanako") -> str:
         """What the agent answers, through its own core, with this resident's card."""
@@ -176,7 +180,7 @@ class House:
         tray.insert_card(SoftwareCard(card))
         return answer_request(
             request,
-            origin=ISSUER,
+            origin=self.issuer,
             trust=self.trust,
             readers=SoftwareReaders(tray),
             pin=lambda _: card.auth.pin,
@@ -194,18 +198,21 @@ class House:
         headers = {"Accept-Language": language, "Sec-Fetch-Dest": "document"}
         if origin is not None:
             headers["Origin"] = origin
-        return self.browser().post(f"/agent/cb/{transaction}", data=fields, headers=headers, base_url=ISSUER)
+        return self.browser().post(f"/agent/cb/{transaction}", data=fields, headers=headers, base_url=self.issuer)
 
     def consent_page(self, browser: FlaskClient, resident: str = "hanako", **changes: str | None) -> TestResponse:
         """Up to the page after the card: consent the first time, else the way back."""
         return self.get(browser, self.answer(self.login_page(browser, **changes), resident).headers["Location"])
 
     def submit(
-        self, browser: FlaskClient, page: TestResponse, form: str, *, origin: str = ISSUER, **fields: str
+        self, browser: FlaskClient, page: TestResponse, form: str, *, origin: str | None = None, **fields: str
     ) -> TestResponse:
         found = Page(page.text).forms[form]
         return browser.post(
-            found["action"], data={**found["fields"], **fields}, headers={"Origin": origin}, base_url=ISSUER
+            found["action"],
+            data={**found["fields"], **fields},
+            headers={"Origin": origin or self.issuer},
+            base_url=self.issuer,
         )
 
     def login(self, browser: FlaskClient, resident: str = "hanako", **changes: str | None) -> dict[str, str]:
@@ -221,7 +228,7 @@ class House:
         claims: dict[str, Any] = {
             "iss": client,
             "sub": client,
-            "aud": ISSUER,
+            "aud": self.issuer,
             "iat": now,
             "exp": now + 60,
             "jti": b64url(os.urandom(16)),
@@ -229,7 +236,7 @@ class House:
         secret: Any = "" if alg == "none" else self.keys[key or client]
         return jwt.encode({name: value for name, value in claims.items() if value is not None}, secret, algorithm=alg)
 
-    def token(self, code: str, *, client: str = "bank", **changes: str | None) -> TestResponse:
+    def token(self, code: str | None, *, client: str = "bank", **changes: str | None) -> TestResponse:
         form: dict[str, str | None] = {
             "grant_type": "authorization_code",
             "code": code,
@@ -239,7 +246,7 @@ class House:
             "client_assertion": self.assertion(client),
         } | changes
         return self.browser().post(
-            "/token", data={name: value for name, value in form.items() if value is not None}, base_url=ISSUER
+            "/token", data={name: value for name, value in form.items() if value is not None}, base_url=self.issuer
         )
 
 

@@ -1,0 +1,176 @@
+"""Every page in a real browser, in both languages: what a person sees, and what axe says of it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import urlencode
+
+import pytest
+from playwright.sync_api import Page
+from werkzeug.serving import make_server
+
+from broker.keys.software import create, open_keys
+from tests.broker.web.house import AGENT, BANK, PASSPHRASE, House, transaction_of
+from tests.browser import assert_accessible, browser_page, chromium, new_page, screenshot  # noqa: F401 -- fixtures
+
+
+@pytest.fixture
+def served(make_house: Callable[..., House], tmp_path: Path) -> Iterator[House]:
+    """The broker on a port of its own, under the issuer it is reached by."""
+    holder: dict[str, House] = {}
+
+    def application(environ: object, start_response: object) -> object:
+        return holder["house"].app.wsgi_app(environ, start_response)  # type: ignore[arg-type]  # passed on as given
+
+    server = make_server("127.0.0.1", 0, application, threaded=True)  # type: ignore[arg-type]  # a WSGI callable
+    issuer = f"http://localhost:{server.server_port}"
+    create(
+        tmp_path / "keys", PASSPHRASE, issuer=issuer, now=datetime.now(UTC), agent_root_out=tmp_path / "root" / "r.json"
+    )
+    holder["house"] = make_house(issuer=issuer, keys_of=open_keys(tmp_path / "keys", PASSPHRASE))
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield holder["house"]
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def _open_login(page: Page, house: House, **changes: str | None) -> None:
+    page.context.route(f"{BANK}/**", lambda route: route.fulfill(status=204))  # stay on the page before the bank
+    page.goto(f"{house.issuer}/authorize?{urlencode(house.parameters(**changes))}")
+
+
+def _read_card(page: Page, house: House, resident: str = "hanako") -> str:
+    """What the agent does while the browser is at its page; answers where it sends the browser."""
+    request = page.locator("#card-form input[name=request]").get_attribute("value")
+    assert request is not None
+    answered = house.post_answer(transaction_of(request), {"answer": house.sign(request, resident)})
+    return answered.headers["Location"]
+
+
+@pytest.mark.parametrize("language", ["ja", "en"])
+def test_every_page_of_a_login_is_accessible(
+    served: House,
+    new_page: Callable[..., Page],  # noqa: F811 -- the fixture imported above
+    language: str,
+) -> None:
+    page = new_page(locale={"ja": "ja-JP", "en": "en-GB"}[language])
+    _open_login(page, served)
+    assert page.locator("html").get_attribute("lang") == language
+    assert page.locator("#card-submit").is_visible()
+    assert_accessible(page)
+    screenshot(page, f"broker-login-{language}")
+    page.goto(_read_card(page, served))
+    assert page.locator("html").get_attribute("lang") == language
+    approve, deny = (page.locator(f"#{name}").bounding_box() for name in ("approve", "deny"))
+    assert approve is not None
+    assert deny is not None
+    assert (approve["width"], approve["height"]) == (deny["width"], deny["height"])
+    assert_accessible(page)
+    screenshot(page, f"broker-consent-{language}")
+    page.locator("#approve").click()
+    page.locator("#continue-link").wait_for()
+    assert_accessible(page)
+    screenshot(page, f"broker-return-{language}")
+    page.goto(f"{served.issuer}/logout")
+    assert_accessible(page)
+    screenshot(page, f"broker-logout-{language}")
+    page.locator("#logout").click()
+    page.locator("#logged-out").wait_for()
+    assert_accessible(page)
+    screenshot(page, f"broker-logged-out-{language}")
+    page.goto(f"{served.issuer}/logout")
+    page.locator("#no-session").wait_for()
+    assert_accessible(page)
+    screenshot(page, f"broker-no-session-{language}")
+
+
+@pytest.mark.parametrize("language", ["ja", "en"])
+def test_every_kind_of_error_page_is_accessible(
+    served: House,
+    new_page: Callable[..., Page],  # noqa: F811 -- the fixture imported above
+    language: str,
+) -> None:
+    page = new_page(locale={"ja": "ja-JP", "en": "en-GB"}[language])
+    _open_login(page, served, client_id="clinic")
+    assert page.locator("#unvetted").is_visible()
+    assert_accessible(page)
+    screenshot(page, f"broker-login-unvetted-{language}")
+    request = page.locator("#card-form input[name=request]").get_attribute("value") or ""
+    page.goto(
+        served.post_answer(transaction_of(request), {"error": "CARD-003"}).headers["Location"], wait_until="commit"
+    )
+    assert page.locator("#agent-code").inner_text() == "CARD-003"
+    assert_accessible(page)
+    screenshot(page, f"broker-error-withheld-{language}")
+    page.locator("#retry").click()
+    page.locator("#card-submit").wait_for()
+    page.goto(f"{served.issuer}/authorize?client_id=nobody")
+    assert page.locator("#error-code").inner_text() == "OAUTH-003"
+    assert_accessible(page)
+    screenshot(page, f"broker-error-unknown-client-{language}")
+
+
+@pytest.mark.parametrize("language", ["ja", "en"])
+def test_a_revoked_card_is_told_on_a_page_with_a_way_back(
+    served: House,
+    new_page: Callable[..., Page],  # noqa: F811 -- the fixture imported above
+    language: str,
+) -> None:
+    """The agent's own page posts the answer, as it does in life; its origin is the agent's."""
+    page = new_page(locale={"ja": "ja-JP", "en": "en-GB"}[language])
+    _open_login(page, served)
+    request = page.locator("#card-form input[name=request]").get_attribute("value") or ""
+    form = (
+        f'<form method="post" action="{served.issuer}/agent/cb/{transaction_of(request)}">'
+        f'<input type="hidden" name="answer" value="{served.sign(request, "shikko")}">'
+        '<button id="go">go</button></form>'
+    )
+    page.context.route(f"{AGENT}/**", lambda route: route.fulfill(body=form, content_type="text/html"))
+    page.locator("#card-submit").click()
+    page.locator("#go").click()
+    page.locator("#error-code").wait_for()
+    assert page.locator("#error-code").inner_text() == "AUTH-014"
+    assert page.locator("#pin-try").is_visible()
+    assert_accessible(page)
+    screenshot(page, f"broker-error-revoked-{language}")
+    page.locator("#back-to-service").click()
+    page.locator("#continue-link").wait_for()
+    assert "error=access_denied" in (page.locator("#continue-link").get_attribute("href") or "")
+    assert_accessible(page)
+    screenshot(page, f"broker-return-refused-{language}")
+
+
+def test_a_login_works_without_scripts_and_by_keyboard_alone(
+    served: House,
+    new_page: Callable[..., Page],  # noqa: F811 -- the fixture imported above
+) -> None:
+    page = new_page(java_script_enabled=False)
+    _open_login(page, served)
+    page.goto(_read_card(page, served))
+    page.locator("#approve").focus()
+    page.keyboard.press("Enter")
+    page.locator("#continue-link").wait_for()
+    assert f"{BANK}/callback?code=" in (page.locator("#continue-link").get_attribute("href") or "")
+
+
+def test_the_browser_tells_the_agent_the_true_origin_of_the_login_page(
+    served: House,
+    browser_page: Page,  # noqa: F811 -- the fixture imported above
+) -> None:
+    """Referrer-Policy decides it: with no-referrer the agent would be told `Origin: null` and refuse."""
+    origins: list[str | None] = []
+
+    def agent(route: object) -> None:
+        origins.append(route.request.all_headers().get("origin"))  # type: ignore[attr-defined]  # Playwright's Route
+        route.fulfill(body="agent")  # type: ignore[attr-defined]  # Playwright's Route
+
+    _open_login(browser_page, served)
+    browser_page.context.route(f"{AGENT}/**", agent)
+    browser_page.locator("#card-submit").click()
+    browser_page.wait_for_url(f"{AGENT}/v1/sign")
+    assert origins == [served.issuer]
