@@ -11,7 +11,7 @@ from broker.accounts.credential import CredentialKey
 from broker.flows.ports import CardAnswer, CardTransaction
 from broker.ids import ClientID, InteractionID, TransactionID
 from broker.storage.schema import card_transactions, interactions
-from broker.storage.work import Work
+from broker.storage.work import Work, can_hold
 
 _one = card_transactions.c.transaction_id == bindparam("b_transaction_id")
 _BEGIN = insert(card_transactions)
@@ -92,6 +92,8 @@ class SQLCardTransactions:
         return count
 
     def get(self, transaction_id: TransactionID) -> CardTransaction | None:
+        if not can_hold(transaction_id):
+            return None
         row = self._work.read(_GET, b_transaction_id=transaction_id).one_or_none()
         return None if row is None else _transaction(row)
 
@@ -116,6 +118,8 @@ class SQLCardTransactions:
     def release(
         self, transaction_id: TransactionID, *, browser_digest: bytes, return_digest: bytes, now: datetime
     ) -> tuple[CardTransaction, CardAnswer] | None:
+        if not can_hold(transaction_id):
+            return None
         row = self._work.write(
             _RELEASE,
             b_transaction_id=transaction_id,

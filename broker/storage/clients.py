@@ -11,7 +11,7 @@ from sqlalchemy import Row, bindparam, select
 from broker.ids import ClientID, SectorID
 from broker.oidc.client import Client, SecurityProfile
 from broker.storage.schema import clients
-from broker.storage.work import Work, per_engine
+from broker.storage.work import Work, can_hold, per_engine
 
 _GET = select(clients).where(clients.c.client_id == bindparam("b_client_id"))
 _ALL = select(clients).order_by(clients.c.client_id)
@@ -29,6 +29,8 @@ class SQLClients:
         self._work = work
 
     def get(self, client_id: ClientID) -> Client | None:
+        if not can_hold(client_id):
+            return None
         row = self._work.read(_GET, b_client_id=client_id).one_or_none()
         return None if row is None else _client(row)
 

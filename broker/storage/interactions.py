@@ -13,7 +13,7 @@ from broker.ids import AccountID, ClientID, CredentialID, InteractionID, Subject
 from broker.oidc.authorization import AuthorizationRequest
 from broker.oidc.grants import Authentication
 from broker.storage.schema import interactions
-from broker.storage.work import Work
+from broker.storage.work import Work, can_hold
 
 _is_open = (
     (interactions.c.interaction_id == bindparam("b_interaction_id"))
@@ -62,6 +62,8 @@ class SQLInteractions:
         )
 
     def get(self, interaction_id: InteractionID, *, now: datetime) -> Interaction | None:
+        if not can_hold(interaction_id):
+            return None
         row = self._work.read(_GET, b_interaction_id=interaction_id, b_now=now).one_or_none()
         return None if row is None else _interaction(row)
 

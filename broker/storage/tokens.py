@@ -9,7 +9,7 @@ from sqlalchemy import bindparam, insert, select, update
 from broker.ids import AccountID, ClientID, Subject
 from broker.oidc.tokens import AccessToken
 from broker.storage.schema import access_tokens
-from broker.storage.work import Work
+from broker.storage.work import Work, can_hold
 
 _ISSUE = insert(access_tokens)
 _GET = select(access_tokens).where(
@@ -47,6 +47,8 @@ class SQLTokens:
         )
 
     def get(self, jti: str, *, now: datetime) -> AccessToken | None:
+        if not can_hold(jti):
+            return None
         row = self._work.read(_GET, b_jti=jti, b_now=now).one_or_none()
         if row is None:
             return None

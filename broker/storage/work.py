@@ -26,6 +26,14 @@ def per_engine(build: Callable[[Any], Executable]) -> PerEngine:
     return {"sqlite": build(sqlite.insert), "postgresql": build(postgresql.insert)}
 
 
+def can_hold(text: str) -> bool:
+    """Whether a database can hold `text` at all: no NUL (PostgreSQL) and no half of a surrogate pair (UTF-8).
+
+    Names come from URLs and forms; one that cannot be stored was not stored, which is "unknown" and not a fault.
+    """
+    return "\x00" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
+
+
 class Work:
     """Statements of one unit, over one connection. `turn` lets one thread of the process write at a time.
 

@@ -10,7 +10,7 @@ from sqlalchemy import Engine, text
 
 from broker.audit.entry import Entry, Event
 from broker.flows.ports import StoredCRL
-from broker.ids import AccountID, ClientID, SectorID, Subject, TransactionID
+from broker.ids import AccountID, ClientID, InteractionID, SectorID, Subject, TransactionID
 from broker.oidc.client_authentication import Assertion
 from broker.oidc.consent import Consent
 from broker.storage.store import SQLStore, StoreMisused
@@ -374,6 +374,16 @@ def test_what_refers_to_nothing_is_refused_as_our_own_mistake(store: SQLStore) -
         tx.interactions.open(records.interaction(ClientID("nobody")))
     with pytest.raises(StoreMisused), store.transaction() as tx:
         tx.codes.issue(replace(login.code(), account=AccountID("nobody")))
+
+
+@pytest.mark.parametrize("text", ["\x00", "a\x00b", "\ud800", "", "'; DROP TABLE clients --", "%s:x?", "名" * 5000])
+def test_a_name_that_nobody_has_is_unknown_whatever_it_is_made_of(store: SQLStore, text: str) -> None:
+    with store.transaction() as tx:
+        assert tx.clients.get(ClientID(text)) is None
+        assert tx.interactions.get(InteractionID(text), now=NOW) is None
+        assert tx.cards.get(TransactionID(text)) is None
+        assert tx.cards.release(TransactionID(text), browser_digest=b"", return_digest=b"", now=NOW) is None
+        assert tx.tokens.get(text, now=NOW) is None
 
 
 def test_purge_deletes_what_has_run_out_and_counts_it(own_store: SQLStore) -> None:
