@@ -84,8 +84,8 @@ def sign_with_pin(connection: CardConnection, card: PresentedCard, request: Sign
     """VERIFY once, sign the frame, and prove the signature with the certificate.
 
     The counter is read once more first: a card that was taken away while its holder typed is noticed there, so that
-    the page can say for certain that no try was used. The caller has asked `check_tries`. Raises the card's own errors; SignatureMismatch; for phones also what
-    `present_card` raises.
+    the page can say for certain that no try was used. The caller has asked `check_tries`. Raises the card's own errors;
+    SignatureMismatch; for phones also what `present_card` raises.
     """
     short = card.face.short_identifiers
     if converse(jpki_ap.auth_tries_left(), connection.transmit) == 0:

@@ -138,7 +138,7 @@ class Broker:
 
     def open(self, answer: str) -> dict[str, Any]:
         """The answer's plaintext; the header must be what the broker expects."""
-        header = json.loads(base64.urlsafe_b64decode(answer.split(".")[0] + "=="))
+        header = json.loads(base64.urlsafe_b64decode(answer.partition(".")[0] + "=="))
         assert (header["alg"], header["enc"]) == ("ECDH-ES", "A256GCM")
         assert "kid" not in header
         pem = self.answer_key.private_bytes(
@@ -277,7 +277,7 @@ class Person:
 
     def __init__(self, client: FlaskClient) -> None:
         self.client = client
-        self.last: TestResponse | None = None
+        self.body = ""
         self.page = _Forms("")
 
     def open_request(self, jws: str, *, origin: str | None = ISSUER, host: str = AGENT, **headers: str) -> TestResponse:
@@ -308,8 +308,8 @@ class Person:
         return identifier in self.page.ids
 
     def _got(self, response: TestResponse) -> TestResponse:
-        self.last = response
-        self.page = _Forms(response.get_data(as_text=True))
+        self.body = response.get_data(as_text=True)
+        self.page = _Forms(self.body)
         return response
 
 

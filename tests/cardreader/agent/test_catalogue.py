@@ -34,7 +34,7 @@ def test_every_japanese_page_text_has_an_english_one_and_no_text_is_left_over() 
     for entry in entries.values():
         texts = entry.string if isinstance(entry.string, tuple) else (entry.string,)
         assert all(texts), entry.id
-        assert not any(JAPANESE.search(text) for text in texts)
+        assert not any(JAPANESE.search(str(text)) for text in texts)
         assert not entry.fuzzy
 
 

@@ -265,7 +265,7 @@ def test_shown_text_never_holds_control_or_bidirectional_characters(text: str) -
 
 def test_canonical_json_is_that_of_rfc8785_section_3_2_3() -> None:
     members = {"\u20ac": "Euro Sign", "\r": "Carriage Return", "\ufb33": "Hebrew", "1": "One", "\U0001f600": "Smile"}
-    names = [name for name in json.loads(canonical_json(members))]
+    names = list(json.loads(canonical_json(members)))
     assert names == ["\r", "1", "\u20ac", "\U0001f600", "\ufb33"]
     assert canonical_json({"b": [1, True, None], "a": "\u000f\n'"}) == '{"a":"\\u000f\\n\'","b":[1,true,null]}'
 

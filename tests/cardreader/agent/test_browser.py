@@ -1,0 +1,248 @@
+"""The agent's pages in Debian's Chromium: the way from a service's page and back, with and without scripts, and axe."""
+
+from __future__ import annotations
+
+import contextlib
+import http.server
+import shutil
+import threading
+import urllib.parse
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]  # it ships no types
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from cardreader.agent.app import create_agent
+from cardreader.agent.server import AgentServer, bind_loopback
+from cardreader.agent.trust import AgentState
+from cardreader.emulator import SoftwareCard
+from cardreader.tray import Tray
+from tests.cardreader.agent.conftest import NOW, Broker, Hierarchy, WatchedReaders, spki
+from tests.cardreader.conftest import CardMaker
+
+CHROMIUM = shutil.which("chromium")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="missing: chromium")
+
+
+@dataclass(kw_only=True)
+class Site:
+    """A service's login page and its callback, on an origin of its own."""
+
+    broker: Broker
+    agent_port: int
+    tray: Tray
+    insert: Callable[..., None]
+    request_changes: dict[str, Any] = field(default_factory=dict)
+    posted: list[tuple[str | None, dict[str, list[str]]]] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        return f"{self.broker.issuer}/login"
+
+
+@pytest.fixture
+def site(hierarchy: Hierarchy, card_maker: CardMaker, tmp_path: Path) -> Iterator[Site]:
+    tray = Tray()
+
+    def insert(**options: Any) -> None:
+        tray.insert_card(SoftwareCard(card_maker(**{"certificate": hierarchy.certificate(), **options})))
+
+    insert()
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler)
+    broker = Broker(issuer=f"http://localhost:{server.server_port}", ca_keys=[spki(hierarchy.key.public_key())])
+    sockets = bind_loopback(0)
+    port = int(sockets[0].getsockname()[1])
+    app = create_agent(
+        readers=WatchedReaders(tray),
+        trust=broker.trust(),
+        state=AgentState(tmp_path / "state"),
+        clock=lambda: NOW,
+        port=port,
+    )
+    site = Site(broker=broker, agent_port=port, tray=tray, insert=insert)
+    server.RequestHandlerClass = _handler(site)
+    agent = AgentServer(app, sockets)
+    threads = [threading.Thread(target=agent.run), threading.Thread(target=server.serve_forever)]
+    for thread in threads:
+        thread.start()
+    yield site
+    app.extensions["card-desk"].close()
+    agent.stop()
+    server.shutdown()
+    for thread in threads:
+        thread.join(10)
+    server.server_close()
+
+
+def _handler(site: Site) -> type[http.server.BaseHTTPRequestHandler]:
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            form = (
+                f'<!doctype html><title>login</title><form id="card-form" method="post" '
+                f'action="http://127.0.0.1:{site.agent_port}/v1/sign">'
+                f'<input type="hidden" name="request" value="{site.broker.request(**site.request_changes)}">'
+                f'<button id="go">go</button></form>'
+            )
+            self._answer(form)
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+            site.posted.append((self.headers["Origin"], urllib.parse.parse_qs(body)))
+            self._answer('<!doctype html><title>back</title><p id="back">back</p>')
+
+        def _answer(self, text: str) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html; charset=utf-8")
+            self.send_header("Referrer-Policy", "origin")
+            self.end_headers()
+            self.wfile.write(text.encode())
+
+        def log_message(self, *_: object) -> None:
+            """Quiet."""
+
+    return Handler
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+@contextlib.contextmanager
+def _context(browser: Browser, **options: Any) -> Iterator[BrowserContext]:
+    context = browser.new_context(**options)
+    context.set_default_timeout(15_000)
+    try:
+        yield context
+    finally:
+        context.close()
+
+
+def _open(page: Page, site: Site, **changes: Any) -> None:
+    site.request_changes = changes
+    page.goto(site.url)
+    page.click("#go")
+
+
+def _judge(page: Page, picture: Path) -> None:
+    """No axe violation, nothing wider than the window; the picture is for people."""
+    page.screenshot(path=picture, full_page=True)
+    results = Axe().run(page)
+    assert results.response["passes"], "axe judged nothing"
+    assert results.violations_count == 0, results.generate_report()
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+@pytest.mark.parametrize("javascript", [True, False], ids=["scripts on", "scripts off"])
+def test_person_comes_back_to_the_service_with_an_answer(browser: Browser, site: Site, javascript: bool) -> None:
+    with _context(browser, java_script_enabled=javascript) as context:
+        page = context.new_page()
+        _open(page, site)
+        page.fill("#pin", "0000")
+        page.click("#pin-submit")
+        assert page.text_content("#tries-left") == "2"
+        page.keyboard.type("1234")
+        page.keyboard.press("Enter")
+        if not javascript:
+            page.click("#answer-submit")
+        page.wait_for_selector("#back")
+        origin, fields = site.posted[-1]
+        assert origin == f"http://127.0.0.1:{site.agent_port}"
+        assert site.broker.open(fields["answer"][0])["pin_entry"] == "page"
+        assert not context.cookies(f"http://127.0.0.1:{site.agent_port}")
+
+
+@pytest.mark.parametrize("javascript", [True, False], ids=["scripts on", "scripts off"])
+def test_person_who_stops_comes_back_with_a_code(browser: Browser, site: Site, javascript: bool) -> None:
+    with _context(browser, java_script_enabled=javascript) as context:
+        page = context.new_page()
+        _open(page, site)
+        page.click("#cancel")
+        if not javascript:
+            page.click("#back-to-service")
+        page.wait_for_selector("#back")
+        assert site.posted[-1][1] == {"error": ["AGENT-015"]}
+
+
+@pytest.mark.parametrize("language", ["ja", "en"])
+@pytest.mark.parametrize("width", [1024, 320])
+def test_every_page_is_accessible_and_fits(
+    browser: Browser, site: Site, tmp_path: Path, language: str, width: int
+) -> None:
+    with _context(browser, locale=language, viewport={"width": width, "height": 800}) as context:
+        page = context.new_page()
+        context.route("**/submit.js", lambda route: route.abort())
+
+        def picture(name: str) -> Path:
+            return tmp_path / f"{name}-{language}-{width}.png"
+
+        action = '{"release":["name","address"]}'
+        _open(page, site, ui_locales=language, action=action, client_vetted=False, client_name="bank.example")
+        _judge(page, picture("pin"))
+        page.fill("#pin", "0000")
+        page.click("#pin-submit")
+        _judge(page, picture("wrong"))
+        page.fill("#pin", "0000")
+        page.click("#pin-submit")
+        _judge(page, picture("last"))
+        page.click("#cancel")
+        _judge(page, picture("cancelled"))
+        site.tray.remove()
+        _open(page, site, ui_locales=language)
+        _judge(page, picture("error"))
+        site.insert()
+        page.click("#retry")
+        page.fill("#pin", "1234")
+        page.click("#pin-submit")
+        page.wait_for_selector("#answer-form")
+        _judge(page, picture("answer"))
+        page.goto(f"http://127.0.0.1:{site.agent_port}/")
+        _judge(page, picture("status"))
+
+
+def test_pages_hold_in_forced_colours(browser: Browser, site: Site, tmp_path: Path) -> None:
+    with _context(browser, forced_colors="active") as context:
+        page = context.new_page()
+        _open(page, site)
+        _judge(page, tmp_path / "forced.png")
+        border = page.eval_on_selector("#pin", "node => getComputedStyle(node).borderTopStyle")
+        assert border == "solid"
+
+
+def test_buttons_and_fields_are_at_least_48_pixels_high_and_text_is_large(browser: Browser, site: Site) -> None:
+    with _context(browser) as context:
+        page = context.new_page()
+        _open(page, site)
+        for selector in ("#pin", "#pin-submit", "#cancel"):
+            box = page.locator(selector).bounding_box()
+            assert box is not None
+            assert box["height"] >= 48
+        size = page.evaluate("parseFloat(getComputedStyle(document.body).fontSize)")
+        height = page.evaluate("parseFloat(getComputedStyle(document.body).lineHeight)")
+        assert size >= 17
+        assert height / size >= 1.7
+
+
+def test_page_of_an_unknown_site_is_told_so(browser: Browser, site: Site) -> None:
+    with _context(browser) as context:
+        page = context.new_page()
+        jws = site.broker.request()
+        page.route(
+            "http://evil.example/",
+            lambda route: route.fulfill(
+                headers={"Content-Type": "text/html", "Referrer-Policy": "origin"},
+                body=f'<form method="post" action="http://127.0.0.1:{site.agent_port}/v1/sign">'
+                f'<input type="hidden" name="request" value="{jws}"><button id="go">go</button></form>',
+            ),
+        )
+        page.goto("http://evil.example/")
+        page.click("#go")
+        assert page.text_content("#error-code") == "AGENT-001"
+        assert page.text_content("#stated-origin") == "http://evil.example"
