@@ -123,10 +123,11 @@ class _Bank:
         visit = self._visit()
         if visit is None or self._accounts.customer_of(visit.person) is not None:
             return redirect(url_for("home"), 303)
-        number = normalize_number(request.form.get("customer_number", ""))
+        typed = request.form.get("customer_number", "")
+        number = normalize_number(typed)
         customer = None if number is None else self._accounts.unbound(number)
         if customer is None:
-            return self._link_page(refused=True), 400
+            return self._link_page(refused=True, typed=typed[:16]), 400
         return render_template("confirm.html", customer=customer)
 
     def confirm_link(self) -> str | tuple[str, int] | Response:
@@ -192,9 +193,9 @@ class _Bank:
             403,
         )
 
-    def _link_page(self, *, refused: bool = False) -> str:
+    def _link_page(self, *, refused: bool = False, typed: str = "") -> str:
         spare: tuple[Customer, ...] = self._accounts.spare()
-        return render_template("link.html", spare=spare, refused=refused)
+        return render_template("link.html", spare=spare, refused=refused, typed=typed)
 
     def _visit(self) -> Visit | None:
         secret = session.get("visit")

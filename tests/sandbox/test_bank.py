@@ -256,6 +256,12 @@ def test_an_unknown_number_and_a_taken_one_get_the_same_answer(
     assert taken == unknown
 
 
+def test_a_mistyped_number_comes_back_to_be_mended_and_cannot_carry_markup(customer: Customer) -> None:
+    customer.log_in()
+    assert 'value="12345"' in link(customer, "12345")[1]
+    assert "<script" not in link(customer, '"><script>x')[1]
+
+
 @pytest.mark.parametrize("path", ["/login", "/link", "/link/confirm", "/logout"])
 def test_a_form_without_this_sessions_token_is_refused(customer: Customer, path: str) -> None:
     customer.get("/")
