@@ -8,17 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import datetime
 from threading import Lock
 
-from sqlalchemy import Engine, bindparam, delete, select
+from sqlalchemy import Engine
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NotSupportedError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from broker.accounts.session import LIFETIME
 from broker.errors import StoreUnavailable
 from broker.flows.ports import Transaction
-from broker.oidc.tokens import ACCESS_TOKEN_LIFETIME
 from broker.storage.accounts import SQLAccounts
 from broker.storage.assertions import SQLAssertions
 from broker.storage.audit import SQLAuditLog
@@ -29,35 +27,12 @@ from broker.storage.consents import SQLConsents
 from broker.storage.crls import SQLCRLs
 from broker.storage.interactions import SQLInteractions
 from broker.storage.leases import SQLLeases
-from broker.storage.schema import access_tokens, assertions, card_transactions, codes, interactions, sessions
+from broker.storage.purge import BATCH, PURGES, delete_batch
 from broker.storage.sessions import SQLSessions
 from broker.storage.tokens import SQLTokens
 from broker.storage.work import Work
 
-CLOCK_DIFFERENCE = timedelta(minutes=1)
-"""How far the clocks of two hosts may be apart before a purged assertion could be used again."""
-
 _OUR_FAULT = (IntegrityError, DataError, ProgrammingError, NotSupportedError)
-
-_expired_interactions = select(interactions.c.interaction_id).where(interactions.c.expires_at <= bindparam("b_before"))
-_PURGE = (  # in this order: what refers to another goes first
-    ("access_tokens", delete(access_tokens).where(access_tokens.c.expires_at <= bindparam("b_before")), timedelta()),
-    # A used code is remembered as long as a token of it may live, else its replay could not end that token.
-    ("codes", delete(codes).where(codes.c.expires_at <= bindparam("b_before")), ACCESS_TOKEN_LIFETIME),
-    ("assertions", delete(assertions).where(assertions.c.expires_at <= bindparam("b_before")), CLOCK_DIFFERENCE),
-    # With their interaction and not before: an interaction's card requests are counted while it lives.
-    (
-        "card_transactions",
-        delete(card_transactions).where(card_transactions.c.interaction_id.in_(_expired_interactions)),
-        timedelta(),
-    ),
-    ("interactions", delete(interactions).where(interactions.c.expires_at <= bindparam("b_before")), timedelta()),
-    (
-        "sessions",
-        delete(sessions).where(sessions.c.authenticated_at <= bindparam("b_before")),
-        LIFETIME + timedelta(hours=1),
-    ),
-)
 
 
 class StoreMisused(Exception):
@@ -159,11 +134,15 @@ class SQLStore:
             raise StoreUnavailable("no database connection became free") from None
 
     def purge(self, *, now: datetime) -> dict[str, int]:
-        """Delete what has run out; rows by table. Each table is a unit of its own, so nobody waits long."""
+        """Delete what has run out; rows by table. Each batch is a unit of its own, so nobody waits long."""
         counts = {}
-        for table, statement, kept_for in _PURGE:
-            with self._unit() as work:
-                counts[table] = work.write(statement, b_before=now - kept_for).rowcount
+        for purge in PURGES:
+            counts[purge.table] = 0
+            deleted = BATCH
+            while deleted == BATCH:
+                with self._unit() as work:
+                    deleted = delete_batch(work, purge, now=now)
+                counts[purge.table] += deleted
         return counts
 
 

@@ -13,6 +13,7 @@ from broker.flows.ports import StoredCRL
 from broker.ids import AccountID, ClientID, InteractionID, SectorID, Subject, TransactionID
 from broker.oidc.client_authentication import Assertion
 from broker.oidc.consent import Consent
+from broker.storage.purge import BATCH
 from broker.storage.store import SQLStore, StoreMisused
 from tests.contracts import records
 from tests.contracts.records import MINUTE, NOW, SECOND
@@ -418,3 +419,12 @@ def test_purge_deletes_what_has_run_out_and_counts_it(own_store: SQLStore) -> No
     assert own_store.purge(now=NOW + timedelta(hours=13)) == {**nothing, "sessions": 1}
     with own_store.transaction() as tx:
         assert tx.accounts.credential(login.credential.key) == login.credential
+
+
+def test_purge_goes_on_until_nothing_is_left(own_store: SQLStore) -> None:
+    client_id = records.log_in(own_store).client.client_id
+    rows = BATCH + 1
+    with own_store.transaction() as tx:
+        for number in range(rows):
+            assert tx.assertions.use(Assertion(client_id=client_id, jti=str(number), expires_at=NOW))
+    assert own_store.purge(now=NOW + MINUTE)["assertions"] == rows

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sqlite3
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -292,6 +293,18 @@ def test_threads_with_nothing_wait_for_the_one_that_fetches(world: World) -> Non
     for thread in threads:
         thread.join(5)
     assert got == [world.answer] * 4
+    assert world.asked == 1
+
+
+def test_a_store_that_cannot_write_does_not_turn_a_good_list_away(world: World) -> None:
+    world.answer = world.ca.crl(number=1)
+    source = world.source()
+    other = sqlite3.connect(world.engine.url.database or "", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    assert world.ask(source) == world.answer
+    other.close()
+    world.now += MINUTE
+    assert world.ask(source) == world.answer
     assert world.asked == 1
 
 
