@@ -32,10 +32,15 @@ _POSTGRESQL_OPTIONS = " ".join(
 )
 
 
+_NETWORK_FILE_SYSTEMS = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "ceph", "lustre", "ocfs2", "gfs2", "afs"})
+_MOUNTS = Path("/proc/self/mountinfo")
+
+
 def open_engine(url: str) -> Engine:
     """An engine for `sqlite:///FILE` or `postgresql://…`.
 
-    Raises SettingsError for any other address, StoreUnavailable when the SQLite file cannot be made.
+    Raises SettingsError for any other address and for SQLite on a network file system (R10), StoreUnavailable when
+    the SQLite file cannot be made.
     A new SQLite file is 0600 from its first byte (SQLite gives its -wal and -shm files the same mode).
     """
     address = parse_url(url)
@@ -58,6 +63,9 @@ def parse_url(url: str) -> URL:
 
 def _open_sqlite(address: URL) -> Engine:
     path = Path(address.database or "")
+    kind = file_system(path.resolve(), _MOUNTS.read_text(errors="replace")) if _MOUNTS.exists() else None
+    if kind in _NETWORK_FILE_SYSTEMS:  # neither its locks nor its shared memory reach from host to host
+        raise SettingsError(f"SQLite does not work on a network file system ({kind}): use PostgreSQL")
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     except OSError as refused:
@@ -96,3 +104,17 @@ def _open_postgresql(address: URL) -> Engine:
         pool_timeout=WAIT_SECONDS,
         hide_parameters=True,
     )
+
+
+def file_system(path: Path, mountinfo: str) -> str | None:
+    """The type of the file system that holds `path`, from the text of proc(5) mountinfo; None when it is not told."""
+    best: tuple[int, str] | None = None
+    for line in mountinfo.splitlines():
+        left, separator, right = line.partition(" - ")
+        fields = left.split(" ")
+        if not separator or len(fields) < 5 or not right:
+            continue
+        mount = Path(fields[4].replace("\\040", " "))
+        if path.is_relative_to(mount) and (best is None or len(mount.parts) >= best[0]):  # the last mount is on top
+            best = len(mount.parts), right.split(" ")[0]
+    return None if best is None else best[1]
