@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from http.cookies import SimpleCookie
 from typing import Any, Final
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -27,7 +26,7 @@ from bench.servers import AGENT
 from cardreader.agent.direct import answer_request
 from cardreader.agent.trust import Trust
 from cardreader.transport import Readers
-from sandbox.webclient import Elements
+from sandbox.webclient import Elements, keep_cookies
 
 CLIENT_ID: Final = "bench"
 REDIRECT_URI: Final = "http://127.0.0.1:9/callback"
@@ -201,12 +200,7 @@ class LoginClient:
         response = self._pool.request(method, path, body=body, headers=sent, redirect=False)
         taken = (time.perf_counter() - begun) * 1000
         attempt.milliseconds[step] = attempt.milliseconds.get(step, 0.0) + taken
-        for line in response.headers.getlist("Set-Cookie"):
-            for name, morsel in SimpleCookie(line).items():
-                if morsel["max-age"] == "0" or not morsel.value:
-                    attempt.cookies.pop(name, None)
-                else:
-                    attempt.cookies[name] = morsel.value
+        keep_cookies(attempt.cookies, response.headers.getlist("Set-Cookie"))
         answered = {name.lower(): value for name, value in response.headers.items()}
         return response.status, answered, response.data.decode("utf-8", "replace")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import Final
 
 from bench.client import Attempt, LoginClient, batch
 from bench.servers import Servers
+from sandbox.login import percentile
 
 CARD: Final = "login with a card"
 SESSION: Final = "login on a session"
@@ -103,20 +103,12 @@ def rows(rounds: Sequence[Round]) -> list[Row]:
 
 
 def _row(kind: str, step: str, cpu_ns: Sequence[float], milliseconds: Sequence[float]) -> Row:
-    middle = statistics.median(cpu_ns)
+    middle, ordered = statistics.median(cpu_ns), sorted(milliseconds)
     return Row(
         kind=kind,
         step=step,
         cpu_us=middle / 1000,
         spread=(max(cpu_ns) - min(cpu_ns)) / middle if middle else 0.0,
-        p50_ms=nearest_rank(milliseconds, 0.5),
-        p99_ms=nearest_rank(milliseconds, 0.99),
+        p50_ms=percentile(ordered, 0.5),
+        p99_ms=percentile(ordered, 0.99),
     )
-
-
-def nearest_rank(values: Sequence[float], share: float) -> float:
-    """The smallest value with at least `share` of all values at or below it. Raises ValueError for none."""
-    if not values:
-        raise ValueError("no values")
-    ordered = sorted(values)
-    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]

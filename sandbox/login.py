@@ -31,7 +31,18 @@ from sandbox.webclient import Form, Page, WebClient, WebFault, origin_of
 
 BROKER: Final = "http://localhost:8000"
 BANK: Final = "http://127.0.0.2:8001"
-STEPS: Final = ("bank", "login", "card", "callback", "continue", "consent", "return", "link", "verify")
+STEPS: Final = {
+    "bank": "the bank's first page",
+    "login": "off to the broker: its login page with the request for the card",
+    "card": "the agent checks the request, the card signs",
+    "callback": "the broker judges the card's answer",
+    "continue": "the broker releases it to this browser alone",
+    "consent": "the resident agrees to what the bank receives",
+    "return": "back at the bank, which checks the ID token",
+    "link": "first time here: the customer number",
+    "verify": "the bank says what it accepted",
+}
+"""The steps of a login in their order. `consent` and `link` happen the first time only."""
 MAX_COUNT: Final = 100_000
 MAX_CONCURRENCY: Final = 64
 
@@ -403,7 +414,7 @@ def _quiet(_step: str) -> None:
 
 
 def _progress(step: str) -> None:
-    click.echo(f"  {STEPS.index(step) + 1}/{len(STEPS)} {step}", err=True)
+    click.echo(f"  {step:8}  {STEPS[step]}", err=True)
 
 
 def _print_one(result: LoginResult, *, client: str, as_json: bool) -> None:

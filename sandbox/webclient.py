@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from http.cookies import CookieError, SimpleCookie
@@ -169,7 +169,7 @@ class WebClient:
         except urllib3.exceptions.HTTPError as fault:
             raise WebFault(f"{place_of(url)}: {_reason(fault)}") from None
         self.requests.append((urlsplit(url).path, (time.perf_counter() - begun) * 1000))
-        self._keep(host, response.headers.getlist("Set-Cookie"))
+        keep_cookies(self._cookies.setdefault(host, {}), response.headers.getlist("Set-Cookie"))
         return Page(
             url=url,
             status=response.status,
@@ -177,18 +177,19 @@ class WebClient:
             body=content,
         )
 
-    def _keep(self, host: str, lines: list[str]) -> None:
-        jar = self._cookies.setdefault(host, {})
-        for line in lines:
-            try:
-                morsels = SimpleCookie(line)
-            except CookieError:
-                raise WebFault(f"{host} sends a cookie that cannot be read") from None
-            for name, morsel in morsels.items():
-                if morsel["max-age"] == "0" or (not morsel.value and morsel["expires"]):
-                    jar.pop(name, None)
-                else:
-                    jar[name] = morsel.value
+
+def keep_cookies(jar: dict[str, str], lines: Iterable[str]) -> None:
+    """Apply Set-Cookie lines to one host's cookies; max-age=0 or an empty value takes one away. Raises WebFault."""
+    for line in lines:
+        try:
+            morsels = SimpleCookie(line)
+        except CookieError:
+            raise WebFault("a cookie that cannot be read") from None
+        for name, morsel in morsels.items():
+            if morsel["max-age"] == "0" or not morsel.value:
+                jar.pop(name, None)
+            else:
+                jar[name] = morsel.value
 
 
 def _reason(fault: urllib3.exceptions.HTTPError) -> str:

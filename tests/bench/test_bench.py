@@ -10,12 +10,10 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from hypothesis import given
-from hypothesis import strategies as st
 
 from bench.__main__ import main
 from bench.card import MAX_APDUS, MAX_BYTES_IN, CardCost, NotMeasured, count_opensc
-from bench.rounds import Round, nearest_rank, rows
+from bench.rounds import Round, rows
 
 
 def test_the_median_round_counts_for_cpu_and_every_login_for_latency() -> None:
@@ -33,18 +31,6 @@ def test_the_median_round_counts_for_cpu_and_every_login_for_latency() -> None:
 def test_kinds_stay_apart_and_in_their_order() -> None:
     rounds = [Round(kind=kind, cpu_ns={"x": 1.0}, milliseconds=[{"x": 1.0}]) for kind in "abab"]
     assert [row.kind for row in rows(rounds)] == ["a", "b"]
-
-
-@given(st.lists(st.floats(0, 1e6), min_size=1), st.floats(0.01, 1))
-def test_nearest_rank_has_enough_values_at_or_below_it(values: list[float], share: float) -> None:
-    found = nearest_rank(values, share)
-    assert found in values
-    assert sum(value <= found for value in values) >= share * len(values) - 1e-6
-
-
-def test_no_values_have_no_percentile() -> None:
-    with pytest.raises(ValueError, match="no values"):
-        nearest_rank([], 0.5)
 
 
 def test_apdus_are_counted_from_opensc_s_own_log() -> None:

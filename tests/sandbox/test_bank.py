@@ -225,14 +225,18 @@ def test_markup_in_an_error_code_reaches_no_page(customer: Customer, provider: P
     assert "unknown_error" in text
 
 
-def test_a_customer_number_is_bound_once_and_a_login_to_one_number(
-    customer: Customer, settings: BankSettings, provider: Provider
-) -> None:
+@pytest.fixture
+def other(customer: Customer, settings: BankSettings, provider: Provider) -> Customer:
+    """A second person, logged in after hanako has taken her number."""
     customer.log_in()
     link(customer, HANAKO)
     provider.subject = "subject-of-taro"
-    other = Customer(settings, provider)
-    other.log_in()
+    second = Customer(settings, provider)
+    second.log_in()
+    return second
+
+
+def test_a_customer_number_is_bound_once_and_a_login_to_one_number(other: Customer) -> None:
     status, text = link(other, HANAKO)
     assert status == 400
     assert "使えません" in text
@@ -244,14 +248,7 @@ def test_a_customer_number_is_bound_once_and_a_login_to_one_number(
     assert other.me()[1]["customer_number"] == TARO
 
 
-def test_an_unknown_number_and_a_taken_one_get_the_same_answer(
-    customer: Customer, settings: BankSettings, provider: Provider
-) -> None:
-    customer.log_in()
-    link(customer, HANAKO)
-    provider.subject = "subject-of-taro"
-    other = Customer(settings, provider)
-    other.log_in()
+def test_an_unknown_number_and_a_taken_one_get_the_same_answer(other: Customer) -> None:
     (status, taken), (_, unknown) = link(other, HANAKO), link(other, "9999999")
     assert status == 400
     assert taken.replace(HANAKO, "") == unknown.replace("9999999", "")
