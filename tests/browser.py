@@ -1,7 +1,8 @@
 """Debian's Chromium for tests: a page, a judge of its accessibility, and pictures to look at.
 
-Import the fixture where it is needed: `from tests.browser import browser_page`. Pictures go to
-`build/screenshots/` (or $SCREENSHOTS), never into the repository.
+Import the fixtures where they are needed, all three, as one asks for another:
+`from tests.browser import browser_page, chromium, new_page`. Pictures go to `build/screenshots/` (or
+$SCREENSHOTS), never into the repository.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]  # it carries no types
 from playwright.sync_api import Browser, Page, sync_playwright
 
 CHROMIUM = Path("/usr/bin/chromium")

@@ -15,6 +15,7 @@ from broker.ids import ClientID, SectorID
 MAX_REDIRECT_URIS = 16
 MAX_URI_LENGTH = 512
 _CLIENT_ID = re.compile(r"[A-Za-z0-9._~-]{1,64}")
+_LOOPBACK = re.compile(r"127(\.(0|[1-9][0-9]{0,2})){3}")  # a literal: 127.example.com is a name like any other
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
@@ -73,6 +74,6 @@ def check_redirect_uri(uri: str) -> None:
         raise InvalidRequest("redirect URI must not carry a fragment")
     if parts.username is not None or parts.password is not None or not host:
         raise InvalidRequest("redirect URI must name a host and no user")
-    if parts.scheme == "https" or (parts.scheme == "http" and (host == "localhost" or host.startswith("127."))):
+    if parts.scheme == "https" or (parts.scheme == "http" and (host == "localhost" or _LOOPBACK.fullmatch(host))):
         return
     raise InvalidRequest("redirect URI must be https (http on loopback only)")

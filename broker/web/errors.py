@@ -19,6 +19,8 @@ import broker.errors
 from broker.errors import (
     BrokerError,
     BrowserMismatch,
+    CertificateExpired,
+    CertificateRevoked,
     FormTokenInvalid,
     InsufficientScope,
     InteractionUnknown,
@@ -149,6 +151,7 @@ def error_page(
         answer=answer,
         words=answer.words[str(get_locale())],
         client=client,
+        other_card=isinstance(error, CertificateExpired | CertificateRevoked),  # the same card fails again
         agent_code=agent_code,
         show_pin_try=interaction is not None or answer.code.startswith("AUTH-"),
         retry_url=None if interaction is None else url_for("authorization.show", interaction=interaction),

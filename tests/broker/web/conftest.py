@@ -16,6 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from flask import Flask
+from sqlalchemy import Engine
 
 import broker.web
 from broker.flows.ports import Policy, Ports
@@ -49,7 +50,7 @@ def _translations() -> None:
     folder = Path(broker.web.__file__).with_name("translations")
     source, compiled = (folder / "en" / "LC_MESSAGES" / f"messages.{kind}" for kind in ("po", "mo"))
     if not compiled.exists() or compiled.stat().st_mtime < source.stat().st_mtime:
-        CommandLineInterface().run(["pybabel", "-q", "compile", "-d", str(folder)])
+        CommandLineInterface().run(["pybabel", "-q", "compile", "-d", str(folder)])  # type: ignore[no-untyped-call]  # Babel's
 
 
 @pytest.fixture(scope="session")
@@ -78,7 +79,7 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def make_house(
     world: World, software_keys: SoftwareKeys, migrated: Path, tmp_path: Path
 ) -> Iterator[Callable[..., House]]:
-    engines = []
+    engines: list[Engine] = []
     structlog.reset_defaults()
 
     def make(

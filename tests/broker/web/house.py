@@ -161,7 +161,8 @@ class House:
             "nonce": "a-nonce",
             "code_challenge": s256(VERIFIER),
             "code_challenge_method": "S256",
-        } | changes
+            **changes,
+        }
         return {name: value for name, value in asked.items() if value is not None}
 
     def authorize(self, browser: FlaskClient, **changes: str | None) -> TestResponse:
@@ -200,9 +201,12 @@ class House:
             headers["Origin"] = origin
         return self.browser().post(f"/agent/cb/{transaction}", data=fields, headers=headers, base_url=self.issuer)
 
-    def consent_page(self, browser: FlaskClient, resident: str = "hanako", **changes: str | None) -> TestResponse:
+    def consent_page(
+        self, browser: FlaskClient, resident: str | None = "hanako", **changes: str | None
+    ) -> TestResponse:
         """Up to the page after the card: consent the first time, else the way back."""
-        return self.get(browser, self.answer(self.login_page(browser, **changes), resident).headers["Location"])
+        answered = self.answer(self.login_page(browser, **changes), resident or "hanako")
+        return self.get(browser, answered.headers["Location"])
 
     def submit(
         self, browser: FlaskClient, page: TestResponse, form: str, *, origin: str | None = None, **fields: str
@@ -236,14 +240,14 @@ class House:
         secret: Any = "" if alg == "none" else self.keys[key or client]
         return jwt.encode({name: value for name, value in claims.items() if value is not None}, secret, algorithm=alg)
 
-    def token(self, code: str | None, *, client: str = "bank", **changes: str | None) -> TestResponse:
+    def token(self, code: str | None, *, client: str | None = "bank", **changes: str | None) -> TestResponse:
         form: dict[str, str | None] = {
             "grant_type": "authorization_code",
             "code": code,
             "redirect_uri": REDIRECT_URI,
             "code_verifier": VERIFIER,
             "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
-            "client_assertion": self.assertion(client),
+            "client_assertion": self.assertion(client or "bank"),
         } | changes
         return self.browser().post(
             "/token", data={name: value for name, value in form.items() if value is not None}, base_url=self.issuer

@@ -38,7 +38,7 @@ def test_a_whole_login_leaves_no_secret_in_the_log(house: House, lines: io.Strin
     tokens = house.token(code, client_assertion=assertion).get_json()
     house.browser().get("/userinfo", headers={"Authorization": f"Bearer {tokens['access_token']}"})
     house.token(code)
-    cookies = [cookie.value for cookie in browser._cookies.values()]
+    cookies = [cookie.value for cookie in (browser._cookies or {}).values()]
     log = lines.getvalue()
     secrets = [
         request,

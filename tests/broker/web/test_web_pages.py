@@ -197,7 +197,7 @@ def test_every_word_of_the_templates_has_its_english() -> None:
     assert used == english.keys()
     assert all(english.values())
     for japanese, translated in english.items():
-        assert set(re.findall(r"%\(\w+\)s", japanese)) == set(re.findall(r"%\(\w+\)s", str(translated))), japanese
+        assert set(re.findall(r"%\(\w+\)s", str(japanese))) == set(re.findall(r"%\(\w+\)s", str(translated))), japanese
 
 
 def test_transport_security_is_demanded_under_https_only(make_house: Callable[..., House], house: House) -> None:

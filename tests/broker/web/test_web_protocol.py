@@ -51,7 +51,8 @@ def test_the_hostile_addresses_are_two_hundred() -> None:
 
 @pytest.mark.parametrize("endpoint", ["success", "error", "none"])
 def test_no_hostile_redirect_uri_is_ever_redirected_to(house: House, endpoint: str) -> None:
-    changes: dict[str, str | None] = {"success": {}, "error": {"scope": None}, "none": {"prompt": "none"}}[endpoint]
+    kinds: dict[str, dict[str, str | None]] = {"success": {}, "error": {"scope": None}, "none": {"prompt": "none"}}
+    changes = kinds[endpoint]
     browser = house.browser()
     for uri in HOSTILE_URIS:
         answer = house.authorize(browser, redirect_uri=uri, **changes)
