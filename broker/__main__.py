@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Any, NoReturn, ParamSpec, TypeVar
+from typing import Any, NoReturn, ParamSpec, TextIO, TypeVar
 
 import click
 
@@ -20,7 +20,7 @@ from broker.flows.ports import Ports
 from broker.ids import ClientID, SectorID
 from broker.jobs import run_forever, run_once
 from broker.jose import b64url, parse_json
-from broker.keys.software import create, open_keys
+from broker.keys.software import create, renew_statement
 from broker.network.outbound import OutboundGuard
 from broker.oidc.client import Client, SecurityProfile
 from broker.settings import Settings, read, reference
@@ -98,15 +98,32 @@ def keys() -> None:
     """The broker's own keys."""
 
 
-@keys.command("create")
-@click.option(
-    "--agent-root",
-    type=click.Path(path_type=Path, dir_okay=False),
-    required=True,
-    help="Where to write the agent-root key; take it off this machine afterwards.",
+_root_options = (
+    click.option(
+        "--agent-root",
+        type=click.Path(path_type=Path, dir_okay=False),
+        required=True,
+        help="The file of the agent-root key; keep it off this machine except for these commands.",
+    ),
+    click.option(
+        "--agent-root-passphrase-file",
+        type=click.File("r", encoding="utf-8"),
+        required=True,
+        help="Its own passphrase, not the broker's.",
+    ),
 )
+
+
+def _with_root(command: Callable[..., None]) -> Callable[..., None]:
+    for option in _root_options:
+        command = option(command)
+    return command
+
+
+@keys.command("create")
+@_with_root
 @_answering
-def keys_create(agent_root: Path) -> None:
+def keys_create(agent_root: Path, agent_root_passphrase_file: TextIO) -> None:
     """Make every key, once; the folder and passphrase are those of the settings."""
     settings = read(os.environ)
     create(
@@ -115,8 +132,24 @@ def keys_create(agent_root: Path) -> None:
         issuer=settings.issuer,
         now=now(),
         agent_root_out=agent_root,
+        agent_root_passphrase=agent_root_passphrase_file.read(1024).rstrip("\n"),
     )
-    click.echo(f"keys made in {settings.key_directory}; the agent-root key is {agent_root}")
+    click.echo(f"keys made in {settings.key_directory}; take {agent_root} off this machine now")
+
+
+@keys.command("renew-statement")
+@_with_root
+@_answering
+def keys_renew_statement(agent_root: Path, agent_root_passphrase_file: TextIO) -> None:
+    """Let the agent-root confirm the request keys for another 90 days; restart the broker to serve it."""
+    settings = read(os.environ)
+    sequence = renew_statement(
+        settings.key_directory,
+        agent_root=agent_root,
+        agent_root_passphrase=agent_root_passphrase_file.read(1024).rstrip("\n"),
+        now=now(),
+    )
+    click.echo(f"statement {sequence} made; restart the broker")
 
 
 @main.group()
@@ -260,7 +293,6 @@ def config() -> None:
 def config_check() -> None:
     """Read every setting and open keys, anchors and database; say what is wrong."""
     settings = read(os.environ)
-    open_keys(settings.key_directory, settings.key_passphrase)
     _ports(settings)
     click.echo("settings are in order")
 

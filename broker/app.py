@@ -54,6 +54,9 @@ def join(settings: Settings, *, guard: OutboundGuard) -> Ports:
     issuers = tuple(issuer_key_hash(anchor) for anchor in anchors)
     check_revision(settings.database_url)
     store = SQLStore(open_engine(settings.database_url))
+    keys = open_keys(settings.key_directory, settings.key_passphrase)
+    if keys.issuer != settings.issuer:
+        raise SettingsError(f"the keys belong to {keys.issuer}, not to {settings.issuer}")
     # the same file may serve the 署名用 CAs too; only lists of the accepted CAs are ever asked for
     sources = [source for source in read_sources(settings.crl_sources) if source.issuer_key_hash in issuers]
     return Ports(
@@ -65,7 +68,7 @@ def join(settings: Settings, *, guard: OutboundGuard) -> Ports:
             crl_max_age=settings.crl_max_age,
         ),
         store=store,
-        keys=open_keys(settings.key_directory, settings.key_passphrase),
+        keys=keys,
         revocation=CRLSource(sources, guard, store, now, anchors=anchors),
         clock=now,
         entropy=os.urandom,

@@ -10,14 +10,11 @@ import os
 import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from broker.keys.software import create
-from broker.network.outbound import OutboundGuard
-from broker.storage.migrations import upgrade
-from broker.web.card import card_agent_document
 from flask import Flask
 
 from broker.__main__ import registration
@@ -25,8 +22,15 @@ from broker.app import for_trial_only, join, mount, now
 from broker.audit.entry import Entry, Event
 from broker.errors import SettingsError
 from broker.flows.ports import Ports
+from broker.keys.software import create, open_keys, renew_statement
+from broker.network.outbound import OutboundGuard
 from broker.settings import PREFIX, Settings, loopback, read
+from broker.storage.migrations import upgrade
+from broker.web.card import card_agent_document
 from sandbox import atomicfile
+
+RENEW_BEFORE = timedelta(days=30)
+"""A statement of request keys this close to its end is renewed at the start."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +105,13 @@ def set_up(house: BrokerHouse, registrations: Iterable[Mapping[str, Any]]) -> di
         )
         atomicfile.write(issuer_file, house.issuer.encode())
     upgrade(settings.database_url)
+    if open_keys(settings.key_directory, settings.key_passphrase).statement_expires_at() < now() + RENEW_BEFORE:
+        renew_statement(
+            settings.key_directory,
+            agent_root=house.folder / "agent-root.offline",
+            agent_root_passphrase=settings.key_passphrase,
+            now=now(),
+        )
     ports = open_ports(settings)
     with ports.store.transaction() as tx:
         for given in registrations:

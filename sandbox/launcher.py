@@ -218,13 +218,15 @@ def _card(root: Path, reader: str, stack: ExitStack) -> Card:
         run_dir = short
     run_dir.mkdir(mode=0o700, exist_ok=True)
     if reason is None:
-        daemon = PrivatePCSCD(run_dir, save=True)
         try:
-            stack.enter_context(daemon)
+            with ExitStack() as own:
+                daemon = own.enter_context(PrivatePCSCD(run_dir, save=True))
+                if daemon.isolation == "shared":
+                    raise CannotStart("without namespaces its reader would listen to the whole network")
+                stack.push(own.pop_all())
+            return Card(kind="pcscd", environment=dict(daemon.environment), tray=daemon.control_path)
         except CannotStart as fault:
             reason = str(fault)
-        else:
-            return Card(kind="pcscd", environment=dict(daemon.environment), tray=daemon.control_path)
     return Card(kind="software", environment={}, tray=run_dir / "tray", why=reason)
 
 

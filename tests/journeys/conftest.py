@@ -13,7 +13,6 @@ from cardreader.tray import TrayClient
 from sandbox.launcher import Addresses, Running, sandbox
 from tests.journeys.person import Person
 
-
 ROOT = Path(__file__).parents[2]
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from types import TracebackType
 from typing import Self
 from urllib.parse import parse_qs, urlsplit
 
-from sandbox.launcher import Addresses
+from sandbox.launcher import Addresses, Running
 from sandbox.webclient import Form, Page, WebClient, origin_of
 
 PIN = "1234"
@@ -72,6 +73,12 @@ class Person:
     def log_in(self, pin: str = PIN) -> Page:
         """The whole way."""
         return self.arrive(self.hand_back(self.enter_pin(self.place_card(), pin)))
+
+
+def card_pin(running: Running, resident: str) -> str:
+    """What this resident types: it stands in their card's file, as it stands in a person's memory."""
+    card = json.loads(running.world.card(resident).read_text(encoding="utf-8"))
+    return str(card["auth"]["pin"])
 
 
 def error_code(page: Page) -> str:

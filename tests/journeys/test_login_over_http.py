@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+from base64 import b64decode
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
 
 import pytest
+from cryptography import x509
 
 from cardreader.tray import TrayClient
 from sandbox.launcher import Running
 from sandbox.login import login
 from sandbox.webclient import Form, origin_of
-from tests.journeys.person import PIN, Person, error_code, forged, returned
+from tests.journeys.person import PIN, Person, card_pin, error_code, forged, returned
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -69,7 +71,7 @@ def test_a_pin_of_another_shape_never_reaches_the_card(person: Person, tray: Tra
     ],
 )
 def test_a_card_that_cannot_be_used_ends_on_its_own_page_before_the_pin(
-    person: Person, tray: TrayClient, running: Running, catalogue: dict[str, str], resident: str, exception: str
+    person: Person, tray: TrayClient, running: Running, catalogue: dict[str, str], *, resident: str, exception: str
 ) -> None:
     tray.insert(running.world.card(resident))
     before = tries(tray)
@@ -93,7 +95,7 @@ def test_a_revoked_card_is_refused_by_the_broker(
     person: Person, tray: TrayClient, running: Running, catalogue: dict[str, str]
 ) -> None:
     tray.insert(running.world.card("shikko"))
-    page = person.hand_back(person.enter_pin(person.place_card(), _pin(running, "shikko")))
+    page = person.hand_back(person.enter_pin(person.place_card(), card_pin(running, "shikko")))
     assert error_code(page) == catalogue["CertificateRevoked"]
     assert tries(tray) == 3
 
@@ -219,7 +221,7 @@ def test_consent_needs_the_form_of_its_own_login(
     person: Person, tray: TrayClient, running: Running, catalogue: dict[str, str]
 ) -> None:
     tray.insert(running.world.card("sakura"))
-    page = person.hand_back(person.enter_pin(person.place_card(), _pin(running, "sakura")))
+    page = person.hand_back(person.enter_pin(person.place_card(), card_pin(running, "sakura")))
     assert page.form("consent-form") is not None
     refused = person.web.submit(
         forged(page, "consent-form", csrf="0" * 64), origin=origin_of(page.url), decision="approve"
@@ -227,11 +229,6 @@ def test_consent_needs_the_form_of_its_own_login(
     assert error_code(refused) == catalogue["FormTokenInvalid"]
     denied = person.press(page, "consent-form", decision="deny")
     assert returned(denied)["error"] == "access_denied"
-
-
-def _pin(running: Running, resident: str) -> str:
-    card = json.loads(running.world.card(resident).read_text(encoding="utf-8"))
-    return str(card["auth"]["pin"])
 
 
 def test_two_logins_at_the_same_moment_never_cross(running: Running) -> None:
@@ -280,9 +277,7 @@ def test_nothing_that_is_secret_stands_in_any_log(person: Person, tray: TrayClie
     person.hand_back(person.enter_pin(page, PIN))
     person.log_in()
     card = json.loads(running.world.card("hanako").read_text(encoding="utf-8"))
-    from cryptography import x509
-
-    certificate = x509.load_der_x509_certificate(__import__("base64").b64decode(card["auth"]["certificate"]))
+    certificate = x509.load_der_x509_certificate(b64decode(card["auth"]["certificate"]))
     common_name = certificate.subject.rfc4514_string().split("CN=")[1].split(",")[0]
     cookies = [value for jar in person.web._cookies.values() for value in jar.values()]
     secrets = {
