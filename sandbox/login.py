@@ -29,6 +29,7 @@ from cardreader.errors import CardError, answer_for
 from cardreader.tray import SoftwareReaders, Tray
 from sandbox.webclient import Form, Page, WebClient, WebFault, origin_of
 
+ROOT: Final = Path(__file__).resolve().parent.parent / ".sandbox"
 BROKER: Final = "http://localhost:8000"
 BANK: Final = "http://127.0.0.2:8001"
 STEPS: Final = {
@@ -357,7 +358,7 @@ def _no_pin(_context: click.Context, _parameter: click.Parameter, value: str | N
 @click.option("--count", type=click.IntRange(1, MAX_COUNT), default=1, show_default=True, help="Logins per resident.")
 @click.option("--concurrency", type=click.IntRange(1, MAX_CONCURRENCY), default=1, show_default=True)
 @click.option("--pin", callback=_no_pin, expose_value=False, hidden=True)
-@click.option("--root", type=click.Path(path_type=Path), default=Path(".sandbox"), show_default=True)
+@click.option("--root", type=click.Path(path_type=Path), default=ROOT, show_default=".sandbox of this checkout")
 @click.option("--broker", default=BROKER, show_default=True)
 @click.option("--bank", default=BANK, show_default=True)
 @click.option("--timeout", type=click.FloatRange(min=0.1), default=30.0, show_default=True, help="Seconds per request.")

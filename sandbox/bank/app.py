@@ -161,7 +161,7 @@ class _Bank:
 
     def signed_out(self) -> str:
         """Back from the broker's logout."""
-        self._relying_party.finish_log_out()
+        self._relying_party.finish_log_out(request.args.to_dict())
         return render_template("signed_out.html", only_here=False)
 
     def me(self) -> tuple[dict[str, Any], int]:

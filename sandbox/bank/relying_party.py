@@ -139,10 +139,9 @@ class RelyingParty:
         response.status_code = 303
         return response
 
-    def finish_log_out(self) -> None:
-        """Forget the state of a logout. It changes nothing that a forged visit could profit from."""
-        for name in [name for name in session if name.startswith("_state_broker_")]:
-            session.pop(name)
+    def finish_log_out(self, parameters: Mapping[str, str]) -> None:
+        """Forget the state of this logout, and of nothing else: another site may send a browser here too."""
+        self._client.framework.clear_state_data(session, parameters.get("state", ""))
 
     def _check_metadata(self) -> None:
         try:

@@ -281,6 +281,12 @@ def test_logout_ends_the_visit_and_hands_the_id_token_to_the_broker(customer: Cu
     assert 'id="signed-out"' in customer.get(f"/signed-out?state={query['state']}")[1]
 
 
+def test_a_stray_visit_to_the_logout_page_ends_no_login_under_way(customer: Customer, provider: Provider) -> None:
+    query = provider.answer(customer.start())
+    customer.get("/signed-out?state=x")
+    assert 'id="link-form"' in customer.get(f"/callback?{query}")[1]
+
+
 def test_a_new_login_takes_nothing_over_from_the_one_before(customer: Customer, provider: Provider) -> None:
     customer.log_in()
     link(customer, HANAKO)
