@@ -69,6 +69,6 @@ def cancel(interaction: InteractionID) -> Response:
     """The resident goes back: access_denied for the client."""
     own_form()
     outcome = login.cancel(interaction, browser_secret=cookies.browser_secret(interaction), ports=ports())
-    response = return_to_client(outcome)
+    response = return_to_client(outcome, card_was_read=True)  # perhaps: they may come from an error after it
     cookies.drop_login(response, interaction)
     return response

@@ -145,7 +145,9 @@ def make_house(
             ),
             sandbox=True,
         )
-        return House(app=app, ports=ports, clock=clock, lists=lists, world=world, trust=trust, keys=keys)
+        return House(
+            app=app, ports=ports, clock=clock, lists=lists, world=world, trust=trust, keys=keys, database=database
+        )
 
     yield make
     for engine in engines:

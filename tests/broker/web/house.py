@@ -7,6 +7,7 @@ import os
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -141,6 +142,7 @@ class House:
     world: World
     trust: Trust
     keys: dict[str, ec.EllipticCurvePrivateKey]
+    database: Path
 
     @property
     def issuer(self) -> str:

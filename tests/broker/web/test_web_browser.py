@@ -14,7 +14,7 @@ from werkzeug.serving import make_server
 
 from broker.keys.software import create, open_keys
 from tests.broker.web.house import AGENT, BANK, PASSPHRASE, House, transaction_of
-from tests.browser import assert_accessible, browser_page, chromium, new_page, screenshot  # noqa: F401 -- fixtures
+from tests.browser import PHONE, assert_accessible, browser_page, chromium, new_page, screenshot  # noqa: F401 -- fixtures
 
 
 @pytest.fixture
@@ -174,3 +174,27 @@ def test_the_browser_tells_the_agent_the_true_origin_of_the_login_page(
     browser_page.locator("#card-submit").click()
     browser_page.wait_for_url(f"{AGENT}/v1/sign")
     assert origins == [served.issuer]
+
+
+@pytest.mark.parametrize("forced", ["none", "active"])
+def test_the_login_page_serves_small_windows_and_forced_colours(
+    served: House,
+    new_page: Callable[..., Page],  # noqa: F811 -- the fixture imported above
+    forced: str,
+) -> None:
+    page = new_page(viewport=PHONE, forced_colors=forced)
+    _open_login(page, served)
+    page.locator("#nothing-opened summary").click()
+    for name in ("card-submit", "cancel", "language"):
+        box = page.locator(f"#{name}").bounding_box()
+        assert box is not None
+        assert box["height"] >= 48, name
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= PHONE["width"], name
+    size, line = page.evaluate(
+        "(() => { const s = getComputedStyle(document.querySelector('main p:not(.steps)'));"
+        " return [parseFloat(s.fontSize), parseFloat(s.lineHeight)] })()"
+    )
+    assert size >= 17
+    assert line / size >= 1.69
+    screenshot(page, f"broker-login-phone-{forced}")

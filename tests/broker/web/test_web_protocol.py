@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sqlite3
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
@@ -367,6 +369,21 @@ def test_health_is_told_without_secrets(house: House) -> None:
     browser = house.browser()
     assert browser.get("/healthz", base_url=ISSUER).get_json() == {"status": "ok"}
     assert browser.get("/readyz", base_url=ISSUER).get_json() == {"status": "ready"}
+
+
+def test_a_store_that_does_not_answer_is_told_as_try_later_and_nothing_is_lost(house: House) -> None:
+    browser = house.browser()
+    code = house.login(browser)["code"]
+    with contextlib.closing(sqlite3.connect(house.database, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        down = house.token(code)
+        refused(down, 503, "temporarily_unavailable")
+        assert int(down.headers["Retry-After"]) > 0
+        page = house.authorize(browser)
+        assert (page.status_code, Page(page.text).texts["error-code"]) == (503, "BROKER-003")
+        assert browser.get("/readyz", base_url=ISSUER).status_code == 503
+        assert browser.get("/healthz", base_url=ISSUER).status_code == 200
+    assert house.token(code).status_code == 200
 
 
 # --- logout ----------------------------------------------------------------------------------------------------------
