@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
-import psutil  # type: ignore[import-untyped]  # it ships no types
+import psutil
 from cryptography.hazmat.backends.openssl import backend
 from cryptography.hazmat.primitives.asymmetric import ec
 

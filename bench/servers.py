@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-import psutil  # type: ignore[import-untyped]  # it ships no types
+import psutil
 
 from sandbox import atomicfile, bank
 from sandbox.broker import BrokerHouse, set_up

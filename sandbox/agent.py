@@ -22,9 +22,9 @@ def main(trust: Path, state: Path, port: int, tray: Path) -> None:
     """Serve the agent with the card that lies in the tray."""
     configure()
     software = Tray(save=True)
-    serve_tray(software, tray)
     try:
-        serve(load_trust(trust, sandbox=True), state, port=port, sandbox=True, readers=SoftwareReaders(software))
+        with serve_tray(software, tray):
+            serve(load_trust(trust, sandbox=True), state, port=port, sandbox=True, readers=SoftwareReaders(software))
     except (TrustInvalid, StartRefused) as refused:
         raise click.ClickException(str(refused)) from None
 

@@ -27,6 +27,8 @@ from sandbox.ports import holder, is_free
 from sandbox.programs import Program, ProgramFailed, stop_all
 
 START_DEADLINE = 60.0
+ADDRESSES_FILE = "run/addresses.json"
+"""Where broker and bank are, for `python -m sandbox login`."""
 SOCKET_PATH_ROOM = 80
 """Characters a run directory may have, so that the sockets in it stay within sockaddr_un's 107."""
 
@@ -127,6 +129,8 @@ def sandbox(
         world = generate(root, datetime.now(UTC), url=addresses.world)
         if world.made_because:
             say(f"  made the test authority and the residents' cards ({world.made_because})")
+        if _forget(root, world, addresses):
+            say("  the broker and the bank begin with empty books (other cards, or other addresses)")
         programs: list[Program] = []
         stack.callback(lambda: stop_all(programs))
 
@@ -205,6 +209,20 @@ def _alone(root: Path, stack: ExitStack) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise CannotRun(f"a sandbox is running already in {root}; stop it with Ctrl-C where it was started") from None
+
+
+def _forget(root: Path, world: World, addresses: Addresses) -> bool:
+    """Empty the books of broker and bank where they speak of cards or addresses that are no more."""
+    told = root / ADDRESSES_FILE
+    now = json.dumps({"broker": addresses.broker, "bank": addresses.bank}).encode()
+    before = told.read_bytes() if told.exists() else now
+    atomicfile.write(told, now)
+    if world.made_because is None and before == now:
+        return False
+    books = [book for name in ("broker/broker.db", "bank/bank.db") for book in root.glob(f"{name}*")]
+    for book in books:
+        book.unlink()
+    return bool(books)
 
 
 def _card(root: Path, reader: str, stack: ExitStack) -> Card:

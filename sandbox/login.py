@@ -359,8 +359,8 @@ def _no_pin(_context: click.Context, _parameter: click.Parameter, value: str | N
 @click.option("--concurrency", type=click.IntRange(1, MAX_CONCURRENCY), default=1, show_default=True)
 @click.option("--pin", callback=_no_pin, expose_value=False, hidden=True)
 @click.option("--root", type=click.Path(path_type=Path), default=ROOT, show_default=".sandbox of this checkout")
-@click.option("--broker", default=BROKER, show_default=True)
-@click.option("--bank", default=BANK, show_default=True)
+@click.option("--broker", show_default="as `make run` started it")
+@click.option("--bank", show_default="as `make run` started it")
 @click.option("--timeout", type=click.FloatRange(min=0.1), default=30.0, show_default=True, help="Seconds per request.")
 def command(
     *,
@@ -370,11 +370,13 @@ def command(
     count: int,
     concurrency: int,
     root: Path,
-    broker: str,
-    bank: str,
+    broker: str | None,
+    bank: str | None,
     timeout: float,
 ) -> None:
     """Exit status 0 only if the relying party accepted every login."""
+    told = _addresses(root)
+    broker, bank = broker or told["broker"], bank or told["bank"]
     cards = [_card_of(root, resident) for resident in residents]
     trust = root / "agent" / "trust.json"
 
@@ -400,6 +402,15 @@ def command(
     click.echo(json.dumps(document, ensure_ascii=False) if as_json else _table(document))
     if not document["accepted"]:
         sys.exit(1)
+
+
+def _addresses(root: Path) -> dict[str, str]:
+    """Where the launcher of this folder last put broker and bank."""
+    try:
+        told = json.loads((root / "run" / "addresses.json").read_bytes())
+        return {"broker": str(told["broker"]), "bank": str(told["bank"])}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {"broker": BROKER, "bank": BANK}
 
 
 def _card_of(root: Path, resident: str) -> Path:

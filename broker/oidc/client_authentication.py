@@ -53,7 +53,7 @@ def check_assertion(
     expires = _date(claims, "exp")
     if expires is None or now >= expires:
         raise InvalidClient("expired")
-    if expires - now > MAX_LIFETIME:
+    if expires - now > MAX_LIFETIME + SKEW:
         raise InvalidClient("lives longer than an hour")
     for name in ("iat", "nbf"):
         date = _date(claims, name)
