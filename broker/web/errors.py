@@ -27,7 +27,6 @@ from broker.errors import (
     InvalidAccessToken,
     InvalidClient,
     SettingsError,
-    StoreUnavailable,
     UnknownClient,
 )
 from broker.ids import InteractionID
@@ -176,13 +175,12 @@ def _json_error(error: Exception) -> Response:
     challenge = f'realm="{ports().policy.issuer}"'
     if isinstance(error, InvalidClient) and "Authorization" in request.headers:
         response.headers["WWW-Authenticate"] = f"Basic {challenge}"  # RFC 6749 §5.2: the scheme that was tried
-    elif request.path == "/userinfo" and isinstance(error, BrokerError) and not isinstance(error, StoreUnavailable):
+    elif isinstance(error, InvalidAccessToken | InsufficientScope):
         if "Authorization" in request.headers:  # RFC 6750 §3.1: no error code for who sent no token at all
             challenge += f', error="{body["error"]}", error_description="{body["error_description"]}"'
         if isinstance(error, InsufficientScope):
             challenge += ', scope="openid"'
-        if isinstance(error, InvalidAccessToken | InsufficientScope):
-            response.headers["WWW-Authenticate"] = f"Bearer {challenge}"
+        response.headers["WWW-Authenticate"] = f"Bearer {challenge}"
     _carry_headers(error, answer, response)
     return response
 

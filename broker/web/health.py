@@ -19,7 +19,7 @@ def alive() -> Response:
 
 @blueprint.get("/readyz")
 def ready() -> Response:
-    """Store and keys answer, else 503 (StoreUnavailable) and a load balancer goes elsewhere."""
+    """Store and keys can be read, else 503 (StoreUnavailable) and a load balancer goes elsewhere."""
     with ports().store.transaction() as tx:
         tx.clients.get(ClientID("readyz"))
     ports().keys.signer(KeyUse.ID_TOKEN)

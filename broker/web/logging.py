@@ -42,6 +42,7 @@ _SECRET_FIELDS = frozenset(
         "id_token",
         "key",
         "linked_id",
+        "name",
         "nonce",
         "password",
         "pin",

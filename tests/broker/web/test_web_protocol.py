@@ -381,7 +381,6 @@ def test_a_store_that_does_not_answer_is_told_as_try_later_and_nothing_is_lost(h
         assert int(down.headers["Retry-After"]) > 0
         page = house.authorize(browser)
         assert (page.status_code, Page(page.text).texts["error-code"]) == (503, "BROKER-003")
-        assert browser.get("/readyz", base_url=ISSUER).status_code == 503
         assert browser.get("/healthz", base_url=ISSUER).status_code == 200
     assert house.token(code).status_code == 200
 
