@@ -267,7 +267,7 @@ def test_card_taken_away_while_the_pin_is_typed_costs_no_try(desk: Desk, insert:
 def test_card_taken_away_while_it_checks_the_pin_leaves_the_try_unknown(desk: Desk) -> None:
     desk.person.open_request(desk.broker.request())
     steps = iter(["the counter", "the PIN"])
-    desk.readers.before_transmit = lambda: desk.tray.remove() if next(steps) == "the PIN" else None
+    desk.readers.before_transmit = lambda: (next(steps) == "the PIN" and desk.tray.remove(), None)[1]
     desk.person.enter("1234")
     assert desk.person.text("error-code") == "CARD-019"
     assert "確かめられません" in desk.person.text("pin-try")
