@@ -69,12 +69,12 @@ class Addresses:
     def check_free(self) -> None:
         """Raises CannotRun naming every taken port, the program that holds it, and how to move ours."""
         taken = [
-            f"port {port} ({what}) is taken by {holder(port)}; free it, or choose another: make run {setting}=…"
+            f'port {port} ({what}) is taken by {holder(port)}; free it, or choose another: make run ARGS="{setting} …"'
             for what, host, port, setting in (
-                ("broker", "127.0.0.1", self.broker_port, "BROKER_PORT"),
-                ("sample bank", "127.0.0.2", self.bank_port, "BANK_PORT"),
-                ("outside world", "127.0.0.1", self.world_port, "WORLD_PORT"),
-                ("reader agent", "127.0.0.1", self.agent_port, "AGENT_PORT"),
+                ("broker", "127.0.0.1", self.broker_port, "--broker-port"),
+                ("sample bank", "127.0.0.2", self.bank_port, "--bank-port"),
+                ("outside world", "127.0.0.1", self.world_port, "--world-port"),
+                ("reader agent", "127.0.0.1", self.agent_port, "--agent-port"),
             )
             if not is_free(host, port)
         ]

@@ -30,5 +30,3 @@ class Credential:
     kind: str
     not_after: datetime
     first_seen: datetime
-    revoked_at: datetime | None = None
-    """Set once, never cleared by software (R12)."""

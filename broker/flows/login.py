@@ -382,8 +382,8 @@ def _prove_unrevoked(
 ) -> tuple[str, datetime | None]:
     """R11: only a proof of GOOD passes. R12: what was revoked once stays so, whatever a newer list says."""
     with ports.store.transaction() as tx:
-        known = tx.accounts.credential(key)
-    if known is not None and known.revoked_at is not None:
+        known = tx.revoked.since(key)
+    if known is not None:
         raise CertificateRevoked("known as revoked")
     point = distribution_point(trusted.der)
     if point is None:
@@ -398,7 +398,7 @@ def _prove_unrevoked(
         unrevoked(trusted, verdict)
     except CertificateRevoked:
         with ports.store.transaction() as tx:
-            tx.accounts.mark_revoked(key, now=now)
+            tx.revoked.remember(key, now=now)
         raise
     return stored.source, verdict.this_update
 
@@ -507,7 +507,7 @@ def _authenticated(
             first_seen=now,
         )
     )
-    if credential.revoked_at is not None:
+    if tx.revoked.since(answer.key) is not None:
         raise CertificateRevoked("revoked since the card answered")
     subject = tx.accounts.subject(credential.account, client.sector, fresh=Subject(b64url(ports.entropy(32))))
     return Authenticated(

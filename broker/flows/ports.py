@@ -147,11 +147,20 @@ class AccountStore(Protocol):
     def enrol(self, credential: Credential) -> Credential:
         """Add an account with its first credential; if the same key was enrolled meanwhile, answer that one."""
 
-    def mark_revoked(self, key: CredentialKey, *, now: datetime) -> None:
-        """Sticky (R12): the first time is kept. Unknown keys are ignored."""
-
     def subject(self, account: AccountID, sector: SectorID, *, fresh: Subject) -> Subject:
         """The pair's subject; `fresh` is stored and answered if there is none yet. Never changes afterwards."""
+
+
+class RevokedStore(Protocol):
+    """Certificates once seen as revoked, whether or not an account has them; kept apart and used for that check
+    alone (R13). Nothing in the broker takes one out again (R12).
+    """
+
+    def remember(self, key: CredentialKey, *, now: datetime) -> None:
+        """The first time is kept."""
+
+    def since(self, key: CredentialKey) -> datetime | None:
+        """When it was first seen as revoked; None when it never was."""
 
 
 class ConsentStore(Protocol):
@@ -231,6 +240,8 @@ class Transaction(Protocol):
     def cards(self) -> CardTransactionStore: ...
     @property
     def accounts(self) -> AccountStore: ...
+    @property
+    def revoked(self) -> RevokedStore: ...
     @property
     def consents(self) -> ConsentStore: ...
     @property

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, bindparam, delete, insert, select, update
+from sqlalchemy import Row, bindparam, delete, insert, select
 
 from broker.accounts.credential import Credential, CredentialKey
 from broker.ids import AccountID, CredentialID, SectorID, Subject
@@ -25,7 +24,6 @@ _ENROL = per_engine(
         .returning(credentials.c.credential_id)
     )
 )
-_REVOKE = update(credentials).where(_by_key, credentials.c.revoked_at.is_(None)).values(revoked_at=bindparam("b_now"))
 _SUBJECT = select(subjects.c.subject).where(
     subjects.c.account == bindparam("b_account"), subjects.c.sector == bindparam("b_sector")
 )
@@ -65,7 +63,6 @@ class SQLAccounts:
             kind=credential.kind,
             not_after=credential.not_after,
             first_seen=credential.first_seen,
-            revoked_at=credential.revoked_at,
         ).one_or_none()
         if added is not None:
             return credential
@@ -74,14 +71,6 @@ class SQLAccounts:
         if first is None:  # credentials are never deleted, and the conflict has committed
             raise LookupError("a credential that was enrolled is gone")
         return first
-
-    def mark_revoked(self, key: CredentialKey, *, now: datetime) -> None:
-        self._work.write(
-            _REVOKE,
-            b_issuer_key_hash=key.issuer_key_hash,
-            b_serial_fingerprint=key.serial_fingerprint,
-            b_now=now,
-        )
 
     def subject(self, account: AccountID, sector: SectorID, *, fresh: Subject) -> Subject:
         known = self._work.read(_SUBJECT, b_account=account, b_sector=sector).scalar_one_or_none()
@@ -101,5 +90,4 @@ def _credential(row: Row[Any]) -> Credential:
         kind=row.kind,
         not_after=row.not_after,
         first_seen=row.first_seen,
-        revoked_at=row.revoked_at,
     )

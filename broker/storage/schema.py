@@ -94,9 +94,16 @@ credentials = Table(
     Column("kind", Text, nullable=False),
     Column("not_after", UTCDateTime, nullable=False),
     Column("first_seen", UTCDateTime, nullable=False),
-    Column("revoked_at", UTCDateTime),
     UniqueConstraint("issuer_key_hash", "serial_fingerprint"),  # one certificate, one account
     Index(None, "account"),
+)
+
+revoked_certificates = Table(  # apart from the accounts: it serves the validity check alone (R13)
+    "revoked_certificates",
+    metadata,
+    Column("issuer_key_hash", LargeBinary, primary_key=True),
+    Column("serial_fingerprint", LargeBinary, primary_key=True),
+    Column("seen_at", UTCDateTime, nullable=False),
 )
 
 subjects = Table(

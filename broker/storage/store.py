@@ -28,6 +28,7 @@ from broker.storage.crls import SQLCRLs
 from broker.storage.interactions import SQLInteractions
 from broker.storage.leases import SQLLeases
 from broker.storage.purge import BATCH, PURGES, delete_batch
+from broker.storage.revoked import SQLRevoked
 from broker.storage.sessions import SQLSessions
 from broker.storage.tokens import SQLTokens
 from broker.storage.work import Work
@@ -62,6 +63,10 @@ class SQLTransaction:
     @property
     def accounts(self) -> SQLAccounts:
         return SQLAccounts(self._work)
+
+    @property
+    def revoked(self) -> SQLRevoked:
+        return SQLRevoked(self._work)
 
     @property
     def consents(self) -> SQLConsents:

@@ -186,14 +186,15 @@ def test_one_serial_under_two_ca_keys_is_two_people(store: SQLStore) -> None:
 
 
 def test_revoked_is_sticky_and_keeps_its_first_time(store: SQLStore) -> None:
-    credential = records.credential()
+    never_enrolled, other = records.credential().key, records.credential().key
     with store.transaction() as tx:
-        tx.accounts.enrol(credential)
-        tx.accounts.mark_revoked(credential.key, now=NOW)
-        tx.accounts.mark_revoked(credential.key, now=NOW + MINUTE)
-        tx.accounts.mark_revoked(records.credential().key, now=NOW)
+        assert tx.revoked.since(never_enrolled) is None
+        tx.revoked.remember(never_enrolled, now=NOW)
+        tx.revoked.remember(never_enrolled, now=NOW + MINUTE)
     with store.transaction() as tx:
-        assert tx.accounts.enrol(records.credential(credential.key)).revoked_at == NOW
+        assert tx.revoked.since(never_enrolled) == NOW
+        assert tx.revoked.since(replace(never_enrolled, issuer_key_hash=records.digest())) is None
+        assert tx.revoked.since(other) is None
 
 
 def test_a_subject_never_changes_and_differs_by_sector(store: SQLStore) -> None:

@@ -133,7 +133,6 @@ def upgrade() -> None:
         sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("not_after", sa.DateTime(timezone=True), nullable=False),
         sa.Column("first_seen", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("revoked_at", sa.DateTime(timezone=True), nullable=True),
         sa.ForeignKeyConstraint(["account"], ["accounts.account"], name=op.f("fk_credentials_account_accounts")),
         sa.PrimaryKeyConstraint("credential_id", name=op.f("pk_credentials")),
         sa.UniqueConstraint(
@@ -141,6 +140,13 @@ def upgrade() -> None:
         ),
     )
     op.create_index(op.f("ix_credentials_account"), "credentials", ["account"], unique=False)
+    op.create_table(
+        "revoked_certificates",
+        sa.Column("issuer_key_hash", sa.LargeBinary(), nullable=False),
+        sa.Column("serial_fingerprint", sa.LargeBinary(), nullable=False),
+        sa.Column("seen_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("issuer_key_hash", "serial_fingerprint", name=op.f("pk_revoked_certificates")),
+    )
     op.create_table(
         "subjects",
         sa.Column("account", sa.Text(), nullable=False),
@@ -259,6 +265,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_table("codes")
+    op.drop_table("revoked_certificates")
     op.drop_table("card_transactions")
     op.drop_table("sessions")
     op.drop_table("interactions")
