@@ -1,8 +1,7 @@
-"""Debian's Chromium for tests: a page, a judge of its accessibility, and pictures to look at.
+"""Debian's Chromium for tests: pages, a judge of their accessibility, and pictures to look at.
 
-Import the fixtures where they are needed, all three, as one asks for another:
-`from tests.browser import browser_page, chromium, new_page`. Pictures go to `build/screenshots/` (or
-$SCREENSHOTS), never into the repository.
+The fixtures stand in tests/conftest.py, so that the whole run shares one browser. Pictures go to
+`build/screenshots/` (or $SCREENSHOTS), never into the repository.
 """
 
 from __future__ import annotations

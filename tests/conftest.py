@@ -7,6 +7,10 @@ from collections.abc import Generator
 
 import pytest
 
+from tests.browser import browser_page, chromium, new_page
+
+__all__ = ["browser_page", "chromium", "new_page"]  # one browser for the whole run: Playwright allows one a process
+
 MISSING = "missing:"
 """How a skip reason begins when a program that can be installed is not there."""
 

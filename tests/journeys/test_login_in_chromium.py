@@ -13,10 +13,8 @@ from playwright.sync_api import Page, expect
 
 from cardreader.tray import TrayClient
 from sandbox.launcher import Running
-from tests.browser import assert_accessible, chromium, new_page, screenshot
+from tests.browser import assert_accessible, screenshot
 from tests.journeys.person import card_pin
-
-__all__ = ["chromium", "new_page"]  # fixtures
 
 pytestmark = pytest.mark.timeout(180)
 README_PICTURE = Path(__file__).parents[2] / "docs" / "images" / "login.png"

@@ -20,10 +20,9 @@ from werkzeug.serving import make_server
 
 from sandbox.bank import BankSettings, create_bank, public_jwks, registration
 from sandbox.bank.accounts import VISIT_LIFETIME, Accounts, NumberRefused, Visit, normalize_number
-from tests.browser import assert_accessible, chromium, new_page, screenshot
+from tests.browser import assert_accessible, screenshot
 from tests.sandbox.provider import Provider, running
 
-__all__ = ["chromium", "new_page"]  # fixtures
 
 HANAKO = "1000117"
 TARO = "1000224"

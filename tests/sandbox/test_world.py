@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,10 +24,12 @@ from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 from flask.testing import FlaskClient
+from playwright.sync_api import Page
 
 from cardreader.tray import Tray, TrayClient, serve_tray
 from sandbox.generate import World, generate
 from sandbox.world import create_world
+from tests.browser import assert_accessible
 from tests.sandbox.conftest import leaf
 
 PACKAGE = Path(__file__).parents[2] / "sandbox" / "world"
@@ -206,7 +208,17 @@ def served(tmp_path_factory: pytest.TempPathFactory, catalogues: None) -> Iterat
         control = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tray"))) / "tray.sock"
         stack.enter_context(serve_tray(Tray(), control))
         process = subprocess.Popen(
-            ["python", "-m", "sandbox.world", "--root", str(world.root), "--port", str(port), "--tray", str(control)],
+            [
+                sys.executable,
+                "-m",
+                "sandbox.world",
+                "--root",
+                str(world.root),
+                "--port",
+                str(port),
+                "--tray",
+                str(control),
+            ],
             executable=sys.executable,
             stdout=subprocess.DEVNULL,
         )
@@ -277,23 +289,15 @@ def test_a_taken_port_ends_the_start_with_its_name(served: tuple[World, str]) ->
 
 
 @pytest.mark.parametrize("language", ["ja", "en"])
-def test_the_page_passes_axe_and_fits_a_narrow_screen(served: tuple[World, str], language: str) -> None:
-    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is missing")
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is missing")
-    chromium = Path("/usr/bin/chromium")
-    if not chromium.exists():
-        pytest.skip("the chromium package is missing")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 320, "height": 800})
-        page.goto(f"{served[1]}/?lang={language}")
-        page.click("#insert-hanako")
-        assert page.get_attribute("#reader-state", "data-card") == "hanako"
-        page.click("#office-hanako")
-        result = axe.Axe().run(page)
-        assert result.violations_count == 0, result.generate_report()
-        assert page.evaluate("document.documentElement.scrollWidth") == 320
-        assert page.context.cookies() == []
-        page.click("#remove")
-        assert page.get_attribute("#reader-state", "data-card") == ""
-        browser.close()
+def test_the_page_passes_axe_and_fits_a_narrow_screen(
+    served: tuple[World, str], new_page: Callable[..., Page], language: str
+) -> None:
+    page = new_page(viewport={"width": 320, "height": 800})
+    page.goto(f"{served[1]}/?lang={language}")
+    page.click("#insert-hanako")
+    assert page.get_attribute("#reader-state", "data-card") == "hanako"
+    page.click("#office-hanako")
+    assert_accessible(page)
+    assert page.context.cookies() == []
+    page.click("#remove")
+    assert page.get_attribute("#reader-state", "data-card") == ""

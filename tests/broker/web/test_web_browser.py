@@ -14,7 +14,7 @@ from werkzeug.serving import make_server
 
 from broker.keys.software import create, open_keys
 from tests.broker.web.house import AGENT, BANK, PASSPHRASE, House, transaction_of
-from tests.browser import PHONE, assert_accessible, browser_page, chromium, new_page, screenshot  # noqa: F401 -- fixtures
+from tests.browser import PHONE, assert_accessible, screenshot
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def _read_card(page: Page, house: House, resident: str = "hanako") -> str:
 @pytest.mark.parametrize("language", ["ja", "en"])
 def test_every_page_of_a_login_is_accessible(
     served: House,
-    new_page: Callable[..., Page],  # noqa: F811 -- the fixture imported above
+    new_page: Callable[..., Page],
     language: str,
 ) -> None:
     page = new_page(locale={"ja": "ja-JP", "en": "en-GB"}[language])
@@ -92,7 +92,7 @@ def test_every_page_of_a_login_is_accessible(
 @pytest.mark.parametrize("language", ["ja", "en"])
 def test_every_kind_of_error_page_is_accessible(
     served: House,
-    new_page: Callable[..., Page],  # noqa: F811 -- the fixture imported above
+    new_page: Callable[..., Page],
     language: str,
 ) -> None:
     page = new_page(locale={"ja": "ja-JP", "en": "en-GB"}[language])
@@ -118,7 +118,7 @@ def test_every_kind_of_error_page_is_accessible(
 @pytest.mark.parametrize("language", ["ja", "en"])
 def test_a_revoked_card_is_told_on_a_page_with_a_way_back(
     served: House,
-    new_page: Callable[..., Page],  # noqa: F811 -- the fixture imported above
+    new_page: Callable[..., Page],
     language: str,
 ) -> None:
     """The agent's own page posts the answer, as it does in life; its origin is the agent's."""
@@ -147,7 +147,7 @@ def test_a_revoked_card_is_told_on_a_page_with_a_way_back(
 
 def test_a_login_works_without_scripts_and_by_keyboard_alone(
     served: House,
-    new_page: Callable[..., Page],  # noqa: F811 -- the fixture imported above
+    new_page: Callable[..., Page],
 ) -> None:
     page = new_page(java_script_enabled=False)
     _open_login(page, served)
@@ -160,7 +160,7 @@ def test_a_login_works_without_scripts_and_by_keyboard_alone(
 
 def test_the_browser_tells_the_agent_the_true_origin_of_the_login_page(
     served: House,
-    browser_page: Page,  # noqa: F811 -- the fixture imported above
+    browser_page: Page,
 ) -> None:
     """Referrer-Policy decides it: with no-referrer the agent would be told `Origin: null` and refuse."""
     origins: list[str | None] = []
@@ -179,7 +179,7 @@ def test_the_browser_tells_the_agent_the_true_origin_of_the_login_page(
 @pytest.mark.parametrize("forced", ["none", "active"])
 def test_the_login_page_serves_small_windows_and_forced_colours(
     served: House,
-    new_page: Callable[..., Page],  # noqa: F811 -- the fixture imported above
+    new_page: Callable[..., Page],
     forced: str,
 ) -> None:
     page = new_page(viewport=PHONE, forced_colors=forced)

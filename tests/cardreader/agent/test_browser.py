@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]  # it ships no types
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page
 
 from cardreader.agent.app import create_agent
 from cardreader.agent.server import AgentServer, bind_loopback
@@ -107,17 +107,9 @@ def _handler(site: Site) -> type[http.server.BaseHTTPRequestHandler]:
     return Handler
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
-
-
 @contextlib.contextmanager
-def _context(browser: Browser, **options: Any) -> Iterator[BrowserContext]:
-    context = browser.new_context(**options)
+def _context(chromium: Browser, **options: Any) -> Iterator[BrowserContext]:
+    context = chromium.new_context(**options)
     context.set_default_timeout(15_000)
     try:
         yield context
@@ -141,8 +133,8 @@ def _judge(page: Page, picture: Path) -> None:
 
 
 @pytest.mark.parametrize("javascript", [True, False], ids=["scripts on", "scripts off"])
-def test_person_comes_back_to_the_service_with_an_answer(browser: Browser, site: Site, javascript: bool) -> None:
-    with _context(browser, java_script_enabled=javascript) as context:
+def test_person_comes_back_to_the_service_with_an_answer(chromium: Browser, site: Site, javascript: bool) -> None:
+    with _context(chromium, java_script_enabled=javascript) as context:
         page = context.new_page()
         _open(page, site)
         page.fill("#pin", "0000")
@@ -160,8 +152,8 @@ def test_person_comes_back_to_the_service_with_an_answer(browser: Browser, site:
 
 
 @pytest.mark.parametrize("javascript", [True, False], ids=["scripts on", "scripts off"])
-def test_person_who_stops_comes_back_with_a_code(browser: Browser, site: Site, javascript: bool) -> None:
-    with _context(browser, java_script_enabled=javascript) as context:
+def test_person_who_stops_comes_back_with_a_code(chromium: Browser, site: Site, javascript: bool) -> None:
+    with _context(chromium, java_script_enabled=javascript) as context:
         page = context.new_page()
         _open(page, site)
         page.click("#cancel")
@@ -174,9 +166,9 @@ def test_person_who_stops_comes_back_with_a_code(browser: Browser, site: Site, j
 @pytest.mark.parametrize("language", ["ja", "en"])
 @pytest.mark.parametrize("width", [1024, 320])
 def test_every_page_is_accessible_and_fits(
-    browser: Browser, site: Site, tmp_path: Path, language: str, width: int
+    chromium: Browser, site: Site, tmp_path: Path, language: str, width: int
 ) -> None:
-    with _context(browser, locale=language, viewport={"width": width, "height": 800}) as context:
+    with _context(chromium, locale=language, viewport={"width": width, "height": 800}) as context:
         page = context.new_page()
         context.route("**/submit.js", lambda route: route.abort())
 
@@ -207,8 +199,8 @@ def test_every_page_is_accessible_and_fits(
         _judge(page, picture("status"))
 
 
-def test_pages_hold_in_forced_colours(browser: Browser, site: Site, tmp_path: Path) -> None:
-    with _context(browser, forced_colors="active") as context:
+def test_pages_hold_in_forced_colours(chromium: Browser, site: Site, tmp_path: Path) -> None:
+    with _context(chromium, forced_colors="active") as context:
         page = context.new_page()
         _open(page, site)
         _judge(page, tmp_path / "forced.png")
@@ -216,8 +208,8 @@ def test_pages_hold_in_forced_colours(browser: Browser, site: Site, tmp_path: Pa
         assert border == "solid"
 
 
-def test_buttons_and_fields_are_at_least_48_pixels_high_and_text_is_large(browser: Browser, site: Site) -> None:
-    with _context(browser) as context:
+def test_buttons_and_fields_are_at_least_48_pixels_high_and_text_is_large(chromium: Browser, site: Site) -> None:
+    with _context(chromium) as context:
         page = context.new_page()
         _open(page, site)
         for selector in ("#pin", "#pin-submit", "#cancel"):
@@ -230,8 +222,8 @@ def test_buttons_and_fields_are_at_least_48_pixels_high_and_text_is_large(browse
         assert height / size >= 1.7
 
 
-def test_page_of_an_unknown_site_is_told_so(browser: Browser, site: Site) -> None:
-    with _context(browser) as context:
+def test_page_of_an_unknown_site_is_told_so(chromium: Browser, site: Site) -> None:
+    with _context(chromium) as context:
         page = context.new_page()
         jws = site.broker.request()
         page.route(
