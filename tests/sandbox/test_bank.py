@@ -23,7 +23,6 @@ from sandbox.bank.accounts import VISIT_LIFETIME, Accounts, NumberRefused, Visit
 from tests.browser import assert_accessible, screenshot
 from tests.sandbox.provider import Provider, running
 
-
 HANAKO = "1000117"
 TARO = "1000224"
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
