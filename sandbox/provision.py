@@ -42,8 +42,12 @@ CARD_PACKAGES = ("pcscd", "vsmartcard-vpcd", "libpcsclite1", "libpcsclite-dev")
 BUILD_PACKAGES = ("gcc", "libc6-dev", "python3-dev", "python3-venv")
 """A compiler (pyscard has no Linux wheel), and the part of Python that Debian ships apart."""
 
-JUDGE_PACKAGES = ("opensc", "opensc-pkcs11", "openssl", "softhsm2", "postgresql", "chromium", "fonts-noto-cjk")
-"""What the tests hold us against: another card driver, a PKCS#11 token, a database server, a browser with kanji."""
+JUDGE_PACKAGES = (
+    *("opensc", "opensc-pkcs11", "openssl", "softhsm2", "postgresql", "chromium", "fonts-noto-cjk"),
+    *("slapd", "ldap-utils", "libldap2-dev", "libsasl2-dev"),
+)
+"""What the tests hold us against: another card driver, a PKCS#11 token, a database server, a browser with kanji, a
+directory server (with the headers that python-ldap is built against)."""
 
 NO_VPCD_IN_THE_SYSTEM_DAEMON = "/etc/reader.conf.d/vpcd"
 """Left out of the package on purpose. With this file the machine's own pcscd would load the virtual reader, whose port
