@@ -24,6 +24,7 @@ from broker.errors import SettingsError
 from broker.flows.ports import Ports
 from broker.keys.software import create, open_keys, renew_statement
 from broker.network.outbound import OutboundGuard
+from broker.serving import serve
 from broker.settings import PREFIX, Settings, loopback, read
 from broker.storage.migrations import upgrade
 from broker.web.card import card_agent_document
@@ -124,20 +125,7 @@ def set_up(house: BrokerHouse, registrations: Iterable[Mapping[str, Any]]) -> di
 
 def main() -> None:
     """Serve the sandbox's broker until stopped."""
-    from granian.constants import Interfaces  # noqa: PLC0415 -- setting up needs no web server
-    from granian.server import Server  # noqa: PLC0415
-
-    settings = read(os.environ)
-    Server(
-        "sandbox.broker:app",
-        factory=True,
-        address=settings.host if settings.host != "localhost" else "127.0.0.1",
-        port=settings.port,
-        interface=Interfaces.WSGI,
-        workers=settings.workers,
-        blocking_threads=4,
-        websockets=False,
-    ).serve()
+    serve("sandbox.broker:app", read(os.environ), factory=True)
 
 
 if __name__ == "__main__":

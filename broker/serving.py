@@ -1,0 +1,25 @@
+"""Starts granian in front of a WSGI application (design 4.16)."""
+
+from __future__ import annotations
+
+from broker.settings import Settings
+
+BLOCKING_THREADS = 4
+"""A worker's threads: one slow outbound call must not stop the rest."""
+
+
+def serve(target: str, settings: Settings, *, factory: bool = False) -> None:
+    """Serve `target` (module:name; a factory where said so) at the settings' address until stopped."""
+    from granian.constants import Interfaces  # noqa: PLC0415 -- whoever only imports this needs no web server
+    from granian.server import Server  # noqa: PLC0415
+
+    Server(
+        target,
+        factory=factory,
+        address="127.0.0.1" if settings.host == "localhost" else settings.host,
+        port=settings.port,
+        interface=Interfaces.WSGI,
+        workers=settings.workers,
+        blocking_threads=BLOCKING_THREADS,
+        websockets=False,
+    ).serve()
