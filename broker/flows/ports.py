@@ -292,6 +292,9 @@ class Keys(Protocol):
     def card_agent(self) -> dict[str, Any]:
         """`agent_root` (JWK) and `statement` (root-signed JWS of the request keys)."""
 
+    def statement_expires_at(self) -> datetime:
+        """When agents stop accepting our requests unless the statement was renewed."""
+
     def seal(self, plaintext: bytes, *, context: bytes) -> bytes:
         """Authenticated encryption for storage; `context` must be the same to unseal."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, jsonify
 
+from broker.errors import StoreUnavailable
 from broker.flows.ports import KeyUse
 from broker.ids import ClientID
 from broker.web.settings import ports
@@ -23,4 +24,7 @@ def ready() -> Response:
     with ports().store.transaction() as tx:
         tx.clients.get(ClientID("readyz"))
     ports().keys.signer(KeyUse.ID_TOKEN)
-    return jsonify({"status": "ready"})
+    days_left = (ports().keys.statement_expires_at() - ports().clock()).days
+    if days_left < 0:
+        raise StoreUnavailable("the statement of request keys has expired: no agent accepts our requests")
+    return jsonify({"status": "ready", "request_statement_days_left": days_left})

@@ -368,7 +368,11 @@ def test_the_agent_is_told_whom_to_trust(house: House) -> None:
 def test_health_is_told_without_secrets(house: House) -> None:
     browser = house.browser()
     assert browser.get("/healthz", base_url=ISSUER).get_json() == {"status": "ok"}
-    assert browser.get("/readyz", base_url=ISSUER).get_json() == {"status": "ready"}
+    ready = browser.get("/readyz", base_url=ISSUER).get_json()
+    assert ready["status"] == "ready"
+    assert 80 < ready["request_statement_days_left"] <= 90
+    house.clock.step(days=91)
+    assert browser.get("/readyz", base_url=ISSUER).status_code == 503  # no agent would believe our requests
 
 
 def test_a_store_that_does_not_answer_is_told_as_try_later_and_nothing_is_lost(house: House) -> None:
