@@ -22,6 +22,13 @@ class CardConnection(Protocol):
         call raises again, and only a new connection helps.
         """
 
+    def check_present(self) -> None:
+        """Ask whoever holds the card, without a word to the card itself, whether it is still there and as we left it.
+
+        To be asked right before a PIN goes out: a card gone before it was asked has cost no try. Raises CardRemoved,
+        CardTimeout or TransportFault (a card that another program has reset, among others), as `transmit` does.
+        """
+
 
 class Readers(Protocol):
     """The readers of this machine."""
@@ -54,3 +61,7 @@ class CountingConnection:
         response = self._connection.transmit(command)
         self.bytes_in += len(response.encode())
         return response
+
+    def check_present(self) -> None:
+        """The inner connection's; it is no APDU and is not counted."""
+        self._connection.check_present()

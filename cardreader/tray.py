@@ -151,10 +151,16 @@ class _SoftwareConnection:
         self._holder = holder
 
     def transmit(self, command: CommandAPDU) -> ResponseAPDU:
+        return self._held().transmit(command)
+
+    def check_present(self) -> None:
+        self._held()
+
+    def _held(self) -> SoftwareCard:
         card = self._tray.held_by(self._holder)
         if card is None:
             raise CardRemoved("the software card was taken out, or the connection closed")
-        return card.transmit(command)
+        return card
 
 
 def _keep(_: CardFile) -> None:

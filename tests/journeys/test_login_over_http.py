@@ -220,8 +220,8 @@ def test_an_altered_answer_is_refused_and_the_true_one_still_counts(
 def test_consent_needs_the_form_of_its_own_login(
     person: Person, tray: TrayClient, running: Running, catalogue: dict[str, str]
 ) -> None:
-    tray.insert(running.world.card("sakura"))
-    page = person.hand_back(person.enter_pin(person.place_card(), card_pin(running, "sakura")))
+    tray.insert(running.world.card("nagai"))
+    page = person.hand_back(person.enter_pin(person.place_card(), card_pin(running, "nagai")))
     assert page.form("consent-form") is not None
     refused = person.web.submit(
         forged(page, "consent-form", csrf="0" * 64), origin=origin_of(page.url), decision="approve"
