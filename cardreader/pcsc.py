@@ -91,6 +91,9 @@ class _PCSCConnection:
         raw = command.encode()
         return ResponseAPDU.decode(self._worker.run(lambda: self._session.transmit(raw)))
 
+    def check_present(self) -> None:
+        self._worker.run(self._session.check_present)
+
 
 class _Session:
     """One context and one card handle; every method runs in the worker's thread."""
@@ -126,6 +129,11 @@ class _Session:
         if len(reply) < 2:
             raise TransportFault(f"a reply of {len(reply)} bytes")
         return bytes(reply)
+
+    def check_present(self) -> None:
+        """SCardStatus: the service's own knowledge of the card, at most one of its polls (0.4 s) old."""
+        code, _, _, _, _ = self._scard.SCardStatus(self._card)
+        self._check(code, _TRANSMIT_ERRORS)
 
     def close(self) -> None:
         scard = self._scard
