@@ -279,3 +279,14 @@ def test_removed_software_card_is_named(card_maker: CardMaker, in_process: Rig) 
         in_process.remove()
         with pytest.raises(CardRemoved):
             connection.transmit(CommandAPDU(ins=0xA4))
+
+
+def test_a_card_still_there_is_told_without_a_word_to_it(rig: Rig, card_maker: CardMaker) -> None:
+    rig.insert(card_maker())
+    with rig.readers.connect() as connection:
+        counting = CountingConnection(connection)
+        counting.check_present()
+        assert counting.apdus == 0
+        rig.remove()
+        with pytest.raises(CardRemoved):
+            counting.check_present()
