@@ -76,7 +76,7 @@ def _judge_features(control: Control) -> PINPad | None:
 
 
 def parse_features(raw: bytes) -> Mapping[int, int]:
-    """The control code of each feature (part 10 section 2.2): tag, length 4, code big-endian. Raises MalformedCardData."""
+    """Control code by feature (part 10 section 2.2): tag, length 4, code big-endian. Raises MalformedCardData."""
     if len(raw) % 6 or len(raw) > 6 * _MAX_FEATURES:
         raise MalformedCardData(f"a feature list of {len(raw)} bytes")
     features: dict[int, int] = {}
