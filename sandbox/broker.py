@@ -17,9 +17,9 @@ from urllib.parse import urlsplit
 
 from flask import Flask
 
-from broker.__main__ import registration
 from broker.app import for_trial_only, join, mount, now
 from broker.audit.entry import Entry, Event
+from broker.commands.client import registration
 from broker.errors import SettingsError
 from broker.flows.ports import Ports
 from broker.keys.software import create, open_keys, renew_statement

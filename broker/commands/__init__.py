@@ -1,0 +1,1 @@
+"""The groups of the `broker` command, one module each."""

@@ -1,0 +1,122 @@
+"""`broker client`."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+import click
+
+from broker.audit.entry import Entry, Event
+from broker.commands.exits import answering, fail
+from broker.commands.house import configured
+from broker.errors import SettingsError
+from broker.ids import ClientID, SectorID
+from broker.jose import b64url, parse_json
+from broker.oidc.client import Client, SecurityProfile
+
+
+@click.group()
+def client() -> None:
+    """Relying parties."""
+
+
+@client.command("add")
+@click.option("--file", "file", type=click.File("rb"), help="All members as one JSON object (RFC 7591 names).")
+@click.option("--client-id")
+@click.option("--name")
+@click.option("--redirect-uri", multiple=True)
+@click.option("--post-logout-redirect-uri", multiple=True)
+@click.option("--jwks", type=click.File("rb"), help="The client's public keys: a JWK Set.")
+@click.option("--vetted", is_flag=True, help="You have checked who stands behind the name.")
+@click.option("--json", "as_json", is_flag=True)
+@answering
+def client_add(
+    *,
+    file: Any,
+    client_id: str | None,
+    name: str | None,
+    redirect_uri: tuple[str, ...],
+    post_logout_redirect_uri: tuple[str, ...],
+    jwks: Any,
+    vetted: bool,
+    as_json: bool,
+) -> None:
+    """Register a relying party that authenticates with private_key_jwt (profile oidc)."""
+    if file is not None:
+        given = parse_json(file.read(65_536))
+    else:
+        if not (client_id and name and redirect_uri and jwks):
+            raise click.UsageError("give --file, or --client-id, --name, --redirect-uri and --jwks")
+        given = {
+            "client_id": client_id,
+            "client_name": name,
+            "redirect_uris": list(redirect_uri),
+            "post_logout_redirect_uris": list(post_logout_redirect_uri),
+            "jwks": parse_json(jwks.read(65_536)),
+            "vetted": vetted,
+        }
+    registered = registration(given)
+    ports = configured()
+    with ports.store.transaction() as tx:
+        added = tx.clients.add(registered, now=ports.clock())
+        if added:
+            tx.audit.append(Entry(at=ports.clock(), event=Event.CLIENT_ADDED, client_id=registered.client_id))
+    if not added:
+        fail(f"client_id {registered.client_id} is taken", 1)
+    click.echo(json.dumps({"client_id": registered.client_id}) if as_json else f"added {registered.client_id}")
+
+
+def registration(given: dict[str, Any]) -> Client:
+    """A client out of RFC 7591 §2 members. Raises SettingsError for what is unknown, missing or of a wrong type."""
+    known: dict[str, type] = {
+        "client_id": str,
+        "client_name": str,
+        "redirect_uris": list,
+        "post_logout_redirect_uris": list,
+        "jwks": dict,
+        "vetted": bool,
+        "profile": str,
+    }
+    for member, value in given.items():
+        if member not in known:
+            raise SettingsError(f"unknown member {member}")
+        if not isinstance(value, known[member]):
+            raise SettingsError(f"{member} must be a {known[member].__name__}")
+    for member in ("client_id", "client_name", "redirect_uris", "jwks"):
+        if member not in given:
+            raise SettingsError(f"{member} is required")
+    if given.get("profile", SecurityProfile.OIDC) != SecurityProfile.OIDC:
+        raise SettingsError("profile: oidc is the only one served")
+    for member in ("redirect_uris", "post_logout_redirect_uris"):
+        if not all(isinstance(uri, str) for uri in given.get(member, [])):
+            raise SettingsError(f"{member} must hold strings")
+    return Client(
+        client_id=ClientID(given["client_id"]),
+        name=given["client_name"],
+        vetted=given.get("vetted", False),
+        profile=SecurityProfile.OIDC,
+        redirect_uris=tuple(given["redirect_uris"]),
+        post_logout_redirect_uris=tuple(given.get("post_logout_redirect_uris", [])),
+        jwks=given["jwks"],
+        sector=SectorID(b64url(os.urandom(16))),
+    )
+
+
+@client.command("list")
+@click.option("--json", "as_json", is_flag=True)
+@answering
+def client_list(as_json: bool) -> None:
+    """Show who is registered."""
+    ports = configured()
+    with ports.store.transaction() as tx:
+        rows = [
+            {"client_id": row.client_id, "client_name": row.name, "vetted": row.vetted, "profile": row.profile}
+            for row in tx.clients.all()
+        ]
+    if as_json:
+        click.echo(json.dumps(rows, ensure_ascii=False))
+        return
+    for row in rows:
+        click.echo("\t".join(str(value) for value in row.values()))
