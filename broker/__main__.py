@@ -14,6 +14,7 @@ from broker.commands.exits import answering
 from broker.commands.house import configured
 from broker.commands.jobs import jobs
 from broker.commands.keys import keys
+from broker.commands.purge import purge
 from broker.settings import read
 
 
@@ -22,7 +23,7 @@ def main() -> None:
     """The MyNumber card (JPKI) OpenID Provider."""
 
 
-for _group in (client, config, db, jobs, keys):
+for _group in (client, config, db, jobs, keys, purge):
     main.add_command(_group)
 
 

@@ -84,6 +84,14 @@ class RevocationUnknown(CertificateError):
     """Nothing proves that the certificate is still good; refused (R11)."""
 
 
+class CorrespondenceUnknown(CertificateError):
+    """J-LIS's old-new mapping cannot be had or contradicts itself; never guessed, no account begun (R19)."""
+
+
+class JoiningRefused(CertificateError):
+    """A second certificate cannot join this account; accounts never merge (design 4.13)."""
+
+
 # --- jose ------------------------------------------------------------------------------------------------------------
 
 

@@ -30,6 +30,8 @@ class Event(StrEnum):
     LOGOUT = "logout"
     CLIENT_ADDED = "client_added"
     SESSION_REPLACED = "session_replaced"
+    CERTIFICATE_RENEWED = "certificate_renewed"
+    PURGED = "purged"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

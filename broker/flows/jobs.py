@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
+from broker.audit.entry import Entry, Event
 from broker.flows.ports import Ports
 
 
@@ -29,8 +30,16 @@ def refresh_revocation(ports: Ports) -> Mapping[str, int]:
 
 
 def purge(ports: Ports) -> Mapping[str, int]:
-    """Delete interactions, transactions, codes, assertions and tokens that have run out."""
-    return ports.store.purge(now=ports.clock())
+    """Delete what has run out, prove that nothing is overdue, and write both down, zeros included.
+
+    What is deleted is counted in the audit record by its kind alone: the row is the proof that the schedule was kept.
+    """
+    now = ports.clock()
+    deleted = ports.store.purge(now=now)
+    overdue = sum(ports.store.overdue(now=now).values())
+    with ports.store.transaction() as tx:
+        tx.audit.append(Entry(at=now, event=Event.PURGED, detail={**deleted, "overdue": overdue}))
+    return {**deleted, "overdue": overdue}
 
 
 JOBS = (

@@ -17,6 +17,7 @@ from datetime import datetime, timedelta
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from broker.accounts.credential import Credential, CredentialKey
+from broker.accounts.lifecycle import CertificateName
 from broker.accounts.session import Session, serves
 from broker.audit.entry import Entry, Event
 from broker.errors import (
@@ -28,6 +29,7 @@ from broker.errors import (
     BrowserMismatch,
     CertificateRevoked,
     ConsentRequired,
+    CorrespondenceUnknown,
     InteractionUnknown,
     InvalidToken,
     LoginRequired,
@@ -45,6 +47,7 @@ from broker.flows.ports import (
     Ports,
     Transaction,
 )
+from broker.flows.renewal import known_predecessor
 from broker.flows.secret import digest, mint
 from broker.ids import AccountID, ClientID, CredentialID, InteractionID, Secret, Subject, TransactionID
 from broker.jose import b64url, decrypt_compact, parse_json, public_jwk, sign_jws
@@ -348,6 +351,9 @@ def _judge(transaction: CardTransaction, answer: str, *, now: datetime, ports: P
         reader_kind=hints[1],
         revocation_source=source,
         revocation_this_update=this_update,
+        predecessor=known_predecessor(
+            CertificateName(issuer_key_hash=trusted.issuer_key_hash, serial=trusted.serial), key, ports=ports
+        ),
     )
 
 
@@ -398,7 +404,7 @@ def _prove_unrevoked(
         unrevoked(trusted, verdict)
     except CertificateRevoked:
         with ports.store.transaction() as tx:
-            tx.revoked.remember(key, now=now)
+            tx.revoked.remember(key, not_after=trusted.not_after, now=now)
         raise
     return stored.source, verdict.this_update
 
@@ -425,7 +431,8 @@ def finish(
 ) -> Finished:
     """Release the answer to the browser it belongs to, in one transaction with all it causes.
 
-    Raises BrowserMismatch (also when it was released already: nobody learns which), CertificateRevoked.
+    Raises BrowserMismatch (also when it was released already: nobody learns which), CertificateRevoked,
+    CorrespondenceUnknown.
     """
     now = ports.clock()
     session_secret = mint(ports.entropy)
@@ -495,18 +502,17 @@ def finish(
 def _authenticated(
     tx: Transaction, client: Client, answer: CardAnswer, *, session_digest: bytes, now: datetime, ports: Ports
 ) -> Authenticated:
-    """The account this certificate belongs to, new at the first sight of it (R7: found by key material alone)."""
-    credential = tx.accounts.enrol(
-        Credential(
-            credential_id=CredentialID(b64url(ports.entropy(16))),
-            account=AccountID(b64url(ports.entropy(16))),
-            key=answer.key,
-            serial_sealed=answer.serial_sealed,
-            kind=answer.kind,
-            not_after=answer.not_after,
-            first_seen=now,
-        )
+    """The account of this certificate; at its first sight that of the one it follows, or a new one (R7, R19)."""
+    fresh = Credential(
+        credential_id=CredentialID(b64url(ports.entropy(16))),
+        account=AccountID(b64url(ports.entropy(16))),
+        key=answer.key,
+        serial_sealed=answer.serial_sealed,
+        kind=answer.kind,
+        not_after=answer.not_after,
+        first_seen=now,
     )
+    credential = _renewed(tx, answer.predecessor, fresh) if answer.predecessor else tx.accounts.enrol(fresh)
     if tx.revoked.since(answer.key) is not None:
         raise CertificateRevoked("revoked since the card answered")
     subject = tx.accounts.subject(credential.account, client.sector, fresh=Subject(b64url(ports.entropy(32))))
@@ -517,6 +523,23 @@ def _authenticated(
         authentication=Authentication(time=answer.answered_at, acr=FRESH_CARD_ACR, amr=PLASTIC_CARD_AMR),
         session_digest=session_digest,
     )
+
+
+def _renewed(tx: Transaction, predecessor: CredentialKey, fresh: Credential) -> Credential:
+    """The certificate in the history of the account whose certificate it follows (R19)."""
+    credential = tx.accounts.renew(predecessor, fresh)
+    if credential is None:
+        raise CorrespondenceUnknown("another certificate follows the same one already")
+    if credential.credential_id == fresh.credential_id:
+        tx.audit.append(
+            Entry(
+                at=fresh.first_seen,
+                event=Event.CERTIFICATE_RENEWED,
+                account=credential.account,
+                reference=credential.credential_id,
+            )
+        )
+    return credential
 
 
 # --- give up ---------------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from broker.accounts.credential import Credential, CredentialKey
+from broker.accounts.lifecycle import CertificateName
 from broker.accounts.session import Session
 from broker.audit.entry import Entry
 from broker.ids import AccountID, ClientID, CredentialID, InteractionID, SectorID, Subject, TransactionID
@@ -85,6 +86,8 @@ class CardAnswer:
     reader_kind: str
     revocation_source: str
     revocation_this_update: datetime | None
+    predecessor: CredentialKey | None = field(default=None, repr=False)
+    """A certificate known here that this one follows by J-LIS's old-new mapping (R19)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,17 +150,23 @@ class AccountStore(Protocol):
     def enrol(self, credential: Credential) -> Credential:
         """Add an account with its first credential; if the same key was enrolled meanwhile, answer that one."""
 
+    def renew(self, predecessor: CredentialKey, credential: Credential) -> Credential | None:
+        """Add a certificate to the history of the account that has `predecessor`, in one statement; the account
+        named in `credential` is not used. If the same key is known meanwhile, answer that one, wherever it is: accounts
+        never merge. None, and nothing changed, when `predecessor` is unknown or another certificate follows it.
+        """
+
     def subject(self, account: AccountID, sector: SectorID, *, fresh: Subject) -> Subject:
         """The pair's subject; `fresh` is stored and answered if there is none yet. Never changes afterwards."""
 
 
 class RevokedStore(Protocol):
     """Certificates once seen as revoked, whether or not an account has them; kept apart and used for that check
-    alone (R13). Nothing in the broker takes one out again (R12).
+    alone (R13). Nothing takes one out again (R12) before the certificate's own date refuses it.
     """
 
-    def remember(self, key: CredentialKey, *, now: datetime) -> None:
-        """The first time is kept."""
+    def remember(self, key: CredentialKey, *, not_after: datetime, now: datetime) -> None:
+        """The first time is kept, until after `not_after`: then the certificate's own date refuses it."""
 
     def since(self, key: CredentialKey) -> datetime | None:
         """When it was first seen as revoked; None when it never was."""
@@ -268,7 +277,10 @@ class Store(Protocol):
         """
 
     def purge(self, *, now: datetime) -> dict[str, int]:
-        """Delete what has run out (interactions, transactions, codes, assertions, tokens); counts by table."""
+        """Delete what has run out, by the schedule of each table; counts by what was deleted, zeros included."""
+
+    def overdue(self, *, now: datetime) -> dict[str, int]:
+        """What the schedule wants deleted and is still there; after a purge every count is zero."""
 
 
 # --- keys ------------------------------------------------------------------------------------------------------------
@@ -318,6 +330,21 @@ class RevocationSource(Protocol):
         """Fetch every configured list anew; by source, whether it came."""
 
 
+# --- correspondence --------------------------------------------------------------------------------------------------
+
+
+class CorrespondenceSource(Protocol):
+    """J-LIS's word on which certificates are one person's. Every answer but a clear one raises
+    CorrespondenceUnknown: silence is never "none".
+    """
+
+    def predecessor(self, certificate: CertificateName) -> CertificateName | None:
+        """The certificate in whose place this one was issued; None for a first one."""
+
+    def correspond(self, one: CertificateName, other: CertificateName) -> bool:
+        """Are both, card and phone, one person's now?"""
+
+
 # --- everything a flow is given --------------------------------------------------------------------------------------
 
 
@@ -351,3 +378,5 @@ class Ports:
     revocation: RevocationSource
     clock: Callable[[], datetime]
     entropy: Callable[[int], bytes]
+    correspondence: CorrespondenceSource | None = None
+    """None where the operator has no access to the mapping: then a renewed certificate begins a new account."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Row, bindparam, delete, insert, select
+from sqlalchemy import LargeBinary, Row, Text, bindparam, delete, insert, select
 
 from broker.accounts.credential import Credential, CredentialKey
 from broker.ids import AccountID, CredentialID, SectorID, Subject
-from broker.storage.schema import accounts, credentials, subjects
+from broker.storage.schema import UTCDateTime, accounts, credentials, subjects
 from broker.storage.work import Work, per_engine
 
 _by_key = (credentials.c.issuer_key_hash == bindparam("b_issuer_key_hash")) & (
@@ -22,6 +23,37 @@ _ENROL = per_engine(
         insert_into(credentials)
         .on_conflict_do_nothing(index_elements=["issuer_key_hash", "serial_fingerprint"])
         .returning(credentials.c.credential_id)
+    )
+)
+_RENEW = per_engine(  # account and predecessor come out of the row that is followed, in the same statement
+    lambda insert_into: (
+        insert_into(credentials)
+        .from_select(
+            [
+                "credential_id",
+                "account",
+                "issuer_key_hash",
+                "serial_fingerprint",
+                "serial_sealed",
+                "kind",
+                "not_after",
+                "first_seen",
+                "renews",
+            ],
+            select(
+                bindparam("n_credential_id", type_=Text),
+                credentials.c.account,
+                bindparam("n_issuer_key_hash", type_=LargeBinary),
+                bindparam("n_serial_fingerprint", type_=LargeBinary),
+                bindparam("n_serial_sealed", type_=LargeBinary),
+                bindparam("n_kind", type_=Text),
+                bindparam("n_not_after", type_=UTCDateTime),
+                bindparam("n_first_seen", type_=UTCDateTime),
+                credentials.c.credential_id,
+            ).where(_by_key),
+        )
+        .on_conflict_do_nothing()
+        .returning(credentials.c.account)
     )
 )
 _SUBJECT = select(subjects.c.subject).where(
@@ -71,6 +103,26 @@ class SQLAccounts:
         if first is None:  # credentials are never deleted, and the conflict has committed
             raise LookupError("a credential that was enrolled is gone")
         return first
+
+    def renew(self, predecessor: CredentialKey, credential: Credential) -> Credential | None:
+        known = self.credential(credential.key)
+        if known is not None:
+            return known
+        account = self._work.write(
+            _RENEW,
+            b_issuer_key_hash=predecessor.issuer_key_hash,
+            b_serial_fingerprint=predecessor.serial_fingerprint,
+            n_credential_id=credential.credential_id,
+            n_issuer_key_hash=credential.key.issuer_key_hash,
+            n_serial_fingerprint=credential.key.serial_fingerprint,
+            n_serial_sealed=credential.serial_sealed,
+            n_kind=credential.kind,
+            n_not_after=credential.not_after,
+            n_first_seen=credential.first_seen,
+        ).scalar_one_or_none()
+        if account is not None:
+            return replace(credential, account=AccountID(account))
+        return self.credential(credential.key)  # another login of the same certificate was first, or nothing proves it
 
     def subject(self, account: AccountID, sector: SectorID, *, fresh: Subject) -> Subject:
         known = self._work.read(_SUBJECT, b_account=account, b_sector=sector).scalar_one_or_none()

@@ -37,6 +37,8 @@ _ANSWER = (
         revocation_source=bindparam("b_revocation_source"),
         revocation_this_update=bindparam("b_revocation_this_update"),
         return_digest=bindparam("b_return_digest"),
+        predecessor_issuer_key_hash=bindparam("b_predecessor_issuer_key_hash"),
+        predecessor_fingerprint=bindparam("b_predecessor_fingerprint"),
     )
     .returning(card_transactions.c.transaction_id)
 )
@@ -112,6 +114,8 @@ class SQLCardTransactions:
             b_revocation_source=answer.revocation_source,
             b_revocation_this_update=answer.revocation_this_update,
             b_return_digest=return_digest,
+            b_predecessor_issuer_key_hash=answer.predecessor.issuer_key_hash if answer.predecessor else None,
+            b_predecessor_fingerprint=answer.predecessor.serial_fingerprint if answer.predecessor else None,
         ).one_or_none()
         return kept is not None
 
@@ -157,4 +161,9 @@ def _answer(row: Row[Any]) -> CardAnswer:
         reader_kind=row.reader_kind,
         revocation_source=row.revocation_source,
         revocation_this_update=row.revocation_this_update,
+        predecessor=None
+        if row.predecessor_fingerprint is None
+        else CredentialKey(
+            issuer_key_hash=row.predecessor_issuer_key_hash, serial_fingerprint=row.predecessor_fingerprint
+        ),
     )

@@ -1,36 +1,90 @@
-"""What has run out, table by table, and how it is deleted: in batches, so that no login waits for it."""
+"""What has run out, table by table, and how it is deleted: in batches, so that no login waits for it.
+
+A table is either in PURGES, with the time its rows stay, or in KEPT, with the reason why nothing leaves by the clock;
+a test finds a table that is in neither. docs/operations.md shows the schedule as `schedule()` writes it.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Column, ColumnElement, Delete, Table, bindparam, delete, select, tuple_
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Delete,
+    Select,
+    Table,
+    Update,
+    bindparam,
+    delete,
+    func,
+    select,
+    tuple_,
+    update,
+)
 
 from broker.accounts.session import LIFETIME
 from broker.oidc.tokens import ACCESS_TOKEN_LIFETIME
-from broker.storage.schema import access_tokens, assertions, card_transactions, codes, interactions, sessions
+from broker.storage.schema import (
+    access_tokens,
+    assertions,
+    card_transactions,
+    codes,
+    credentials,
+    crls,
+    interactions,
+    leases,
+    revoked_certificates,
+    sessions,
+)
 from broker.storage.work import Work
 
 BATCH: Final = 1000
 """Rows of one unit of work: some tens of milliseconds of the write lock."""
 CLOCK_DIFFERENCE: Final = timedelta(minutes=1)
 """How far the clocks of two hosts may be apart before a purged assertion could be used again."""
+DAY: Final = timedelta(days=1)
+ROLL_BACK_MEMORY: Final = timedelta(days=30)
+"""A list this old proves nothing (at most 7 days do); its number still turns away one that is older yet."""
 
 
 class Purge(NamedTuple):
-    """One row of the table below."""
+    """One row of the schedule."""
 
-    table: str
-    statement: Delete
+    name: str
+    """The table, or table.column where only that value goes."""
+    statement: Delete | Update
+    left: Select[Any]
+    """Counts what the statement has still to do."""
     kept_for: timedelta
     """How long rows stay after the instant they are judged by."""
+    after: str
+    """That instant in words."""
 
 
-def _rows(table: Table, run_out: ColumnElement[bool], *, kept_for: timedelta = timedelta()) -> Purge:
+Change = Callable[[Table], Delete | Update]
+
+
+def _rows(
+    table: Table,
+    run_out: ColumnElement[bool],
+    *,
+    after: str,
+    kept_for: timedelta = timedelta(),
+    change: Change = delete,
+    column: str = "",
+) -> Purge:
     key = tuple_(*table.primary_key.columns)
     batch = select(*table.primary_key.columns).where(run_out).limit(BATCH)
-    return Purge(table.name, delete(table).where(key.in_(batch)), kept_for)
+    return Purge(
+        name=f"{table.name}.{column}" if column else table.name,
+        statement=change(table).where(key.in_(batch)),
+        left=select(func.count()).select_from(table).where(run_out),
+        kept_for=kept_for,
+        after=after,
+    )
 
 
 def _past(column: Column[datetime]) -> ColumnElement[bool]:
@@ -38,22 +92,79 @@ def _past(column: Column[datetime]) -> ColumnElement[bool]:
 
 
 PURGES: Final = (  # in this order: what refers to another goes first
-    _rows(access_tokens, _past(access_tokens.c.expires_at)),
+    _rows(access_tokens, _past(access_tokens.c.expires_at), after="the token ran out"),
     # A used code is remembered as long as a token of it may live, else its replay could not end that token.
-    _rows(codes, _past(codes.c.expires_at), kept_for=ACCESS_TOKEN_LIFETIME),
-    _rows(assertions, _past(assertions.c.expires_at), kept_for=CLOCK_DIFFERENCE),
+    _rows(codes, _past(codes.c.expires_at), kept_for=ACCESS_TOKEN_LIFETIME, after="the code ran out"),
+    _rows(assertions, _past(assertions.c.expires_at), kept_for=CLOCK_DIFFERENCE, after="the assertion ran out"),
     # With their interaction and not before: an interaction's card requests are counted while it lives.
     _rows(
         card_transactions,
         card_transactions.c.interaction_id.in_(
             select(interactions.c.interaction_id).where(_past(interactions.c.expires_at))
         ),
+        after="the login ran out",
     ),
-    _rows(interactions, _past(interactions.c.expires_at)),
-    _rows(sessions, _past(sessions.c.authenticated_at), kept_for=LIFETIME + timedelta(hours=1)),
+    _rows(interactions, _past(interactions.c.expires_at), after="the login ran out"),
+    _rows(
+        sessions,
+        _past(sessions.c.authenticated_at),
+        kept_for=LIFETIME + timedelta(hours=1),
+        after="the card answered",
+    ),
+    # The keyed fingerprint stays as the account's history; the serial served revocation checks, and none follow.
+    _rows(
+        credentials,
+        _past(credentials.c.not_after) & (credentials.c.serial_sealed != b""),
+        kept_for=DAY,
+        after="the certificate ran out",
+        change=lambda table: update(table).values(serial_sealed=b""),
+        column="serial_sealed",
+    ),
+    # R13: it serves the check alone, and the certificate's own date refuses it now.
+    _rows(
+        revoked_certificates,
+        _past(revoked_certificates.c.not_after),
+        kept_for=DAY,
+        after="the certificate ran out",
+    ),
+    _rows(crls, _past(crls.c.fetched_at), kept_for=ROLL_BACK_MEMORY, after="the list was fetched"),
+    _rows(leases, _past(leases.c.until), kept_for=DAY, after="the lease ran out"),
 )
+
+KEPT: Final = {
+    "clients": "until the operator removes the client",
+    "accounts": "until the account is deleted: a person comes back after years and finds the same pseudonyms",
+    "credentials": "with the account: keyed fingerprints are its history (the sealed serial goes earlier)",
+    "subjects": "for ever: a pseudonym is never given to anybody else",
+    "consents": "with the account",
+    "consent_history": "with the account: what was agreed to, and when",
+    "audit": "for the legal term, by the operator's archive; the database refuses to delete a row",
+}
+"""Tables from which nothing leaves by the clock, and why."""
 
 
 def delete_batch(work: Work, purge: Purge, *, now: datetime) -> int:
     """Delete up to BATCH rows; how many they were."""
     return work.write(purge.statement, b_before=now - purge.kept_for).rowcount
+
+
+def count_left(work: Work, purge: Purge, *, now: datetime) -> int:
+    """How many rows the schedule wants gone that are still there."""
+    left: int = work.read(purge.left, b_before=now - purge.kept_for).scalar_one()
+    return left
+
+
+def schedule() -> str:
+    """The schedule as a Markdown table."""
+    lines = ["| What | Stays | Until, or why |", "|---|---|---|"]
+    lines += [f"| `{purge.name}` | {_words(purge.kept_for)} | after {purge.after} |" for purge in PURGES]
+    lines += [f"| `{table}` | kept | {why} |" for table, why in KEPT.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _words(length: timedelta) -> str:
+    for unit, seconds in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
+        count, rest = divmod(int(length.total_seconds()), seconds)
+        if count and not rest:
+            return f"{count} {unit.removesuffix('s') if count == 1 else unit}"
+    return "not at all" if not length else f"{length.total_seconds():g} s"

@@ -29,9 +29,13 @@ class SQLRevoked:
     def __init__(self, work: Work) -> None:
         self._work = work
 
-    def remember(self, key: CredentialKey, *, now: datetime) -> None:
+    def remember(self, key: CredentialKey, *, not_after: datetime, now: datetime) -> None:
         self._work.write(
-            _REMEMBER, issuer_key_hash=key.issuer_key_hash, serial_fingerprint=key.serial_fingerprint, seen_at=now
+            _REMEMBER,
+            issuer_key_hash=key.issuer_key_hash,
+            serial_fingerprint=key.serial_fingerprint,
+            seen_at=now,
+            not_after=not_after,
         )
 
     def since(self, key: CredentialKey) -> datetime | None:

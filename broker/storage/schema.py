@@ -94,8 +94,11 @@ credentials = Table(
     Column("kind", Text, nullable=False),
     Column("not_after", UTCDateTime, nullable=False),
     Column("first_seen", UTCDateTime, nullable=False),
+    Column("renews", Text),  # the credential_id this one follows (R19); written by a statement that reads it here
     UniqueConstraint("issuer_key_hash", "serial_fingerprint"),  # one certificate, one account
     Index(None, "account"),
+    Index(None, "renews", unique=True),  # a certificate has one successor
+    Index(None, "not_after"),
 )
 
 revoked_certificates = Table(  # apart from the accounts: it serves the validity check alone (R13)
@@ -104,6 +107,8 @@ revoked_certificates = Table(  # apart from the accounts: it serves the validity
     Column("issuer_key_hash", LargeBinary, primary_key=True),
     Column("serial_fingerprint", LargeBinary, primary_key=True),
     Column("seen_at", UTCDateTime, nullable=False),
+    Column("not_after", UTCDateTime, nullable=False),
+    Index(None, "not_after"),
 )
 
 subjects = Table(
@@ -202,6 +207,8 @@ card_transactions = Table(
     Column("revocation_this_update", UTCDateTime),
     Column("return_digest", LargeBinary),
     Column("released_at", UTCDateTime),
+    Column("predecessor_issuer_key_hash", LargeBinary),
+    Column("predecessor_fingerprint", LargeBinary),
     Index(None, "interaction_id"),
 )
 

@@ -27,7 +27,7 @@ from broker.storage.consents import SQLConsents
 from broker.storage.crls import SQLCRLs
 from broker.storage.interactions import SQLInteractions
 from broker.storage.leases import SQLLeases
-from broker.storage.purge import BATCH, PURGES, delete_batch
+from broker.storage.purge import BATCH, PURGES, count_left, delete_batch
 from broker.storage.revoked import SQLRevoked
 from broker.storage.sessions import SQLSessions
 from broker.storage.tokens import SQLTokens
@@ -139,16 +139,21 @@ class SQLStore:
             raise StoreUnavailable("no database connection became free") from None
 
     def purge(self, *, now: datetime) -> dict[str, int]:
-        """Delete what has run out; rows by table. Each batch is a unit of its own, so nobody waits long."""
+        """Delete what has run out; rows by what they were. Each batch is a unit of its own, so nobody waits long."""
         counts = {}
         for purge in PURGES:
-            counts[purge.table] = 0
+            counts[purge.name] = 0
             deleted = BATCH
             while deleted == BATCH:
                 with self._unit() as work:
                     deleted = delete_batch(work, purge, now=now)
-                counts[purge.table] += deleted
+                counts[purge.name] += deleted
         return counts
+
+    def overdue(self, *, now: datetime) -> dict[str, int]:
+        """What should be gone by now and is not."""
+        with self._unit() as work:
+            return {purge.name: count_left(work, purge, now=now) for purge in PURGES}
 
 
 def _words(fault: DBAPIError) -> str:

@@ -13,7 +13,7 @@ from broker.flows.ports import StoredCRL
 from broker.ids import AccountID, ClientID, InteractionID, SectorID, Subject, TransactionID
 from broker.oidc.client_authentication import Assertion
 from broker.oidc.consent import Consent
-from broker.storage.purge import BATCH
+from broker.storage.purge import BATCH, PURGES
 from broker.storage.store import SQLStore, StoreMisused
 from tests.contracts import records
 from tests.contracts.records import MINUTE, NOW, SECOND
@@ -189,8 +189,8 @@ def test_revoked_is_sticky_and_keeps_its_first_time(store: SQLStore) -> None:
     never_enrolled, other = records.credential().key, records.credential().key
     with store.transaction() as tx:
         assert tx.revoked.since(never_enrolled) is None
-        tx.revoked.remember(never_enrolled, now=NOW)
-        tx.revoked.remember(never_enrolled, now=NOW + MINUTE)
+        tx.revoked.remember(never_enrolled, not_after=NOW + timedelta(days=900), now=NOW)
+        tx.revoked.remember(never_enrolled, not_after=NOW + timedelta(days=900), now=NOW + MINUTE)
     with store.transaction() as tx:
         assert tx.revoked.since(never_enrolled) == NOW
         assert tx.revoked.since(replace(never_enrolled, issuer_key_hash=records.digest())) is None
@@ -402,9 +402,7 @@ def test_purge_deletes_what_has_run_out_and_counts_it(own_store: SQLStore) -> No
         tx.tokens.issue(token)
         assert tx.assertions.use(used)
         tx.audit.append(Entry(at=NOW, event=Event.LOGIN))
-    nothing = dict.fromkeys(
-        ("access_tokens", "codes", "assertions", "card_transactions", "interactions", "sessions"), 0
-    )
+    nothing = dict.fromkeys((purge.name for purge in PURGES), 0)
     assert own_store.purge(now=NOW) == nothing
     assert own_store.purge(now=NOW + 6 * MINUTE) == {**nothing, "assertions": 1}
     with own_store.transaction() as tx:

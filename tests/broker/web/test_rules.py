@@ -123,7 +123,7 @@ def test_r12_revoked_between_answer_and_release_is_refused(house: House) -> None
     answered = house.answer(house.login_page(browser), "hanako")
     key = _answered_key(house)
     with house.ports.store.transaction() as tx:
-        tx.revoked.remember(key, now=house.clock())
+        tx.revoked.remember(key, not_after=house.clock() + timedelta(days=900), now=house.clock())
     refused = house.get(browser, answered.headers["Location"])
     assert "AUTH-014" in refused.text
     assert rows(house, "SELECT count(*) FROM sessions") == [(0,)]

@@ -1,0 +1,34 @@
+"""The story of a certificate never seen before: is it somebody we know, with a new certificate? (R19)"""
+
+from __future__ import annotations
+
+from broker.accounts.credential import CredentialKey
+from broker.accounts.lifecycle import CertificateName, followed
+from broker.flows.ports import Ports
+
+
+def known_predecessor(certificate: CertificateName, key: CredentialKey, *, ports: Ports) -> CredentialKey | None:
+    """The newest certificate known here that this one follows, by J-LIS's old-new mapping, however many lie between.
+
+    None for a certificate that is known itself, for a first one, for somebody new, and where the operator has no
+    access to the mapping. Raises CorrespondenceUnknown, StoreUnavailable.
+    """
+    if ports.correspondence is None or _known(key, ports):
+        return None
+    line: tuple[CertificateName, ...] = (certificate,)
+    while True:
+        earlier = ports.correspondence.predecessor(line[-1])
+        if earlier is None:
+            return None
+        line = followed(line, earlier)
+        earlier_key = CredentialKey(
+            issuer_key_hash=earlier.issuer_key_hash,
+            serial_fingerprint=ports.keys.serial_fingerprint(earlier.issuer_key_hash, earlier.serial),
+        )
+        if _known(earlier_key, ports):
+            return earlier_key
+
+
+def _known(key: CredentialKey, ports: Ports) -> bool:
+    with ports.store.transaction() as tx:
+        return tx.accounts.credential(key) is not None

@@ -1,0 +1,111 @@
+"""Nothing stays longer than the schedule says, proved by travelling in time; and no table is left out of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, select
+
+from broker.flows.ports import StoredCRL
+from broker.oidc.client_authentication import Assertion
+from broker.storage.purge import KEPT, PURGES, schedule
+from broker.storage.schema import credentials, metadata
+from broker.storage.store import SQLStore
+from tests.contracts import records
+from tests.contracts.records import MINUTE, NOW
+
+ROOT = Path(__file__).resolve().parents[2]
+LIMITS = {purge.name: purge.kept_for for purge in PURGES}
+
+
+def live(store: SQLStore, at: datetime) -> None:
+    """One login's worth of rows in every table that the schedule names, all of `at`."""
+    login = records.log_in(store)
+    later = at - NOW
+    interaction = replace(records.interaction(login.client.client_id), expires_at=at + 10 * MINUTE)
+    session = replace(login.session, digest=records.digest(), authenticated_at=at)
+    code = replace(login.code(), session_digest=session.digest, expires_at=at + MINUTE)
+    certificate = replace(records.credential(), not_after=at + timedelta(days=3))
+    with store.transaction() as tx:
+        tx.interactions.open(interaction)
+        tx.cards.begin(replace(records.card_transaction(interaction), issued_at=at, expires_at=at + 5 * MINUTE))
+        tx.sessions.open(session)
+        tx.codes.issue(code)
+        tx.tokens.issue(replace(login.token(code.digest), issued_at=at, expires_at=at + 10 * MINUTE))
+        tx.assertions.use(Assertion(client_id=login.client.client_id, jti=str(later), expires_at=at + MINUTE))
+        tx.accounts.enrol(certificate)
+        tx.revoked.remember(certificate.key, not_after=certificate.not_after, now=at)
+        tx.crls.put(StoredCRL(source=f"http://127.0.0.1:8010/{later}", der=b"crl", fetched_at=at))
+        tx.leases.take(f"job-{later}", "host", now=at, length=MINUTE)
+
+
+def rows(engine: Engine, table: str) -> int:
+    with engine.connect() as connection:
+        return len(connection.execute(select(metadata.tables[table])).all())
+
+
+def test_after_every_hour_and_every_day_nothing_is_overdue_and_at_the_end_nothing_is_left(
+    own_store: SQLStore, own_engine: Engine
+) -> None:
+    for hours in (0, 1, 13, 30):
+        live(own_store, NOW + timedelta(hours=hours))
+    journey = [NOW + timedelta(hours=hours) for hours in range(48)] + [
+        NOW + timedelta(days=day) for day in range(2, 36)
+    ]
+    deleted = dict.fromkeys(LIMITS, 0)
+    for now in journey:
+        for name, count in own_store.purge(now=now).items():
+            deleted[name] += count
+        assert set(own_store.overdue(now=now).values()) == {0}, now
+    assert deleted == {**dict.fromkeys(LIMITS, 4), "sessions": 8}
+    tables = {name for name in LIMITS if "." not in name}
+    assert {table: rows(own_engine, table) for table in tables} == dict.fromkeys(tables, 0)
+
+
+def test_a_row_stays_until_its_time_and_is_overdue_from_then_on(own_store: SQLStore) -> None:
+    live(own_store, NOW)
+    instants = {
+        "access_tokens": NOW + 10 * MINUTE,
+        "codes": NOW + MINUTE,
+        "assertions": NOW + MINUTE,
+        "card_transactions": NOW + 10 * MINUTE,
+        "interactions": NOW + 10 * MINUTE,
+        "sessions": NOW,
+        "credentials.serial_sealed": NOW + timedelta(days=3),
+        "revoked_certificates": NOW + timedelta(days=3),
+        "crls": NOW,
+        "leases": NOW + MINUTE,
+    }
+    assert instants.keys() == LIMITS.keys()
+    for name, instant in instants.items():
+        limit = instant + LIMITS[name]
+        assert own_store.overdue(now=limit - timedelta(seconds=1))[name] == 0, name
+        assert own_store.overdue(now=limit)[name] >= 1, name
+
+
+def test_the_history_of_an_account_stays_and_the_sealed_serial_goes_with_the_certificate(
+    own_store: SQLStore, own_engine: Engine
+) -> None:
+    credential = records.log_in(own_store).credential
+    own_store.purge(now=credential.not_after)
+    with own_store.transaction() as tx:
+        assert tx.accounts.credential(credential.key) == credential
+    own_store.purge(now=credential.not_after + timedelta(days=1))
+    with own_engine.connect() as connection:
+        row: Any = connection.execute(select(credentials)).one()
+    assert row.serial_sealed == b""
+    assert row.serial_fingerprint == credential.key.serial_fingerprint
+
+
+def test_every_table_has_a_time_or_a_reason_to_stay() -> None:
+    scheduled = {name for name in LIMITS if "." not in name}
+    assert scheduled | KEPT.keys() == metadata.tables.keys()
+    assert not scheduled & KEPT.keys()
+    assert all(KEPT.values())
+
+
+def test_the_operators_page_shows_the_schedule_as_it_is() -> None:
+    assert schedule() in (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
