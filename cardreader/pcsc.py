@@ -325,10 +325,8 @@ class _Session:
 
     def check_present(self) -> None:
         scard = self._scard
-        code, _, state, _, _ = scard.SCardStatus(self._card)
+        code = scard.SCardStatus(self._card)[0]  # the service knows of a removal or a reset, and says so by an error
         self._check(code, _TRANSMIT_ERRORS)
-        if not state & scard.SCARD_PRESENT:
-            raise CardRemoved("the service sees no card any more")
         code, presence = scard.SCardGetAttrib(self._card, scard.SCARD_ATTR_ICC_PRESENCE)
         if code == scard.SCARD_S_SUCCESS and presence and presence[0] == 0:
             raise CardRemoved("the reader sees no card any more")
