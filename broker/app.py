@@ -17,6 +17,7 @@ from broker.jobs import start_embedded
 from broker.jpki.certificate import issuer_key_hash, parse
 from broker.jpki.profile import hierarchy
 from broker.keys.software import open_keys
+from broker.network.correspondence import CorrespondenceGateway
 from broker.network.crl import CRLSource, Source
 from broker.network.outbound import OutboundGuard
 from broker.settings import Settings, refuse_plain_http
@@ -72,6 +73,9 @@ def join(settings: Settings, *, guard: OutboundGuard) -> Ports:
         revocation=CRLSource(sources, guard, store, now, anchors=anchors),
         clock=now,
         entropy=os.urandom,
+        correspondence=CorrespondenceGateway(settings.correspondence_url, guard)
+        if settings.correspondence_url
+        else None,
     )
 
 

@@ -41,6 +41,10 @@ class Settings:
     crl_max_age_hours: int = field(
         default=30, metadata=_means("how old a revocation list may be before its word counts as unknown")
     )
+    correspondence_url: str = field(
+        default="",
+        metadata=_means("the gateway to J-LIS's old-new mapping; empty: a renewed certificate begins a new account"),
+    )
     agent_origins: tuple[str, ...] = field(
         default=("http://127.0.0.1:24780", "http://[::1]:24780"),
         metadata=_means("where the reader agent answers (comma-separated); the card form goes to the first"),
@@ -116,6 +120,8 @@ def refuse_plain_http(settings: Settings) -> None:
     """Production serves https only; the sandbox, which has a door of its own, never calls this."""
     if not settings.secure:
         raise SettingsError("issuer: https only (the sandbox has a door of its own for http on loopback)")
+    if settings.correspondence_url and not settings.correspondence_url.startswith("https://"):
+        raise SettingsError("correspondence_url: https only")
 
 
 def read(environment: Mapping[str, str]) -> Settings:

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -87,6 +87,14 @@ def resolve(host: str, port: int) -> list[str]:
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
+class _Question(NamedTuple):
+    """What is asked at an address."""
+
+    method: str
+    body: bytes | None
+    media_type: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutboundGuard:
     """Calls out, under the rules above.
@@ -100,6 +108,13 @@ class OutboundGuard:
 
     def get(self, url: str, *, limit: int = DEFAULT_LIMIT) -> bytes:
         """The body of a 200 answer of at most `limit` bytes. Raises OutboundRefused, OutboundFailed."""
+        return self._call(url, _Question(method="GET", body=None, media_type=""), limit)
+
+    def post(self, url: str, body: bytes, *, media_type: str, limit: int = DEFAULT_LIMIT) -> bytes:
+        """The same for a question that stands in a body: it is in no address and so in no log of the other side."""
+        return self._call(url, _Question(method="POST", body=body, media_type=media_type), limit)
+
+    def _call(self, url: str, question: _Question, limit: int) -> bytes:
         deadline = time.monotonic() + self.total_seconds
         parts = self._permitted(url)
         host = parts.hostname or ""
@@ -112,7 +127,7 @@ class OutboundGuard:
         watchdog.daemon = True
         watchdog.start()
         try:
-            return _fetch(connection, parts, limit)
+            return _fetch(connection, parts, question, limit)
         except (HTTPError, http.client.HTTPException, OSError, ValueError) as failed:
             if time.monotonic() >= deadline:
                 raise OutboundFailed(f"{host}: no complete answer within {self.total_seconds:g} s") from failed
@@ -232,12 +247,14 @@ class _PinnedHTTPS(_Pinned, HTTPSConnection):
     """The system's certification authorities, and the name in the certificate."""
 
 
-def _fetch(connection: _Pinned, parts: SplitResult, limit: int) -> bytes:
+def _fetch(connection: _Pinned, parts: SplitResult, question: _Question, limit: int) -> bytes:
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    headers = {"Accept-Encoding": "identity", "User-Agent": "jpki-broker", "Connection": "close"}
     connection.request(
-        "GET",
+        question.method,
         target,
-        headers={"Accept-Encoding": "identity", "User-Agent": "jpki-broker", "Connection": "close"},
+        body=question.body,
+        headers=headers if question.body is None else {**headers, "Content-Type": question.media_type},
         preload_content=False,
         decode_content=False,
         enforce_content_length=True,
