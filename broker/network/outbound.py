@@ -12,7 +12,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 from urllib.parse import SplitResult, urlsplit
@@ -108,13 +108,17 @@ class OutboundGuard:
 
     def get(self, url: str, *, limit: int = DEFAULT_LIMIT) -> bytes:
         """The body of a 200 answer of at most `limit` bytes. Raises OutboundRefused, OutboundFailed."""
+        return b"".join(self.stream(url, limit=limit))
+
+    def stream(self, url: str, *, limit: int = DEFAULT_LIMIT) -> Iterator[bytes]:
+        """The same in pieces, for what is too large to hold. Only at the end without an error was it all of it."""
         return self._call(url, _Question(method="GET", body=None, media_type=""), limit)
 
     def post(self, url: str, body: bytes, *, media_type: str, limit: int = DEFAULT_LIMIT) -> bytes:
         """The same for a question that stands in a body: it is in no address and so in no log of the other side."""
-        return self._call(url, _Question(method="POST", body=body, media_type=media_type), limit)
+        return b"".join(self._call(url, _Question(method="POST", body=body, media_type=media_type), limit))
 
-    def _call(self, url: str, question: _Question, limit: int) -> bytes:
+    def _call(self, url: str, question: _Question, limit: int) -> Iterator[bytes]:
         deadline = time.monotonic() + self.total_seconds
         parts = self._permitted(url)
         host = parts.hostname or ""
@@ -127,7 +131,7 @@ class OutboundGuard:
         watchdog.daemon = True
         watchdog.start()
         try:
-            return _fetch(connection, parts, question, limit)
+            yield from _fetch(connection, parts, question, limit)
         except (HTTPError, http.client.HTTPException, OSError, ValueError) as failed:
             if time.monotonic() >= deadline:
                 raise OutboundFailed(f"{host}: no complete answer within {self.total_seconds:g} s") from failed
@@ -247,7 +251,7 @@ class _PinnedHTTPS(_Pinned, HTTPSConnection):
     """The system's certification authorities, and the name in the certificate."""
 
 
-def _fetch(connection: _Pinned, parts: SplitResult, question: _Question, limit: int) -> bytes:
+def _fetch(connection: _Pinned, parts: SplitResult, question: _Question, limit: int) -> Iterator[bytes]:
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     headers = {"Accept-Encoding": "identity", "User-Agent": "jpki-broker", "Connection": "close"}
     connection.request(
@@ -266,11 +270,11 @@ def _fetch(connection: _Pinned, parts: SplitResult, question: _Question, limit: 
         raise OutboundFailed(f"{parts.hostname}: an encoded body was not asked for")
     if (response.length_remaining or 0) > limit:
         raise OutboundFailed(f"{parts.hostname}: more than {limit} bytes announced")
-    body = bytearray()
-    while chunk := response.read(min(_CHUNK, limit + 1 - len(body))):
-        body += chunk
-        if len(body) > limit:
+    left = limit
+    while chunk := response.read(min(_CHUNK, left + 1)):
+        left -= len(chunk)
+        if left < 0:
             raise OutboundFailed(f"{parts.hostname}: more than {limit} bytes")
+        yield chunk
     if connection.was_cut:  # where the end of the connection is the end of the body, our cut looks like the peer's end
         raise TimeoutError
-    return bytes(body)
