@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from base64 import b64decode
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -281,18 +282,20 @@ def test_nothing_that_is_secret_stands_in_any_log(person: Person, tray: TrayClie
     common_name = certificate.subject.rfc4514_string().split("CN=")[1].split(",")[0]
     cookies = [value for jar in person.web._cookies.values() for value in jar.values()]
     secrets = {
-        canary,
         common_name,
         str(certificate.serial_number),
         f"{certificate.serial_number:x}",
         card["auth"]["certificate"][:48],
         *cookies,
     }
+    # four digits stand by chance inside times and random names: as a word of their own they would be the PIN
+    typed = re.compile(rf"(?<![\w.-]){canary}(?![\w.-])")
     texts = {log.name: log.read_text(encoding="utf-8", errors="replace") for log in (running.root / "logs").iterdir()}
     assert {"broker.log", "agent.log", "bank.log", "world.log"} <= set(texts)
     assert texts["broker.log"].count('"event": "request"') > 3
     found = [(name, secret[:8]) for name, text in texts.items() for secret in secrets if secret in text]
     assert found == []
+    assert [name for name, text in texts.items() if typed.search(text)] == []
 
 
 def test_hostile_forms_reach_no_card(person: Person, tray: TrayClient) -> None:
