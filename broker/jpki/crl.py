@@ -13,32 +13,26 @@ from typing import Final
 from cryptography import x509
 
 from broker.errors import RevocationUnknown
-from broker.jpki import der
+from broker.jpki import der, entries
 from broker.jpki.algorithms import Algorithms
 from broker.jpki.certificate import UnverifiedCertificate, parse
 from broker.jpki.issuer import Issuer, PreparedName, check_issued, check_signature, prepared, read_issuer, relative_name
 from broker.jpki.profile import extension
-from broker.jpki.verdict import RevocationStatus, RevocationVerdict
+from broker.jpki.verdict import RevocationStatus, RevocationVerdict, reason_name
 
 MAX_CRL: Final = 8 * 1024 * 1024
 
 _EXTENSIONS: Final = 0xA0
-_CRITICAL: Final = b"\x01\x01\xff\x04"  # BOOLEAN TRUE, then the OCTET STRING every extension ends with
-_CERTIFICATE_ISSUER: Final = bytes.fromhex("551d1d")  # 2.5.29.29
-_KNOWN_ENTRY_EXTENSIONS: Final = frozenset(
-    {bytes.fromhex("551d15"), bytes.fromhex("551d17"), bytes.fromhex("551d18")}  # reasonCode, hold, invalidityDate
-)
 _PROCESSED: Final = (x509.AuthorityKeyIdentifier, x509.CRLNumber, x509.IssuingDistributionPoint)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _List:
-    """The parts of a TBSCertList (RFC 5280 §5.1.2), as they stood."""
+    """The parts of a TBSCertList (RFC 5280 §5.1.2). `parsed` is the same list without its entries."""
 
-    signed: der.Signed = field(repr=False)
     version: int
     this_update: datetime
-    next_update: datetime
+    next_update: datetime | None
     revoked: der.Element | None = field(repr=False)
     parsed: x509.CertificateRevocationList = field(repr=False)
 
@@ -63,18 +57,17 @@ def judge(
         algorithms=algorithms,
         what="CRL",
     )
-    listed = _read(crl, signed)
+    listed = _read(signed)
     if prepared(listed.parsed.issuer) != authority.name:
         raise RevocationUnknown("CRL: issuer has another name")
     _check_dates(listed, at, max_age)
     _check_extensions(listed, authority)
     all_reasons = _check_scope(listed, leaf, authority)
-    _check_entries(listed)
     number = _extension(listed, x509.CRLNumber)
-    entry = listed.parsed.get_revoked_certificate_by_serial_number(leaf.serial)
-    status, reason = RevocationStatus.GOOD, ""
+    entry = None if listed.revoked is None else entries.read(listed.revoked, version=listed.version).find(leaf.serial)
+    status, reason, revoked_at = RevocationStatus.GOOD, "", None
     if entry is not None:
-        status, reason = RevocationStatus.REVOKED, _reason(entry)
+        status, (reason, revoked_at) = RevocationStatus.REVOKED, _read_entry(entry)
     elif not all_reasons:
         raise RevocationUnknown("CRL: covers only some reasons")
     return RevocationVerdict(
@@ -84,11 +77,11 @@ def judge(
         this_update=listed.this_update,
         next_update=listed.next_update,
         crl_number=None if number is None else number.crl_number,
-        revoked_at=None if entry is None else entry.revocation_date_utc,
+        revoked_at=revoked_at,
     )
 
 
-def _read(crl: bytes, signed: der.Signed) -> _List:
+def _read(signed: der.Signed) -> _List:
     parts = list(signed.body.children())
     version = 1
     if parts and parts[0].tag == der.INTEGER:
@@ -98,9 +91,9 @@ def _read(crl: bytes, signed: der.Signed) -> _List:
     if len(parts) < 3 or parts[0].raw != signed.algorithm:
         raise RevocationUnknown("CRL: signature algorithm differs inside and outside")  # §5.1.1.2
     this_update, rest = der.time(parts[2]), parts[3:]
-    if not rest or rest[0].tag not in {der.UTC_TIME, der.GENERALIZED_TIME}:
-        raise RevocationUnknown("CRL: no nextUpdate")  # §5.1.2.5
-    next_update = der.time(rest.pop(0))
+    # §5.1.2.5: an issuer must write nextUpdate; a list without it is bounded by max_age alone.
+    promised = bool(rest) and rest[0].tag in {der.UTC_TIME, der.GENERALIZED_TIME}
+    next_update = der.time(rest.pop(0)) if promised else None
     revoked = rest.pop(0) if rest and rest[0].tag == der.SEQUENCE else None
     if revoked is not None and revoked.content == revoked.end:
         raise RevocationUnknown("CRL: an empty list is written by leaving it out")  # §5.1.2.6
@@ -110,20 +103,22 @@ def _read(crl: bytes, signed: der.Signed) -> _List:
             raise RevocationUnknown("CRL: extensions in version 1, or an empty list of them")  # §5.1.2.7
     if rest:
         raise RevocationUnknown("CRL: unknown fields")
-    return _List(
-        signed=signed,
-        version=version,
-        this_update=this_update,
-        next_update=next_update,
-        revoked=revoked,
-        parsed=x509.load_der_x509_crl(crl),
+    head = b"".join(part.raw for part in signed.body.children() if revoked is None or part.begin != revoked.begin)
+    parsed = x509.load_der_x509_crl(
+        der.write(
+            der.SEQUENCE,
+            der.write(der.SEQUENCE, head),
+            signed.algorithm,
+            der.write(der.BIT_STRING, b"\x00", signed.signature),
+        )
     )
+    return _List(version=version, this_update=this_update, next_update=next_update, revoked=revoked, parsed=parsed)
 
 
 def _check_dates(listed: _List, at: datetime, max_age: timedelta) -> None:
     if listed.this_update > at:
         raise RevocationUnknown("CRL: not yet issued")
-    if at > listed.next_update:
+    if listed.next_update is not None and at > listed.next_update:
         raise RevocationUnknown("CRL: past nextUpdate")
     if at - listed.this_update > max_age:
         raise RevocationUnknown("CRL: older than accepted")
@@ -199,52 +194,19 @@ def _point_names(
     )
 
 
-# --- entries ---------------------------------------------------------------------------------------------------------
+# --- the certificate's own entry -------------------------------------------------------------------------------------
+
+_REASON_CODE: Final = bytes.fromhex("551d15")  # 2.5.29.21
+_REMOVE_FROM_CRL: Final = 8
 
 
-def _check_entries(listed: _List) -> None:
-    """Refuse the whole list for one entry extension that cannot be processed (RFC 5280 §5.3).
-
-    A long list is walked only where the bytes of such an extension stand somewhere among its entries: DER writes
-    them one way, so a list without them has none, and a chance likeness costs time but changes no answer.
-    """
-    revoked = listed.revoked
-    if revoked is None or (listed.version == 2 and not _may_hold_unknown(revoked)):
-        return
-    for entry in revoked.children():
-        for extensions in list(entry.children())[2:]:
-            if listed.version == 1:
-                raise RevocationUnknown("CRL: entry extensions in version 1")
-            for each in extensions.children():
-                _check_entry_extension(each)
-
-
-def _may_hold_unknown(revoked: der.Element) -> bool:
-    data = revoked.data
-    if data.find(b"\x06\x03" + _CERTIFICATE_ISSUER, revoked.content, revoked.end) >= 0:
-        return True
-    at = data.find(_CRITICAL, revoked.content, revoked.end)
-    while at >= 0:
-        if data[at - 5 : at - 3] != b"\x06\x03" or data[at - 3 : at] not in _KNOWN_ENTRY_EXTENSIONS:
-            return True
-        at = data.find(_CRITICAL, at + 1, revoked.end)
-    return False
-
-
-def _check_entry_extension(each: der.Element) -> None:
-    parts = list(each.children())
-    critical = len(parts) == 3 and parts[1].tag == der.BOOLEAN and parts[1].value == b"\xff"
-    if parts[0].value == _CERTIFICATE_ISSUER:
-        raise RevocationUnknown("CRL: an entry of another issuer")
-    if critical and parts[0].value not in _KNOWN_ENTRY_EXTENSIONS:
-        raise RevocationUnknown("CRL: unknown critical entry extension")
-
-
-def _reason(entry: x509.RevokedCertificate) -> str:
-    try:
-        reason = entry.extensions.get_extension_for_class(x509.CRLReason).value.reason
-    except (x509.ExtensionNotFound, ValueError, x509.DuplicateExtension):
-        return x509.ReasonFlags.unspecified.value  # listed is revoked, however badly the reason is written
-    if reason is x509.ReasonFlags.remove_from_crl:
-        raise RevocationUnknown("CRL: a delta list's entry in a complete list")
-    return str(reason.value)
+def _read_entry(entry: der.Element) -> tuple[str, datetime]:
+    """Reason and date of an entry whose form `entries` has judged."""
+    _, moment, *extensions = entry.children()
+    for each in (each for sequence in extensions for each in sequence.children()):
+        name, *_, value = each.children()
+        if name.value == _REASON_CODE and len(value.value) == 3 and value.value[:2] == b"\x0a\x01":
+            if value.value[2] == _REMOVE_FROM_CRL:
+                raise RevocationUnknown("CRL: a delta list's entry in a complete list")
+            return reason_name(value.value[2]), der.time(moment)
+    return reason_name(0), der.time(moment)  # listed is revoked, however badly the reason is written

@@ -14,6 +14,8 @@ from typing import Final
 BOOLEAN: Final = 0x01
 INTEGER: Final = 0x02
 BIT_STRING: Final = 0x03
+OCTET_STRING: Final = 0x04
+OBJECT_IDENTIFIER: Final = 0x06
 UTC_TIME: Final = 0x17
 GENERALIZED_TIME: Final = 0x18
 SEQUENCE: Final = 0x30
@@ -68,6 +70,15 @@ def read(data: bytes, offset: int, limit: int) -> Element:
     return Element(data, tag, offset, content, content + length)
 
 
+def write(tag: int, *parts: bytes) -> bytes:
+    """The element of type `tag` around `parts`."""
+    content = b"".join(parts)
+    if len(content) < 0x80:
+        return bytes([tag, len(content)]) + content
+    size = (len(content).bit_length() + 7) // 8
+    return bytes([tag, 0x80 | size]) + len(content).to_bytes(size, "big") + content
+
+
 def whole(data: bytes, tag: int) -> Element:
     """The single element that `data` is, of type `tag`, nothing after it."""
     element = read(data, 0, len(data))
@@ -94,15 +105,16 @@ def signed(data: bytes) -> Signed:
 
 
 def time(element: Element) -> datetime:
-    """A Time as RFC 5280 §4.1.2.5 and §5.1.2.4 demand: seconds, Z, UTCTime through 2049 and GeneralizedTime after."""
+    """A Time with seconds, in Z (RFC 5280 §4.1.2.5, §5.1.2.4).
+
+    A GeneralizedTime before 2050 is read: its writer breaks the profile, but nobody can mistake the moment, and
+    directory software writes lists so.
+    """
     text = element.value
     if element.tag == UTC_TIME and _TWELVE.match(text):
         year = int(text[:2])
         return _moment(year + (1900 if year >= 50 else 2000), text[2:-1])
-    moment = generalized_time(element)
-    if moment.year < 2050:
-        raise ValueError("GeneralizedTime before 2050")
-    return moment
+    return generalized_time(element)
 
 
 def generalized_time(element: Element) -> datetime:

@@ -19,7 +19,7 @@ from broker.jpki.algorithms import Algorithms
 from broker.jpki.certificate import UnverifiedCertificate, parse
 from broker.jpki.issuer import Issuer, check_issued, check_signature, read_issuer
 from broker.jpki.profile import extension
-from broker.jpki.verdict import RevocationStatus, RevocationVerdict
+from broker.jpki.verdict import RevocationStatus, RevocationVerdict, reason_name
 
 MAX_RESPONSE: Final = 64 * 1024
 _MAX_CERTIFICATES: Final = 4
@@ -35,17 +35,6 @@ _ID_DIGESTS: Final = {
 }
 """A CertID only names the issuer to the responder: SHA-1 is usual there (RFC 5019) and no trust rests on it."""
 
-_REASONS: Final = {
-    0: "unspecified",
-    1: "keyCompromise",
-    2: "cACompromise",
-    3: "affiliationChanged",
-    4: "superseded",
-    5: "cessationOfOperation",
-    6: "certificateHold",
-    9: "privilegeWithdrawn",
-    10: "aACompromise",
-}
 _KNOWN_IN_DELEGATES: Final = (
     x509.KeyUsage,
     x509.ExtendedKeyUsage,
@@ -55,8 +44,6 @@ _KNOWN_IN_DELEGATES: Final = (
     x509.OCSPNoCheck,
 )
 
-_OCTET_STRING: Final = 0x04
-_OBJECT_IDENTIFIER: Final = 0x06
 _ENUMERATED: Final = 0x0A
 _CONTEXT_0, _CONTEXT_1, _CONTEXT_2 = 0xA0, 0xA1, 0xA2
 _STATUS_GOOD, _STATUS_REVOKED = 0x80, 0xA1
@@ -114,9 +101,11 @@ def _read(response: bytes) -> _Response:
     (explicit,) = rest
     (typed,) = _expect(explicit, _CONTEXT_0).children()
     kind, octets = _expect(typed, der.SEQUENCE).children()
-    if _expect(kind, _OBJECT_IDENTIFIER).value != _BASIC:
+    if _expect(kind, der.OBJECT_IDENTIFIER).value != _BASIC:
         raise RevocationUnknown("OCSP: response is of another type")
-    body, algorithm, signature, *certificates = der.whole(_expect(octets, _OCTET_STRING).value, der.SEQUENCE).children()
+    body, algorithm, signature, *certificates = der.whole(
+        _expect(octets, der.OCTET_STRING).value, der.SEQUENCE
+    ).children()
     _expect(algorithm, der.SEQUENCE)
     if _expect(signature, der.BIT_STRING).value[:1] != b"\x00":
         raise ValueError("signature is not whole bytes")
@@ -159,11 +148,11 @@ def _extensions(explicit: der.Element | None) -> Iterator[tuple[bytes, bool, byt
     seen: set[bytes] = set()
     for each in _expect(sequence, der.SEQUENCE).children():
         oid, *critical, value = _expect(each, der.SEQUENCE).children()
-        if _expect(oid, _OBJECT_IDENTIFIER).value in seen or len(critical) > 1:
+        if _expect(oid, der.OBJECT_IDENTIFIER).value in seen or len(critical) > 1:
             raise ValueError("extension stands twice")
         seen.add(oid.value)
         is_critical = bool(critical) and _expect(critical[0], der.BOOLEAN).value != b"\x00"
-        yield oid.value, is_critical, _expect(value, _OCTET_STRING).value
+        yield oid.value, is_critical, _expect(value, der.OCTET_STRING).value
 
 
 def _responder_key(basic: _Response, issuer: Issuer, at: datetime, algorithms: Algorithms) -> PublicKeyTypes:
@@ -201,7 +190,7 @@ def _is_responder(named: der.Element, certificate: UnverifiedCertificate) -> boo
     if named.tag == _CONTEXT_1:  # byName
         return inner.raw == certificate.x509.subject.public_bytes()
     if named.tag == _CONTEXT_2:  # byKey: SHA-1 of the key's bits, which only names it
-        return _expect(inner, _OCTET_STRING).value == _key_digest(certificate, "sha1")
+        return _expect(inner, der.OCTET_STRING).value == _key_digest(certificate, "sha1")
     raise ValueError("responder is not named")
 
 
@@ -215,7 +204,7 @@ def _check_nonce(basic: _Response, sent: bytes | None) -> None:
     returned: bytes | None = None
     for oid, critical, value in _extensions(basic.extensions):
         if oid == _NONCE:
-            returned = der.whole(value, _OCTET_STRING).value
+            returned = der.whole(value, der.OCTET_STRING).value
         elif critical:
             raise RevocationUnknown("OCSP: unknown critical extension")
     if sent is not None and (returned is None or not hmac.compare_digest(sent, returned)):
@@ -225,7 +214,7 @@ def _check_nonce(basic: _Response, sent: bytes | None) -> None:
 def _is_about(answer: der.Element, leaf: UnverifiedCertificate, issuer: Issuer) -> bool:
     """Whether a SingleResponse's CertID (§4.1.1) is `leaf` under `issuer`."""
     algorithm, name, key, serial = next(_expect(answer, der.SEQUENCE).children()).children()
-    digest = _ID_DIGESTS.get(_expect(next(algorithm.children()), _OBJECT_IDENTIFIER).value)
+    digest = _ID_DIGESTS.get(_expect(next(algorithm.children()), der.OBJECT_IDENTIFIER).value)
     if digest is None or int.from_bytes(_expect(serial, der.INTEGER).value, "big", signed=True) != leaf.serial:
         return False
     names = (leaf.x509.issuer.public_bytes(), issuer.certificate.x509.subject.public_bytes())
@@ -267,9 +256,9 @@ def _status(status: der.Element) -> tuple[RevocationStatus, str, datetime | None
         return RevocationStatus.GOOD, "", None
     if status.tag == _STATUS_REVOKED:
         moment, *reasons = status.children()
-        reason = "unspecified"
+        reason = reason_name(0)
         if reasons:
             (code,) = _expect(reasons[0], _CONTEXT_0).children()
-            reason = _REASONS.get(int.from_bytes(_expect(code, _ENUMERATED).value, "big"), reason)
+            reason = reason_name(int.from_bytes(_expect(code, _ENUMERATED).value, "big"))
         return RevocationStatus.REVOKED, reason, der.generalized_time(moment)
     raise RevocationUnknown("OCSP: responder does not know the certificate")

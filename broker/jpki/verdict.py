@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
+from typing import Final
 
 
 class RevocationStatus(Enum):
@@ -31,3 +32,21 @@ class RevocationVerdict:
     next_update: datetime | None = None
     crl_number: int | None = None
     revoked_at: datetime | None = field(default=None, repr=False)
+
+
+_REASONS: Final = {
+    0: "unspecified",
+    1: "keyCompromise",
+    2: "cACompromise",
+    3: "affiliationChanged",
+    4: "superseded",
+    5: "cessationOfOperation",
+    6: "certificateHold",
+    9: "privilegeWithdrawn",
+    10: "aACompromise",
+}
+
+
+def reason_name(code: int) -> str:
+    """The CRLReason's name (RFC 5280 §5.3.1, RFC 6960 §4.2.1); a code without one says no more than "unspecified"."""
+    return _REASONS.get(code, "unspecified")

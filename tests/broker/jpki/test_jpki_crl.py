@@ -112,6 +112,10 @@ ANSWERED = {
         extensions=(extension("2.5.29.46", tlv(0x30, tlv(0x30, full_name(point_name())))),)
     ),
     "GeneralizedTime after 2049": CA.crl(next_update=generalized_time(datetime(2050, 1, 1, tzinfo=UTC))),
+    "GeneralizedTime before 2050, as directory software writes": CA.crl(
+        this_update=generalized_time(NOW - DAY / 2), next_update=generalized_time(NOW + DAY)
+    ),
+    "no nextUpdate: max_age alone bounds it": CA.crl(next_update=b""),
     "issuer's name in another case": CA.crl(name=ca_name(unit="jpki  FOR user authentication")),
 }
 
@@ -134,6 +138,11 @@ REFUSED = {
         extensions=(extension("2.5.29.46", tlv(0x30, tlv(0x30, full_name(point_name()))), critical=True),)
     ),
     "unknown critical extension in another's entry": CA.crl((5, extension("1.2.3.4", b"\x05\x00", critical=True))),
+    "an unknown extension twice in another's entry": CA.crl((5, extension("1.2.3.4", b"\x05\x00") * 2)),
+    "a reason twice in another's entry": CA.crl((5, reason(1) + reason(4))),
+    "17 extensions in another's entry": CA.crl(
+        (5, b"".join(extension(f"1.2.3.{each}", b"\x05\x00") for each in range(17)))
+    ),
     "another issuer's entry": CA.crl(
         (5, extension("2.5.29.29", tlv(0x30, tlv(0xA4, ca_name().public_bytes())), critical=True))
     ),
@@ -163,11 +172,10 @@ REFUSED = {
             tlv(0xA0, tlv(0x30)),
         )
     ),
-    "no nextUpdate": CA.crl(next_update=b""),
+    "no nextUpdate and older than max_age": CA.crl(this_update=utc_time(NOW - 2 * DAY), next_update=b""),
     "issued in the future": CA.crl(this_update=utc_time(NOW + timedelta(seconds=1))),
     "past nextUpdate": CA.crl(next_update=utc_time(NOW - timedelta(seconds=1))),
     "older than max_age": CA.crl(this_update=utc_time(NOW - DAY - timedelta(seconds=1))),
-    "GeneralizedTime before 2050": CA.crl(next_update=generalized_time(NOW + DAY)),
     "GeneralizedTime with a fraction": CA.crl(next_update=tlv(0x18, b"20510101000000.5Z")),
     "UTCTime without seconds": CA.crl(next_update=tlv(0x17, b"2712010000Z")),
     "UTCTime with an offset": CA.crl(next_update=tlv(0x17, b"271201000000+0900")),
