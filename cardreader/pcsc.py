@@ -34,6 +34,7 @@ from cardreader.pinpad import PINPad, pin_pad
 from cardreader.readers import Look, ReaderEvent, ReaderState, changes, readers_with_card
 
 _MAX_HANGING = 4  # calls given up that have not come back; beyond them a new one would only hang as well
+_NOTICED = 0.6  # seconds; by then the service, which looks every 0.4 s, knows that a card is gone
 _LOOK = 1.0  # seconds; the longest a watch waits before it looks for itself, whatever the service noticed
 _PLUG_AND_PLAY = "\\\\?PnP?\\Notification"  # the name under which the service tells of readers that come and go
 
@@ -243,6 +244,7 @@ class _Session:
         self._scard: Any = None
         self._context: Any = None
         self._card: Any = None
+        self._reader = ""
         self._protocol = 0
         self._known: list[tuple[str, int]] = []
 
@@ -308,6 +310,9 @@ class _Session:
         scard = self._scard
         header = scard.SCARD_PCI_T1 if self._protocol == scard.SCARD_PROTOCOL_T1 else scard.SCARD_PCI_T0
         code, reply = scard.SCardTransmit(self._card, header, list(command))
+        is_broken_off = code == scard.SCARD_E_NOT_TRANSACTED or (code == scard.SCARD_S_SUCCESS and not reply)
+        if is_broken_off and self._is_soon_gone():
+            raise CardRemoved("taken away while it worked")
         self._check(code, _TRANSMIT_ERRORS)
         if not 2 <= len(reply) <= longest:
             raise TransportFault(f"a reply of {len(reply)} bytes")
@@ -355,7 +360,21 @@ class _Session:
             self._context, reader, scard.SCARD_SHARE_EXCLUSIVE, scard.SCARD_PROTOCOL_T0 | scard.SCARD_PROTOCOL_T1
         )
         self._check(code, _CONNECT_ERRORS)
-        self._card = card
+        self._card, self._reader = card, reader
+
+    def _is_soon_gone(self) -> bool:
+        """Whether the service notices a removal by its next look: a card that dies in a command is an empty success."""
+        scard = self._scard
+        until = time.monotonic() + _NOTICED
+        known = scard.SCARD_STATE_UNAWARE
+        while (left := until - time.monotonic()) > 0:
+            code, states = scard.SCardGetStatusChange(self._context, int(left * 1000), [(self._reader, known)])
+            if code != scard.SCARD_S_SUCCESS:
+                return False
+            known = states[0][1] & ~scard.SCARD_STATE_CHANGED
+            if not known & scard.SCARD_STATE_PRESENT:
+                return True
+        return False
 
     def _disconnect(self) -> None:
         if self._card is not None:
