@@ -1,4 +1,4 @@
-"""Command and response APDUs in short form (ISO/IEC 7816-4 section 5), and conversations made of them."""
+"""Command and response APDUs (ISO/IEC 7816-4 section 5), and conversations made of them."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ READ_BINARY = 0xB0
 VERIFY = 0x20
 CHANGE_REFERENCE_DATA = 0x24
 PERFORM_SECURITY_OPERATION = 0x2A
+GET_CHALLENGE = 0x84
 GET_RESPONSE = 0xC0
 
 _MAX_GET_RESPONSES = 16  # 4 kB: no answer we ask for is longer
@@ -22,9 +23,10 @@ _MAX_GET_RESPONSES = 16  # 4 kB: no answer we ask for is longer
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandAPDU:
-    """One command. `data` is up to 255 bytes and never shown, as it may be a PIN; `le` is 1 to 256, None for no answer.
+    """One command. `data` is never shown, as it may be a PIN; `le` is None where no answer is wanted.
 
-    Raises ValueError where a field does not fit the short form: that is our mistake, never the card's.
+    Short form takes up to 255 bytes of data and an `le` of 1 to 256; `extended` form 65,535 and 65,536, but not every
+    card and reader takes it. Raises ValueError where a field does not fit: that is our mistake, never the card's.
     """
 
     cla: int = 0x00
@@ -33,38 +35,49 @@ class CommandAPDU:
     p2: int = 0x00
     data: bytes = field(default=b"", repr=False)
     le: int | None = None
+    extended: bool = False
 
     def __post_init__(self) -> None:
         if not all(0 <= octet <= 0xFF for octet in (self.cla, self.ins, self.p1, self.p2)):
             raise ValueError("CLA, INS, P1 and P2 are one byte each")
-        if len(self.data) > 255:
-            raise ValueError("short form carries at most 255 bytes of data")
-        if self.le is not None and not 1 <= self.le <= 256:
-            raise ValueError("Le is 1 to 256 in short form")
+        most = 0xFFFF if self.extended else 0xFF
+        if len(self.data) > most:
+            raise ValueError(f"this form carries at most {most} bytes of data")
+        if self.le is not None and not 1 <= self.le <= most + 1:
+            raise ValueError(f"Le is 1 to {most + 1} in this form")
+        if self.extended and not self.data and self.le is None:
+            raise ValueError("a command without data and answer has a short form only")
 
     def encode(self) -> bytes:
-        """The bytes on the wire: header [Lc data] [Le], where Le 00 means 256."""
-        lc = bytes([len(self.data)]) if self.data else b""
-        le = b"" if self.le is None else bytes([self.le & 0xFF])
-        return bytes([self.cla, self.ins, self.p1, self.p2]) + lc + self.data + le
+        """The bytes on the wire: header [Lc data] [Le], where an Le of zeros means the most there can be."""
+        width = 2 if self.extended else 1
+        mark = b"\0" if self.extended else b""  # the byte that tells an extended length, before the first of the two
+        header = bytes([self.cla, self.ins, self.p1, self.p2])
+        lc = mark + len(self.data).to_bytes(width, "big") if self.data else b""
+        le = b"" if self.le is None else (self.le % (1 << 8 * width)).to_bytes(width, "big")
+        return header + lc + self.data + (le if lc or not le else mark + le)
 
     @classmethod
     def decode(cls, raw: bytes) -> CommandAPDU:
-        """Read the four short cases (ISO/IEC 7816-3 section 12.1.3). Raises ValueError for anything else."""
+        """Read the short and extended cases (ISO/IEC 7816-3 section 12.1.3). Raises ValueError for anything else."""
         if len(raw) < 4:
             raise ValueError("an APDU has a header of four bytes")
         cla, ins, p1, p2 = raw[:4]
         body = raw[4:]
+        extended = len(body) >= 3 and body[0] == 0
+        width = 2 if extended else 1
+        most = 1 << 8 * width
+        body = body[1:] if extended else body
         data, le = b"", None
-        if len(body) == 1:
-            le = body[0] or 256
+        if len(body) == width:
+            le = int.from_bytes(body, "big") or most
         elif body:
-            lc = body[0]
-            data, rest = body[1 : 1 + lc], body[1 + lc :]
-            if lc == 0 or len(data) != lc or len(rest) > 1:
+            lc = int.from_bytes(body[:width], "big")
+            data, rest = body[width : width + lc], body[width + lc :]
+            if lc == 0 or len(data) != lc or len(rest) not in (0, width):
                 raise ValueError("Lc and Le do not fit the length")
-            le = (rest[0] or 256) if rest else None
-        return cls(cla=cla, ins=ins, p1=p1, p2=p2, data=data, le=le)
+            le = (int.from_bytes(rest, "big") or most) if rest else None
+        return cls(cla=cla, ins=ins, p1=p1, p2=p2, data=data, le=le, extended=extended)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

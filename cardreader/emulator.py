@@ -6,17 +6,16 @@ Security status outlives a reset and ends with the power, as on the real one.
 
 from __future__ import annotations
 
-import hashlib
+import secrets
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal
 
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import padding, rsa, utils
-
 from cardreader.apdu import (
     CHANGE_REFERENCE_DATA,
+    GET_CHALLENGE,
     PERFORM_SECURITY_OPERATION,
     READ_BINARY,
     SELECT,
@@ -25,19 +24,24 @@ from cardreader.apdu import (
     ResponseAPDU,
 )
 from cardreader.cardfile import CardFile, KeySlot
-from cardreader.errors import CardFileInvalid
+from cardreader.faults import HUGE_REPLY, Fault, FaultKind
+from cardreader.softkey import InputRefused, ModeUnknown, load_key
 
 SlotName = Literal["auth", "sign"]
 
 _AID = bytes.fromhex("D392F000260100000001")
-_DIGEST_INFO = bytes.fromhex("3031300d060960864801650304020105000420")  # SHA-256, RFC 8017 section 9.2 note 1
 _CERTIFICATES: dict[int, SlotName] = {0x0001: "sign", 0x000A: "auth"}
 _CA_CERTIFICATES: dict[int, SlotName] = {0x0002: "sign", 0x000B: "auth"}
 _KEYS: dict[int, SlotName] = {0x0017: "auth", 0x001A: "sign"}
 _PINS: dict[int, SlotName] = {0x0018: "auth", 0x001B: "sign"}
 _TOKEN_INFO, _PRESENCE = 0x0006, 0x0008
+_PROTECTED, _TERMINAL_CA_KEY = 0x0009, 0x0016  # seen on cards; what they hold is not known
 _FILLER = b"\xff" * 64  # files are larger than the certificate in them
-_RSA_BYTES = 256
+_IPHONE_ONLY = (0x80, 0xFC)
+
+_INSTRUCTIONS = frozenset(
+    {SELECT, READ_BINARY, VERIFY, CHANGE_REFERENCE_DATA, PERFORM_SECURITY_OPERATION, GET_CHALLENGE}
+)
 
 OK = 0x9000
 WRONG_LENGTH = 0x6700
@@ -54,6 +58,10 @@ INS_UNKNOWN = 0x6D00
 CLA_UNKNOWN = 0x6E00
 
 
+class CardGone(OSError):
+    """The card was taken out before it answered."""
+
+
 class SoftwareCard:
     """One card and its state. `on_change` is called with the card whenever a counter or PIN changed, before the answer
     leaves, so that a power cut cannot give a try back. Calls from several threads are answered one after another."""
@@ -64,19 +72,29 @@ class SoftwareCard:
         *,
         on_change: Callable[[CardFile], None] = lambda _: None,
         short_identifiers: bool = True,
+        extended_length: bool = True,
+        random_bytes: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
-        """`short_identifiers=False` makes a card that wants a SELECT before every use. Raises CardFileInvalid for a key
-        that is not RSA-2048."""
+        """`short_identifiers=False` makes a card that wants a SELECT before every use, `extended_length=False` one that
+        reads in short form only. Raises CardFileInvalid for a key that no card has."""
         self._card = card
         self._on_change = on_change
         self._short_identifiers = short_identifiers
-        self._keys = {"auth": _private_key(card.auth)}
+        self._extended_length = extended_length
+        self._random_bytes = random_bytes
+        self._keys = {}
+        if card.kind != "juki":  # 住基カード had the signing key alone: the other came with the MyNumber card
+            self._keys["auth"] = load_key(card.auth)
         if card.sign is not None:
-            self._keys["sign"] = _private_key(card.sign)
+            self._keys["sign"] = load_key(card.sign)
         self._lock = threading.RLock()
         self._verified: set[str] = set()
         self._application = False
         self._current: int | None = None
+        self._commands = 0  # since power-up
+        self._fault: Fault | None = None
+        self._fault_left: int | None = None
+        self._taken_out: Callable[[], object] = lambda: None
 
     @property
     def card(self) -> CardFile:
@@ -87,6 +105,7 @@ class SoftwareCard:
         """Begin a session; the answer to reset."""
         with self._lock:
             self._application, self._current = False, None
+            self._commands = 0
             return self._card.atr
 
     def power_off(self) -> None:
@@ -106,13 +125,50 @@ class SoftwareCard:
                 slot = self._slot(name)
                 self._update(name, replace(slot, tries=slot.tries_max))
 
+    def fail(self, fault: Fault | None, *, taken_out: Callable[[], object] = lambda: None) -> None:
+        """From now on do `fault` where it strikes; None makes the card well again.
+
+        `taken_out` is called where the fault is the card's removal, before `process` raises CardGone.
+        """
+        with self._lock:
+            self._fault, self._taken_out = fault, taken_out
+            self._fault_left = None if fault is None else fault.times
+
     def process(self, raw: bytes) -> bytes:
-        """Answer one command as bytes; what is no short APDU is answered 6700."""
+        """Answer one command as bytes; what is no APDU is answered 6700. Raises CardGone where a fault says so."""
+        fault = self._due_fault(raw)
+        match fault.kind if fault is not None else None:
+            case FaultKind.REMOVED:
+                self._taken_out()
+                raise CardGone("a fault took the card out")
+            case FaultKind.STATUS if fault is not None:
+                return ResponseAPDU(sw=fault.status).encode()
+            case FaultKind.SLOW if fault is not None:
+                time.sleep(fault.seconds)
+            case FaultKind.POWER_LOST:
+                self.power_off()
         try:
-            command = CommandAPDU.decode(raw)
+            reply = self.transmit(CommandAPDU.decode(raw)).encode()
         except ValueError:
-            return ResponseAPDU(sw=WRONG_LENGTH).encode()
-        return self.transmit(command).encode()
+            reply = ResponseAPDU(sw=WRONG_LENGTH).encode()
+        match fault.kind if fault is not None else None:
+            case FaultKind.SHORT:
+                return reply[-1:]
+            case FaultKind.EMPTY:
+                return b""
+            case FaultKind.HUGE:
+                return reply.rjust(HUGE_REPLY, b"\0")
+        return reply
+
+    def _due_fault(self, raw: bytes) -> Fault | None:
+        with self._lock:
+            index, self._commands = self._commands, self._commands + 1
+            fault = self._fault
+            if fault is None or self._fault_left == 0 or not fault.strikes(index, raw):
+                return None
+            if self._fault_left is not None:
+                self._fault_left -= 1
+            return fault
 
     def transmit(self, command: CommandAPDU) -> ResponseAPDU:
         """Answer one command."""
@@ -134,7 +190,11 @@ class SoftwareCard:
                 return b"", self._change_pin(command)
             case 0x80, 0x2A:
                 return self._sign(command)
-            case _, ins if ins in (SELECT, READ_BINARY, VERIFY, CHANGE_REFERENCE_DATA, PERFORM_SECURITY_OPERATION):
+            case 0x00, 0x84:
+                return self._challenge(command)
+            case pair if pair == _IPHONE_ONLY:
+                return b"", OK if self._card.kind == "iphone" and not command.data else WRONG_LENGTH
+            case _, ins if ins in _INSTRUCTIONS:
                 return b"", CLA_UNKNOWN
             case _:
                 return b"", INS_UNKNOWN
@@ -175,7 +235,7 @@ class SoftwareCard:
             return b"", content
         if offset >= len(content):
             return b"", PAST_THE_END
-        if command.le is None or command.data:
+        if command.le is None or command.data or (command.extended and not self._extended_length):
             return b"", WRONG_LENGTH
         return content[offset : offset + command.le], OK
 
@@ -184,8 +244,10 @@ class SoftwareCard:
         card = self._card
         if identifier == _TOKEN_INFO:
             return card.token_label.encode("ascii").ljust(32).ljust(160, b"\0")
+        if identifier == _PROTECTED:
+            return SECURITY_STATUS_NOT_SATISFIED
         if identifier == _PRESENCE:
-            present = (card.sign is not None and card.sign.certificate is not None, card.auth.certificate is not None)
+            present = (self._exists(0x0001), self._exists(0x000A))
             return bytes(0x8F if there else 0x00 for there in present) + b"\0"
         if identifier in _CERTIFICATES:
             name = _CERTIFICATES[identifier]
@@ -197,7 +259,7 @@ class SoftwareCard:
         return WRONG_FILE_KIND
 
     def _exists(self, identifier: int) -> bool:
-        if identifier in (_TOKEN_INFO, _PRESENCE):
+        if identifier in (_TOKEN_INFO, _PRESENCE, _PROTECTED, _TERMINAL_CA_KEY):
             return True
         if identifier in _CERTIFICATES:
             name = _CERTIFICATES[identifier]
@@ -266,12 +328,23 @@ class SoftwareCard:
             return b"", name
         if name not in self._verified:
             return b"", SECURITY_STATUS_NOT_SATISFIED
-        data = command.data
-        wrong_length = len(data) != 32 if command.p1 in (2, 4) else not 1 <= len(data) <= 245
-        if wrong_length or command.le is None:
+        if command.le is None:
             return b"", WRONG_LENGTH
-        signature = _signature(self._keys[name], command.p1, data)
-        return signature[: command.le], OK
+        try:
+            return self._keys[name].sign(command.p1, command.data)[: command.le], OK
+        except ModeUnknown:
+            return b"", WRONG_P1_P2
+        except InputRefused:
+            return b"", WRONG_LENGTH
+
+    def _challenge(self, command: CommandAPDU) -> tuple[bytes, int]:
+        if command.p1 or command.p2:
+            return b"", WRONG_P1_P2
+        if command.extended:
+            return b"", CONDITIONS_NOT_SATISFIED  # as seen; READ BINARY takes it
+        if command.le is None or command.data:
+            return b"", WRONG_LENGTH
+        return self._random_bytes(command.le), OK
 
     def _slot(self, name: str) -> KeySlot:
         slot = self._card.auth if name == "auth" else self._card.sign
@@ -282,25 +355,3 @@ class SoftwareCard:
     def _update(self, name: str, slot: KeySlot) -> None:
         self._card = replace(self._card, auth=slot) if name == "auth" else replace(self._card, sign=slot)
         self._on_change(self._card)
-
-
-def _private_key(slot: KeySlot) -> rsa.RSAPrivateKey:
-    try:
-        key = serialization.load_pem_private_key(slot.private_key.encode(), None)
-    except (ValueError, TypeError):
-        raise CardFileInvalid("private_key is no unencrypted PKCS #8 PEM") from None
-    if not isinstance(key, rsa.RSAPrivateKey) or key.key_size != _RSA_BYTES * 8:
-        raise CardFileInvalid("private_key is not RSA-2048")
-    return key
-
-
-def _signature(key: rsa.RSAPrivateKey, p1: int, data: bytes) -> bytes:
-    """P1 says who hashes and how it is padded: 00 caller's bytes, 01 card hashes, 02 hash in, 03 both, 04, 05 PSS."""
-    if p1 in (1, 3, 5):
-        data = hashlib.sha256(data).digest()
-    if p1 in (2, 3):
-        data = _DIGEST_INFO + data
-    if p1 in (4, 5):
-        pss = padding.PSS(mgf=padding.MGF1(hashes.SHA256()), salt_length=32)
-        return key.sign(data, pss, utils.Prehashed(hashes.SHA256()))
-    return key.sign(data, padding.PKCS1v15(), utils.NoDigestInfo())

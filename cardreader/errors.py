@@ -109,6 +109,47 @@ class PINOutcomeUnknown(CardError):
     """The PIN was on its way and no verdict came back: whether a try was used, only the counter can tell."""
 
 
+class PINChangeRefused(CardError):
+    """The card verified the old PIN or password and refused the new one: the old one still holds."""
+
+
+class PINChangeOutcomeUnknown(CardError):
+    """The new PIN or password was on its way and no answer came back: the old one holds, or the new one does."""
+
+
+class NoSignCertificate(CardError):
+    """The card carries no signing certificate (署名用電子証明書): not everybody has one, children for instance."""
+
+
+class SignPasswordFormatInvalid(CardError):
+    """Not 6 to 16 ASCII letters and digits; found before the card was touched, so no try was used."""
+
+
+class SignPasswordRequired(CardError):
+    """The card wants the signing password before this step (status 6982)."""
+
+
+class SignPasswordRejected(CardError):
+    """Wrong signing password. `tries_left` is what the card reported, None where it reported nothing."""
+
+    def __init__(self, tries_left: int | None = None) -> None:
+        left = "not reported" if tries_left is None else str(tries_left)
+        super().__init__(f"signing password rejected, tries left: {left}")
+        self.tries_left = tries_left
+
+
+class SignPasswordBlocked(CardError):
+    """No tries for the signing password are left. `by_this_try` is True where the try just made was the last one."""
+
+    def __init__(self, *, by_this_try: bool | None = None) -> None:
+        super().__init__("signing password blocked")
+        self.by_this_try = by_this_try
+
+
+class SignPasswordOutcomeUnknown(CardError):
+    """The signing password was on its way and no verdict came back: only the counter can tell about the try."""
+
+
 class CardFileInvalid(CardError):
     """A software card's file cannot be used: too large, not JSON, or not a card."""
 

@@ -2,15 +2,17 @@
 
 The card's specification is disclosed on application only; the commands are those that independent open tools agree on,
 over ISO/IEC 7816-4. No other application of the card is ever selected: some lead to the 12-digit 個人番号 (rule R15).
+
+Conversations with one powered card share a `Channel`, which remembers what the card has shown of itself; without one,
+each begins knowing nothing and takes the longer way.
 """
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
-from enum import Enum
 
 from cardreader.apdu import (
+    CHANGE_REFERENCE_DATA,
     PERFORM_SECURITY_OPERATION,
     READ_BINARY,
     SELECT,
@@ -20,159 +22,140 @@ from cardreader.apdu import (
     ResponseAPDU,
 )
 from cardreader.errors import (
+    CardError,
     MalformedCardData,
     NoAuthCertificate,
+    NoSignCertificate,
     NotJPKICard,
     OldResidentCard,
     PINBlocked,
+    PINChangeOutcomeUnknown,
+    PINChangeRefused,
     PINFormatInvalid,
     PINOutcomeUnknown,
     PINRejected,
     PINRequired,
+    SignPasswordBlocked,
+    SignPasswordFormatInvalid,
+    SignPasswordOutcomeUnknown,
+    SignPasswordRejected,
+    SignPasswordRequired,
     TransportError,
     UnexpectedStatus,
 )
+from cardreader.jpki_profile import RSA_2048, CardKind, CardProfile, KeyFiles, SigningMode
 from cardreader.tlv import object_length
 
 OK = 0x9000
+END_OF_FILE = 0x6282  # the data is good, there is no more
 SECURITY_STATUS_NOT_SATISFIED = 0x6982
 FILE_NOT_FOUND = 0x6A82
 NO_PRECISE_DIAGNOSIS = 0x6F00  # seen once on the first command after power-up
 BLOCKED = frozenset({0x6983, 0x6984})  # ISO/IEC 7816-4 says 6983, JPKI cards say 6984
-NO_SHORT_IDENTIFIER = frozenset({0x6A86, 0x6A88, 0x6B00})  # "this card wants a SELECT first"
+NO_SHORT_IDENTIFIER = frozenset({0x6986, 0x6A86, 0x6A88, 0x6B00})  # "this card wants a SELECT first"
+NO_EXTENDED_LENGTH = frozenset({0x6700, 0x6985})
 
 MAX_OBJECT = 4096  # bytes; real certificates have at most 1,319
+MAX_CARD_HASHED = 245  # bytes of a message that the card hashes itself
 _LABEL_LENGTH = 32  # CK_TOKEN_INFO.label, PKCS #11
-_SHA256_DIGEST_INFO = bytes.fromhex("3031300d060960864801650304020105000420")  # RFC 8017 section 9.2 note 1
 
 
-class CardKind(Enum):
-    """What carries the application, told by the token label."""
+@dataclass(slots=True, kw_only=True)
+class Channel:
+    """What is known of one powered card: ISO/IEC 7816-4's current file, and whether short file identifiers work.
 
-    PLASTIC = "plastic"
-    ANDROID = "android"
-    IPHONE = "iphone"
-    JUKI = "juki"  # old 住基カード, refused
+    `takes_short_identifiers` is to be set where an earlier session with this very card has shown it. Where
+    `extended_length` is set, certificates are asked for in one piece; a card that declines is asked in pieces.
+    """
 
-    @property
-    def is_phone(self) -> bool:
-        """A phone shows its certificate only after the PIN."""
-        return self in (CardKind.ANDROID, CardKind.IPHONE)
+    profile: CardProfile = RSA_2048
+    takes_short_identifiers: bool = False
+    extended_length: bool = False
+    _declines_short: bool = False
+    _answered_short: set[int] = field(default_factory=set)
+    _current: int | None = None
 
+    def may_read_by_short(self) -> bool:
+        """Whether a command that risks nothing should go by short identifier."""
+        return not self._declines_short
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ElementaryFiles:
-    """Where things are: two-byte file identifiers, each also a short identifier of 01 to 1E."""
+    def may_use_by_short(self, identifier: int) -> bool:
+        """Whether a PIN or a key may go by short identifier: only where that is known to work for this file."""
+        return not self._declines_short and (self.takes_short_identifiers or identifier in self._answered_short)
 
-    token_info: int
-    auth_certificate: int
-    auth_ca_certificate: int
-    auth_key: int
-    auth_pin: int
+    def takes_any_short(self) -> bool:
+        """Whether any file has answered to its short identifier."""
+        return not self._declines_short and (self.takes_short_identifiers or bool(self._answered_short))
 
+    def is_current(self, identifier: int) -> bool:
+        """Whether this file was the last one selected, so that a command may leave it unnamed."""
+        return self._current == identifier
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CardProfile:
-    """One generation of the card. The next one (EC keys) is another object, not another driver."""
+    def application_selected(self) -> None:
+        """A SELECT by name leaves no file current."""
+        self._current = None
 
-    aid: bytes
-    algorithm: str  # JWA name of what the authentication key makes
-    signature_length: int  # bytes
-    files: ElementaryFiles
-    labels: dict[str, CardKind] = field(repr=False)
+    def selected(self, identifier: int | None) -> None:
+        """This file is current now; None where that is not certain."""
+        self._current = identifier
 
+    def answered_short(self, identifier: int) -> None:
+        """The card took this file's short identifier. What is current afterwards, cards need not agree on."""
+        self._answered_short.add(identifier)
+        self._current = None
 
-RSA_2048 = CardProfile(
-    aid=bytes.fromhex("D392F000260100000001"),
-    algorithm="RS256",
-    signature_length=256,
-    files=ElementaryFiles(
-        token_info=0x0006, auth_certificate=0x000A, auth_ca_certificate=0x000B, auth_key=0x0017, auth_pin=0x0018
-    ),
-    labels={
-        "JPKIAPICCTOKEN2": CardKind.PLASTIC,
-        "JPKIAPICCTOKEN": CardKind.JUKI,
-        "JPKIAPGPSETOKEN": CardKind.ANDROID,
-        "JPKIAPIOSTOKEN": CardKind.IPHONE,
-    },
-)
-_FILES = RSA_2048.files
+    def declined_short(self) -> None:
+        """The card wants a SELECT; it is not offered a short identifier again."""
+        self._declines_short = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CardFace:
     """All that the card shows before a PIN.
 
-    `certificate` (DER) is None on phones. `tries_left` is None where the card does not tell, because the PIN is
-    already verified or the status carries no counter. `short_identifiers` says that this card takes the PIN and the
-    key by short identifier: hand it to `verify_auth_pin` and `sign_with_auth_key` to save an exchange each.
+    `certificate` (DER) is None where it is shown only after the PIN, as on phones. A card that shows it freely is a
+    plastic one: its label is not read. `tries_left` is None where the card does not tell, because the PIN is already
+    verified or the status carries no counter.
     """
 
     kind: CardKind
     certificate: bytes | None = field(repr=False)
     tries_left: int | None
-    short_identifiers: bool
 
 
-def select_jpki_ap() -> Conversation[None]:
-    """SELECT the JPKI application by its AID. Raises NotJPKICard where the card has none."""
-    command = CommandAPDU(ins=SELECT, p1=0x04, p2=0x0C, data=RSA_2048.aid)
-    reply = yield command
-    if reply.sw == NO_PRECISE_DIAGNOSIS:
-        reply = yield command
-    if reply.sw != OK:
-        raise NotJPKICard(f"the card answered {reply.sw:04X} to the JPKI application's name")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Presence:
+    """Which certificates the card says it carries (EF 0008)."""
+
+    auth: bool
+    sign: bool
 
 
-def select_ef(identifier: int) -> Conversation[None]:
-    """SELECT an elementary file of the current application. Raises UnexpectedStatus."""
-    reply = yield CommandAPDU(ins=SELECT, p1=0x02, p2=0x0C, data=identifier.to_bytes(2, "big"))
-    _expect(reply, OK, step="SELECT")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Secret:
+    """One of the two PINs with the errors that speak of it: the two have words of their own."""
+
+    absent: type[CardError]
+    required: type[CardError]
+    rejected: type[PINRejected] | type[SignPasswordRejected]
+    blocked: type[PINBlocked] | type[SignPasswordBlocked]
+    unknown: type[CardError]
 
 
-def read_token_label() -> Conversation[str]:
-    """The label in the token information (EF 0006), its padding removed. Raises NotJPKICard where it is no text."""
-    head = yield from _read_head(_FILES.token_info, _LABEL_LENGTH)
-    try:
-        return head[:_LABEL_LENGTH].decode("ascii").rstrip(" \0")
-    except UnicodeDecodeError:
-        raise NotJPKICard("the token label is not ASCII") from None
-
-
-def read_auth_certificate() -> Conversation[bytes]:
-    """The user-authentication certificate (EF 000A), DER.
-
-    Raises NoAuthCertificate, PINRequired (phones), MalformedCardData, UnexpectedStatus.
-    """
-    return (yield from _read_certificate(_FILES.auth_certificate))
-
-
-def read_auth_ca_certificate() -> Conversation[bytes]:
-    """The CA certificate that the card carries beside it (EF 000B), DER; it anchors nothing. Raises alike."""
-    return (yield from _read_certificate(_FILES.auth_ca_certificate))
-
-
-def auth_tries_left() -> Conversation[int | None]:
-    """Tries left for the authentication PIN, by an empty VERIFY, at no cost. None where the card does not say."""
-    tries, _ = yield from _read_counter()
-    return tries
-
-
-def read_card() -> Conversation[CardFace]:
-    """Everything before the PIN: application, kind, counter, and on plastic cards the certificate.
-
-    Raises NotJPKICard, OldResidentCard, NoAuthCertificate, MalformedCardData, UnexpectedStatus. Uses no try.
-    """
-    yield from select_jpki_ap()
-    label = yield from read_token_label()
-    kind = RSA_2048.labels.get(label)
-    if kind is None:
-        raise NotJPKICard("the token label is not one of a JPKI card")
-    if kind is CardKind.JUKI:
-        raise OldResidentCard("the token label is that of a 住基カード")
-    tries_left, short_identifiers = yield from _read_counter()
-    certificate = None if kind.is_phone else (yield from read_auth_certificate())
-    return CardFace(kind=kind, certificate=certificate, tries_left=tries_left, short_identifiers=short_identifiers)
+_AUTH = _Secret(
+    absent=NoAuthCertificate,
+    required=PINRequired,
+    rejected=PINRejected,
+    blocked=PINBlocked,
+    unknown=PINOutcomeUnknown,
+)
+_SIGN = _Secret(
+    absent=NoSignCertificate,
+    required=SignPasswordRequired,
+    rejected=SignPasswordRejected,
+    blocked=SignPasswordBlocked,
+    unknown=SignPasswordOutcomeUnknown,
+)
 
 
 def check_pin_format(pin: str) -> None:
@@ -181,107 +164,330 @@ def check_pin_format(pin: str) -> None:
         raise PINFormatInvalid("the PIN has four digits")
 
 
-def verify_auth_pin(pin: str, *, short_identifiers: bool = False) -> Conversation[None]:
-    """VERIFY the authentication PIN, once. Nothing here ever retries: a try belongs to the cardholder.
+def fold_sign_password(password: str) -> str:
+    """署名用パスワード as the card keeps it: 6 to 16 of A-Z and 0-9, small letters made large.
 
-    Raises PINFormatInvalid before the first command; PINRejected with the tries the card reports; PINBlocked at none;
-    PINOutcomeUnknown where the PIN was sent and the verdict was lost. Read the counter before asking for the PIN
-    (`read_card`); `short_identifiers` comes from its CardFace.
+    Raises SignPasswordFormatInvalid for anything else, full-width letters included.
+    """
+    if not (6 <= len(password) <= 16 and password.isascii() and password.isalnum()):
+        raise SignPasswordFormatInvalid("the password has 6 to 16 letters and digits")
+    return password.upper()
+
+
+def select_jpki_ap(channel: Channel | None = None) -> Conversation[None]:
+    """SELECT the JPKI application by its AID. Raises NotJPKICard where the card has none."""
+    channel = channel or Channel()
+    command = CommandAPDU(ins=SELECT, p1=0x04, p2=0x0C, data=channel.profile.aid)
+    channel.application_selected()
+    reply = yield command
+    if reply.sw == NO_PRECISE_DIAGNOSIS:
+        reply = yield command
+    if reply.sw != OK:
+        raise NotJPKICard(f"the card answered {reply.sw:04X} to the JPKI application's name")
+
+
+def read_card(channel: Channel | None = None) -> Conversation[CardFace]:
+    """Everything before the PIN: application, certificate where it is shown, kind, and last the counter.
+
+    The counter comes last because its file is then current, which saves a card without short identifiers a SELECT.
+    Raises NotJPKICard, OldResidentCard, NoAuthCertificate, MalformedCardData, UnexpectedStatus. Uses no try.
+    """
+    channel = channel or Channel()
+    yield from select_jpki_ap(channel)
+    kind, certificate = CardKind.PLASTIC, None
+    try:
+        certificate = yield from read_auth_certificate(channel)
+    except (NoAuthCertificate, PINRequired) as missing:
+        kind = yield from read_kind(channel)
+        if isinstance(missing, NoAuthCertificate):
+            raise
+    tries_left = yield from auth_tries_left(channel)
+    return CardFace(kind=kind, certificate=certificate, tries_left=tries_left)
+
+
+def read_token_label(channel: Channel | None = None) -> Conversation[str]:
+    """The label in the token information (EF 0006), its padding removed. Raises NotJPKICard where it is no text."""
+    channel = channel or Channel()
+    head = yield from _read_head(channel, channel.profile.token_info, _LABEL_LENGTH)
+    try:
+        return head[:_LABEL_LENGTH].decode("ascii").rstrip(" \0")
+    except UnicodeDecodeError:
+        raise NotJPKICard("the token label is not ASCII") from None
+
+
+def read_kind(channel: Channel | None = None) -> Conversation[CardKind]:
+    """What carries the application. Raises NotJPKICard for a label we do not know, OldResidentCard for 住基カード."""
+    channel = channel or Channel()
+    kind = channel.profile.kind((yield from read_token_label(channel)))
+    if kind is CardKind.JUKI:
+        raise OldResidentCard("the token label is that of a 住基カード")
+    return kind
+
+
+def read_presence(channel: Channel | None = None) -> Conversation[Presence]:
+    """Which certificates there are (EF 0008), known even where they cannot be read yet. Raises MalformedCardData."""
+    channel = channel or Channel()
+    head = yield from _read_head(channel, channel.profile.presence, 3)
+    if len(head) < 2:
+        raise MalformedCardData("the availability file has not two bytes")
+    return Presence(sign=head[0] != 0, auth=head[1] != 0)
+
+
+# 利用者証明用: the key that logs in, and its PIN of four digits
+
+
+def read_auth_certificate(channel: Channel | None = None) -> Conversation[bytes]:
+    """The user-authentication certificate (EF 000A), DER.
+
+    Raises NoAuthCertificate, PINRequired (phones), MalformedCardData, UnexpectedStatus.
+    """
+    channel = channel or Channel()
+    return (yield from _read_certificate(channel, channel.profile.auth.certificate, _AUTH))
+
+
+def read_auth_ca_certificate(channel: Channel | None = None) -> Conversation[bytes]:
+    """The CA certificate that the card carries beside it (EF 000B), DER; it anchors nothing. Raises alike."""
+    channel = channel or Channel()
+    return (yield from _read_certificate(channel, channel.profile.auth.ca_certificate, _AUTH))
+
+
+def auth_tries_left(channel: Channel | None = None) -> Conversation[int | None]:
+    """Tries left for the authentication PIN, by an empty VERIFY, at no cost. None where the card does not say."""
+    channel = channel or Channel()
+    return (yield from _tries_left(channel, channel.profile.auth, _AUTH))
+
+
+def verify_auth_pin(pin: str, channel: Channel | None = None) -> Conversation[None]:
+    """VERIFY the user-authentication PIN (利用者証明用パスワード) against EF 0018.
+
+    Raises PINFormatInvalid before anything is sent; PINRejected with the tries the card reports; PINBlocked at none;
+    PINOutcomeUnknown where the verdict was lost. Never retries: a try belongs to the cardholder, and a blocked card
+    means a visit to the municipal office.
     """
     check_pin_format(pin)
-    if not short_identifiers:
-        yield from select_ef(_FILES.auth_pin)
-    p2 = 0x80 | _FILES.auth_pin if short_identifiers else 0x80
-    try:
-        reply = yield CommandAPDU(ins=VERIFY, p2=p2, data=pin.encode("ascii"))
-    except TransportError as error:
-        raise PINOutcomeUnknown("the card was lost while it checked the PIN") from error
-    match reply.sw:
-        case 0x9000:
-            return
-        case 0x63C0:  # cards differ: some count down to zero, some answer "blocked"
-            raise PINBlocked(by_this_try=True)
-        case 0x6983 | 0x6984:
-            raise PINBlocked
-        case 0x6300:
-            raise PINRejected
-        case sw if sw & 0xFFF0 == 0x63C0:
-            raise PINRejected(sw & 0xF)
-        case sw:
-            raise PINOutcomeUnknown(f"status {sw:04X} to the PIN")
+    channel = channel or Channel()
+    yield from _verify(channel, channel.profile.auth, pin, _AUTH)
 
 
-def sign_with_auth_key(message: bytes, *, short_identifiers: bool = False) -> Conversation[bytes]:
-    """RSASSA-PKCS1-v1_5 with SHA-256 (RFC 8017 section 8.2) over `message`, by the authentication key.
+def change_auth_pin(old: str, new: str, channel: Channel | None = None) -> Conversation[None]:
+    """VERIFY `old`, then CHANGE REFERENCE DATA to `new`. The command's form is known from open tools, none tested it.
+
+    Raises what `verify_auth_pin` raises; PINFormatInvalid for either before anything is sent; PINChangeRefused, where
+    the old PIN still holds; PINChangeOutcomeUnknown, where either may.
+    """
+    check_pin_format(new)
+    channel = channel or Channel()
+    yield from verify_auth_pin(old, channel)
+    yield from _change(channel, channel.profile.auth, new)
+
+
+def sign_with_auth_key(
+    message: bytes, channel: Channel | None = None, *, mode: SigningMode = SigningMode.PKCS1_PADDING
+) -> Conversation[bytes]:
+    """Sign `message` with the authentication key: by default RSASSA-PKCS1-v1_5 with SHA-256 (RFC 8017 section 8.2).
 
     The card pads whatever it is handed, so this hashes `message` itself and takes no digest. Needs the PIN verified.
-    Raises PINRequired, MalformedCardData where the reply has not the key's length, UnexpectedStatus.
+    Raises PINRequired, MalformedCardData where the reply has not the key's length, UnexpectedStatus; ValueError for a
+    mode that the card has not, or a message too long for the card to hash.
     """
-    data = _SHA256_DIGEST_INFO + hashlib.sha256(message).digest()
-    by_select = CommandAPDU(ins=PERFORM_SECURITY_OPERATION, cla=0x80, p2=0x80, data=data, le=256)
-    if short_identifiers:
-        p2 = 0x80 | _FILES.auth_key
-        reply = yield CommandAPDU(ins=PERFORM_SECURITY_OPERATION, cla=0x80, p2=p2, data=data, le=256)
+    channel = channel or Channel()
+    return (yield from _sign(channel, channel.profile.auth, message, mode, _AUTH))
+
+
+# 署名用: the key that signs documents, and its password
+
+
+def read_sign_certificate(channel: Channel | None = None) -> Conversation[bytes]:
+    """The signing certificate (EF 0001), DER: it holds name and address, so the card wants the password first.
+
+    Raises NoSignCertificate, SignPasswordRequired, MalformedCardData, UnexpectedStatus.
+    """
+    channel = channel or Channel()
+    return (yield from _read_certificate(channel, channel.profile.sign.certificate, _SIGN))
+
+
+def read_sign_ca_certificate(channel: Channel | None = None) -> Conversation[bytes]:
+    """The CA certificate beside it (EF 0002), DER, free to read; it anchors nothing. Raises alike."""
+    channel = channel or Channel()
+    return (yield from _read_certificate(channel, channel.profile.sign.ca_certificate, _SIGN))
+
+
+def sign_tries_left(channel: Channel | None = None) -> Conversation[int | None]:
+    """Tries left for the signing password, at no cost. None where the card does not say. Raises NoSignCertificate."""
+    channel = channel or Channel()
+    return (yield from _tries_left(channel, channel.profile.sign, _SIGN))
+
+
+def verify_sign_password(password: str, channel: Channel | None = None) -> Conversation[None]:
+    """VERIFY the signing password (署名用パスワード) against EF 001B, small letters made large.
+
+    Raises SignPasswordFormatInvalid before anything is sent; NoSignCertificate; SignPasswordRejected,
+    SignPasswordBlocked, SignPasswordOutcomeUnknown. Never retries.
+    """
+    folded = fold_sign_password(password)
+    channel = channel or Channel()
+    yield from _verify(channel, channel.profile.sign, folded, _SIGN)
+
+
+def change_sign_password(old: str, new: str, channel: Channel | None = None) -> Conversation[None]:
+    """As `change_auth_pin`, for the signing password; raises its errors."""
+    folded = fold_sign_password(new)
+    channel = channel or Channel()
+    yield from verify_sign_password(old, channel)
+    yield from _change(channel, channel.profile.sign, folded)
+
+
+def sign_with_sign_key(
+    message: bytes, channel: Channel | None = None, *, mode: SigningMode = SigningMode.PKCS1_PADDING
+) -> Conversation[bytes]:
+    """As `sign_with_auth_key`, with the signing key. Raises SignPasswordRequired without its password."""
+    channel = channel or Channel()
+    return (yield from _sign(channel, channel.profile.sign, message, mode, _SIGN))
+
+
+# What both have in common
+
+
+def _select_ef(channel: Channel, identifier: int, secret: _Secret | None = None) -> Conversation[None]:
+    """SELECT an elementary file of the current application, unless it is current. Raises UnexpectedStatus."""
+    if channel.is_current(identifier):
+        return
+    channel.selected(None)
+    reply = yield CommandAPDU(ins=SELECT, p1=0x02, p2=0x0C, data=identifier.to_bytes(2, "big"))
+    _expect(reply, OK, step="SELECT", secret=secret)
+    channel.selected(identifier)
+
+
+def _tries_left(channel: Channel, files: KeyFiles, secret: _Secret) -> Conversation[int | None]:
+    reply = None
+    if channel.may_read_by_short():
+        reply = yield CommandAPDU(ins=VERIFY, p2=0x80 | files.pin)
         if reply.sw in NO_SHORT_IDENTIFIER:
-            yield from select_ef(_FILES.auth_key)
-            reply = yield by_select
-    else:
-        yield from select_ef(_FILES.auth_key)
-        reply = yield by_select
-    _expect(reply, OK, step="signing")
-    if len(reply.data) != RSA_2048.signature_length:
-        raise MalformedCardData(f"a signature of {len(reply.data)} bytes")
-    return reply.data
-
-
-def _read_counter() -> Conversation[tuple[int | None, bool]]:
-    """Tries left, and whether the card takes the PIN by its short identifier."""
-    reply = yield CommandAPDU(ins=VERIFY, p2=0x80 | _FILES.auth_pin)
-    short_identifiers = reply.sw not in NO_SHORT_IDENTIFIER
-    if not short_identifiers:
-        yield from select_ef(_FILES.auth_pin)
+            channel.declined_short()
+            reply = None
+        else:
+            channel.answered_short(files.pin)
+    if reply is None:
+        yield from _select_ef(channel, files.pin, secret)
         reply = yield CommandAPDU(ins=VERIFY, p2=0x80)
     match reply.sw:
         case 0x9000 | 0x6300:
-            return None, short_identifiers
+            return None
         case sw if sw in BLOCKED:
-            return 0, short_identifiers
+            return 0
         case sw if sw & 0xFFF0 == 0x63C0:
-            return sw & 0xF, short_identifiers
+            return sw & 0xF
         case sw:
             raise UnexpectedStatus(sw, "the PIN counter")
 
 
-def _read_certificate(identifier: int) -> Conversation[bytes]:
-    """One DER object: its header comes with the first 256 bytes and says where to stop, as filler may follow."""
-    data = yield from _read_head(identifier, 256, absent=NoAuthCertificate)
+def _verify(channel: Channel, files: KeyFiles, pin: str, secret: _Secret) -> Conversation[None]:
+    """One VERIFY, to a file that is certainly the right one; nothing here sends a second."""
+    p2 = 0x80 | files.pin
+    if not channel.may_use_by_short(files.pin):
+        yield from _select_ef(channel, files.pin, secret)
+        p2 = 0x80
+    try:
+        reply = yield CommandAPDU(ins=VERIFY, p2=p2, data=pin.encode("ascii"))
+    except TransportError as error:
+        raise secret.unknown("the card was lost while it checked the PIN") from error
+    match reply.sw:
+        case 0x9000:
+            return
+        case 0x63C0:  # cards differ: some count down to zero, some answer "blocked"
+            raise secret.blocked(by_this_try=True)
+        case 0x6983 | 0x6984:
+            raise secret.blocked
+        case 0x6300:
+            raise secret.rejected
+        case sw if sw & 0xFFF0 == 0x63C0:
+            raise secret.rejected(sw & 0xF)
+        case sw:
+            raise secret.unknown(f"status {sw:04X} to the PIN")
+
+
+def _change(channel: Channel, files: KeyFiles, pin: str) -> Conversation[None]:
+    p2 = 0x80 | files.pin
+    if not channel.may_use_by_short(files.pin):
+        yield from _select_ef(channel, files.pin)
+        p2 = 0x80
+    try:
+        reply = yield CommandAPDU(ins=CHANGE_REFERENCE_DATA, p1=0x01, p2=p2, data=pin.encode("ascii"))
+    except TransportError as error:
+        raise PINChangeOutcomeUnknown("the card was lost while it changed the PIN") from error
+    if reply.sw != OK:
+        raise PINChangeRefused(f"status {reply.sw:04X} to the new PIN")
+
+
+def _sign(channel: Channel, files: KeyFiles, message: bytes, mode: SigningMode, secret: _Secret) -> Conversation[bytes]:
+    if mode.card_hashes and not 1 <= len(message) <= MAX_CARD_HASHED:
+        raise ValueError(f"the card hashes messages of 1 to {MAX_CARD_HASHED} bytes")
+    data = channel.profile.signing_input(message, mode)
+    reply = None
+    if channel.takes_any_short():
+        reply = yield _signing_command(0x80 | files.key, data, mode)
+        if reply.sw in NO_SHORT_IDENTIFIER:
+            channel.declined_short()
+            reply = None
+    if reply is None:
+        yield from _select_ef(channel, files.key, secret)
+        reply = yield _signing_command(0x80, data, mode)
+    _expect(reply, OK, step="signing", secret=secret)
+    if len(reply.data) != channel.profile.signature_length:
+        raise MalformedCardData(f"a signature of {len(reply.data)} bytes")
+    return reply.data
+
+
+def _signing_command(p2: int, data: bytes, mode: SigningMode) -> CommandAPDU:
+    return CommandAPDU(cla=0x80, ins=PERFORM_SECURITY_OPERATION, p1=mode.value, p2=p2, data=data, le=256)
+
+
+def _read_certificate(channel: Channel, identifier: int, secret: _Secret) -> Conversation[bytes]:
+    """One DER object: its header comes with the first bytes and says where to stop, as filler may follow."""
+    data = yield from _read_head(channel, identifier, MAX_OBJECT if channel.extended_length else 256, secret)
     total = object_length(data, at_most=MAX_OBJECT)
     while len(data) < total:
         wanted = min(256, total - len(data))
         reply = yield CommandAPDU(ins=READ_BINARY, p1=len(data) >> 8, p2=len(data) & 0xFF, le=wanted)
-        _expect(reply, OK, 0x6282, step="READ BINARY")  # 6282: end of file reached, the data is good
+        _expect(reply, OK, END_OF_FILE, step="READ BINARY", secret=secret)
         if len(reply.data) != wanted:
             raise MalformedCardData("the file ends before the certificate does")
         data += reply.data
     return data[:total]
 
 
-def _read_head(identifier: int, length: int, *, absent: type[NoAuthCertificate] | None = None) -> Conversation[bytes]:
+def _read_head(channel: Channel, identifier: int, length: int, secret: _Secret | None = None) -> Conversation[bytes]:
     """The first `length` bytes of a file, which is current afterwards; a shorter file gives what it has."""
-    reply = yield CommandAPDU(ins=READ_BINARY, p1=0x80 | identifier, le=length)
-    if reply.sw in NO_SHORT_IDENTIFIER:
-        yield from select_ef(identifier)
-        reply = yield CommandAPDU(ins=READ_BINARY, le=length)
-    if reply.sw == FILE_NOT_FOUND and absent is not None:
-        raise absent("the card has no such file")
-    _expect(reply, OK, 0x6282, step="READ BINARY")
+    reply = yield from _read_first(channel, identifier, length, secret)
+    if length > 256 and reply.sw in NO_EXTENDED_LENGTH:
+        channel.extended_length = False
+        length = 256
+        reply = yield from _read_first(channel, identifier, length, secret)
+    _expect(reply, OK, END_OF_FILE, step="READ BINARY", secret=secret)
     if len(reply.data) > length:
         raise MalformedCardData("more data than was asked for")
     return reply.data
 
 
-def _expect(reply: ResponseAPDU, *statuses: int, step: str) -> None:
-    if reply.sw == SECURITY_STATUS_NOT_SATISFIED:
-        raise PINRequired(f"the card wants the PIN before {step}")
-    if reply.sw not in statuses:
-        raise UnexpectedStatus(reply.sw, step)
+def _read_first(channel: Channel, identifier: int, length: int, secret: _Secret | None) -> Conversation[ResponseAPDU]:
+    extended = length > 256
+    if channel.may_read_by_short():
+        reply = yield CommandAPDU(ins=READ_BINARY, p1=0x80 | identifier, le=length, extended=extended)
+        if reply.sw in NO_SHORT_IDENTIFIER:
+            channel.declined_short()
+        elif reply.sw != FILE_NOT_FOUND:
+            channel.answered_short(identifier)
+            return reply
+    # Also where the short identifier leads to no file: that a certificate is missing, only a SELECT can say.
+    yield from _select_ef(channel, identifier, secret)
+    return (yield CommandAPDU(ins=READ_BINARY, le=length, extended=extended))
+
+
+def _expect(reply: ResponseAPDU, *statuses: int, step: str, secret: _Secret | None) -> None:
+    if reply.sw in statuses:
+        return
+    if secret is not None and reply.sw == SECURITY_STATUS_NOT_SATISFIED:
+        raise secret.required(f"the card wants the PIN before {step}")
+    if secret is not None and reply.sw == FILE_NOT_FOUND:
+        raise secret.absent("the card has no such file")
+    raise UnexpectedStatus(reply.sw, step)

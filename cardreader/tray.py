@@ -11,15 +11,16 @@ import json
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from cardreader import cardfile
+from cardreader import cardfile, faults
 from cardreader.apdu import CommandAPDU, ResponseAPDU
 from cardreader.cardfile import CardFile
-from cardreader.emulator import SoftwareCard
+from cardreader.emulator import CardGone, SoftwareCard
 from cardreader.errors import CardAbsent, CardError, CardRemoved, NoReader, ReaderBusy
+from cardreader.faults import Fault
 from cardreader.transport import CardConnection
 
 _MAX_LINE = 4096  # bytes of one request or answer
@@ -77,6 +78,14 @@ class Tray:
             if self._card is None:
                 raise CardAbsent("no card in the tray")
             self._card.reset_pin()
+        return self.status()
+
+    def fail(self, fault: Fault | None) -> TrayStatus:
+        """Make the card that lies there do this wrong; None makes it well again. Raises CardAbsent."""
+        with self._lock:
+            if self._card is None:
+                raise CardAbsent("no card in the tray")
+            self._card.fail(fault, taken_out=self.remove)
         return self.status()
 
     def status(self) -> TrayStatus:
@@ -151,7 +160,10 @@ class _SoftwareConnection:
         self._holder = holder
 
     def transmit(self, command: CommandAPDU) -> ResponseAPDU:
-        return self._held().transmit(command)
+        try:
+            return ResponseAPDU.decode(self._held().process(command.encode()))
+        except CardGone as error:
+            raise CardRemoved(str(error)) from None
 
     def check_present(self) -> None:
         self._held()
@@ -238,12 +250,16 @@ def _obey(line: bytes, tray: Tray) -> tuple[dict[str, object], bool]:
                 status = tray.remove()
             case {"do": "reset_pin"}:
                 status = tray.reset_pin()
+            case {"do": "fault", "fault": None}:
+                status = tray.fail(None)
+            case {"do": "fault", "fault": dict(fault)}:
+                status = tray.fail(faults.parse(fault))
             case {"do": "status" | "stop"}:
                 status = tray.status()
             case _:
                 return {"ok": False, "error": "unknown request"}, False
     except (ValueError, RecursionError):
-        return {"ok": False, "error": "not JSON"}, False
+        return {"ok": False, "error": "not JSON, or a fault there is not"}, False
     except (CardError, OSError) as error:
         return {"ok": False, "error": str(error)}, False
     answer: dict[str, object] = {
@@ -274,6 +290,10 @@ class TrayClient:
         """See Tray.reset_pin. Raises TrayFault."""
         return self._ask({"do": "reset_pin"})
 
+    def fail(self, fault: Fault | None) -> TrayStatus:
+        """See Tray.fail. Raises TrayFault."""
+        return self._ask({"do": "fault", "fault": None if fault is None else fault.document()})
+
     def status(self) -> TrayStatus:
         """See Tray.status. Raises TrayFault."""
         return self._ask({"do": "status"})
@@ -282,7 +302,7 @@ class TrayClient:
         """End the tray's process. Raises TrayFault."""
         self._ask({"do": "stop"})
 
-    def _ask(self, request: dict[str, str]) -> TrayStatus:
+    def _ask(self, request: Mapping[str, object]) -> TrayStatus:
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
                 client.settimeout(_CLIENT_DEADLINE)

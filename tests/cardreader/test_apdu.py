@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from cardreader.apdu import CommandAPDU, Conversation, ResponseAPDU, converse
 from cardreader.errors import CardRemoved, CardTimeout, MalformedCardData, PINOutcomeUnknown, TransportFault
-from cardreader.jpki_ap import verify_auth_pin
+from cardreader.jpki_ap import Channel, verify_auth_pin
 from cardreader.tlv import object_length
 
 commands = st.builds(
@@ -113,7 +113,7 @@ def test_verify_is_sent_once_whatever_the_card_answers(sw: int) -> None:
         return ResponseAPDU(sw=sw)
 
     with pytest.raises(PINOutcomeUnknown):
-        converse(verify_auth_pin("1234", short_identifiers=True), transmit)
+        converse(verify_auth_pin("1234", Channel(takes_short_identifiers=True)), transmit)
     assert len(sent) == 1
 
 

@@ -25,15 +25,17 @@ from cardreader.errors import (
     ReaderBusy,
     TransportError,
 )
+from cardreader.jpki_profile import CardKind
 from cardreader.transport import CountingConnection
 from cardreader.tray import SoftwareReaders, Tray
 from tests.cardreader.conftest import CardMaker, Rig
 
 
 def login(pin: str, message: bytes) -> Conversation[tuple[jpki_ap.CardFace, bytes]]:
-    face = yield from jpki_ap.read_card()
-    yield from jpki_ap.verify_auth_pin(pin, short_identifiers=face.short_identifiers)
-    signature = yield from jpki_ap.sign_with_auth_key(message, short_identifiers=face.short_identifiers)
+    channel = jpki_ap.Channel()
+    face = yield from jpki_ap.read_card(channel)
+    yield from jpki_ap.verify_auth_pin(pin, channel)
+    signature = yield from jpki_ap.sign_with_auth_key(message, channel)
     return face, signature
 
 
@@ -41,32 +43,64 @@ def test_login_reads_the_certificate_and_signs(rig: Rig, card_maker: CardMaker) 
     rig.insert(card_maker())
     with rig.readers.connect() as connection:
         face, signature = converse(login("1234", b"message"), connection.transmit)
-    assert face.kind is jpki_ap.CardKind.PLASTIC
+    assert face.kind is CardKind.PLASTIC
     assert face.tries_left == 3
     assert face.certificate == card_maker.certificate
     card_maker.key.public_key().verify(signature, b"message", padding.PKCS1v15(), hashes.SHA256())
 
 
-def test_login_costs_ten_apdus_and_less_than_1600_bytes_from_the_card(rig: Rig, card_maker: CardMaker) -> None:
+def test_login_costs_nine_apdus_and_less_than_1600_bytes_from_the_card(rig: Rig, card_maker: CardMaker) -> None:
     rig.insert(card_maker())
     with rig.readers.connect() as connection:
         counting = CountingConnection(connection)
         face, _ = converse(login("1234", b"message"), counting.transmit)
     assert face.certificate is not None
     assert len(face.certificate) == 1280
-    assert counting.apdus == 10
-    assert counting.bytes_in <= 1600
+    assert counting.apdus == 9
+    assert counting.bytes_in <= 1570
     assert counting.bytes_out <= 160
 
 
-def test_long_forms_alone_stay_within_thirteen_apdus(rig: Rig, card_maker: CardMaker) -> None:
+def test_a_card_that_wants_a_select_first_stays_within_thirteen_apdus(card_maker: CardMaker) -> None:
+    tray = Tray()
+    tray.insert_card(SoftwareCard(card_maker(), short_identifiers=False))
+    with SoftwareReaders(tray).connect() as connection:
+        counting = CountingConnection(connection)
+        converse(login("1234", b"message"), counting.transmit)
+    assert counting.apdus == 13
+
+
+def test_a_signature_alone_costs_three_apdus_on_a_card_known_to_take_short_identifiers(
+    rig: Rig, card_maker: CardMaker
+) -> None:
     rig.insert(card_maker())
+    channel = jpki_ap.Channel(takes_short_identifiers=True)
     with rig.readers.connect() as connection:
         counting = CountingConnection(connection)
-        converse(jpki_ap.read_card(), counting.transmit)
-        converse(jpki_ap.verify_auth_pin("1234"), counting.transmit)
-        converse(jpki_ap.sign_with_auth_key(b"message"), counting.transmit)
-    assert counting.apdus <= 13
+        converse(jpki_ap.select_jpki_ap(channel), counting.transmit)
+        converse(jpki_ap.verify_auth_pin("1234", channel), counting.transmit)
+        signature = converse(jpki_ap.sign_with_auth_key(b"message", channel), counting.transmit)
+    assert counting.apdus == 3
+    card_maker.key.public_key().verify(signature, b"message", padding.PKCS1v15(), hashes.SHA256())
+
+
+def test_extended_length_brings_the_certificate_in_one_piece(rig: Rig, card_maker: CardMaker) -> None:
+    rig.insert(card_maker())
+    channel = jpki_ap.Channel(extended_length=True)
+    with rig.readers.connect() as connection:
+        counting = CountingConnection(connection)
+        face = converse(jpki_ap.read_card(channel), counting.transmit)
+    assert face.certificate == card_maker.certificate
+    assert counting.apdus == 3
+
+
+@pytest.mark.parametrize("short_identifiers", [True, False])
+def test_a_card_that_declines_extended_length_is_read_in_pieces(card_maker: CardMaker, short_identifiers: bool) -> None:
+    card = SoftwareCard(card_maker(), extended_length=False, short_identifiers=short_identifiers)
+    card.power_on()
+    channel = jpki_ap.Channel(extended_length=True)
+    assert converse(jpki_ap.read_card(channel), card.transmit).certificate == card_maker.certificate
+    assert channel.extended_length is False
 
 
 def test_ca_certificate_is_read_from_the_card(rig: Rig, card_maker: CardMaker) -> None:
@@ -199,13 +233,11 @@ def test_card_lost_before_the_pin_costs_no_try_and_says_so(rig: Rig, card_maker:
 def test_card_lost_at_verify_leaves_the_outcome_unknown(rig: Rig, card_maker: CardMaker) -> None:
     rig.insert(card_maker())
     with rig.readers.connect() as connection:
-        face = converse(jpki_ap.read_card(), connection.transmit)
+        channel = jpki_ap.Channel()
+        converse(jpki_ap.read_card(channel), connection.transmit)
         rig.remove()
         with pytest.raises(PINOutcomeUnknown):
-            converse(
-                jpki_ap.verify_auth_pin("1234", short_identifiers=face.short_identifiers),
-                connection.transmit,
-            )
+            converse(jpki_ap.verify_auth_pin("1234", channel), connection.transmit)
 
 
 @pytest.mark.parametrize(("kind", "expected"), [("android", "ANDROID"), ("iphone", "IPHONE")])
@@ -215,7 +247,7 @@ def test_phone_shows_its_certificate_only_after_the_pin(
     rig.insert(card_maker(kind=kind))
     with rig.readers.connect() as connection:
         face = converse(jpki_ap.read_card(), connection.transmit)
-        assert face.kind is jpki_ap.CardKind[expected]
+        assert face.kind is CardKind[expected]
         assert face.certificate is None
         with pytest.raises(PINRequired):
             converse(jpki_ap.read_auth_certificate(), connection.transmit)
@@ -227,7 +259,7 @@ def test_phone_shows_its_certificate_only_after_the_pin(
     ("changes", "error"),
     [
         ({"kind": "juki"}, OldResidentCard),
-        ({"token_label": "SOMETHING ELSE"}, NotJPKICard),
+        ({"token_label": "SOMETHING ELSE", "certificate": None}, NotJPKICard),
         ({"certificate": None}, NoAuthCertificate),
     ],
     ids=["old 住基カード", "unknown label", "no certificate"],

@@ -46,7 +46,7 @@ CONVERSATIONS: list[Callable[[], Conversation[object]]] = [
     jpki_ap.auth_tries_left,
     lambda: jpki_ap.verify_auth_pin("1234"),
     lambda: jpki_ap.sign_with_auth_key(b"message"),
-    lambda: jpki_ap.sign_with_auth_key(b"message", short_identifiers=True),
+    lambda: jpki_ap.sign_with_auth_key(b"message", jpki_ap.Channel(takes_short_identifiers=True)),
     lambda: login("1234", b"message"),
 ]
 

@@ -15,6 +15,7 @@ from cardreader.apdu import CommandAPDU, ResponseAPDU, converse
 from cardreader.cardfile import Kind
 from cardreader.emulator import SoftwareCard
 from cardreader.errors import CardError, PINRejected
+from cardreader.jpki_profile import RSA_2048
 from tests.cardreader.conftest import CardMaker
 from tests.cardreader.test_card import login
 
@@ -100,7 +101,7 @@ def test_no_transcript_selects_an_application_but_jpki(signature: bytes) -> None
         for command, _ in read(path, signature).exchanges
         if command[1] == 0xA4 and command[2] == 0x04
     }
-    assert selected == {jpki_ap.RSA_2048.aid}
+    assert selected == {RSA_2048.aid}
 
 
 def test_no_source_names_an_application_that_leads_to_the_individual_number() -> None:
