@@ -1,0 +1,273 @@
+"""Certificates of other authorities: HPKI (医師資格 and other licences) and 商業登記.
+
+Their chains are longer than JPKI's and use more of RFC 5280 than `path` judges, so pyhanko-certvalidator builds and
+checks the path: with pinned anchors, explicit policies and evidence of revocation for every certificate, in a child
+process of its own with limits on time and memory, because a chain can be made that keeps it busy for minutes
+(design 4.6). What the child believes is judged once more by our own rules: key strength, and GOOD by `revocation` for
+every certificate below the anchor. Everything not proved is refused.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import subprocess
+import sys
+import threading
+import time
+from base64 import b64decode, b64encode
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from broker.errors import (
+    CertificateExpired,
+    CertificateMalformed,
+    CertificateRevoked,
+    CertificateUntrusted,
+    RevocationUnknown,
+)
+from broker.jpki import foreign_child
+from broker.jpki.certificate import (
+    TrustedCertificate,
+    UnrevokedCertificate,
+    UnverifiedCertificate,
+    issuer_key_hash,
+    parse,
+    unrevoked,
+)
+from broker.jpki.hcrole import hc_roles
+from broker.jpki.issuer import prepared
+from broker.jpki.profile import extension
+from broker.jpki.revocation import RevocationStatus, RevocationVerdict, check_crl, check_ocsp
+
+MAX_INTERMEDIATES: Final = 6
+MAX_OF_ONE_SUBJECT: Final = 2
+"""Eight intermediates of one name cost the path builder 14 s, ten more than a minute."""
+MAX_ANCHORS: Final = 16
+MAX_EVIDENCE: Final = 12
+MAX_LIST: Final = 1024 * 1024
+"""Bytes of one CRL. The public lists of these authorities have some kilobytes."""
+SECONDS: Final = 4.5
+"""For the child from its start to its end, waiting for a free one included; 5 s is what a caller was promised."""
+_CHILDREN: Final = threading.BoundedSemaphore(2)
+"""Each may take half a gibibyte, so strangers must not choose their number."""
+_MAX_RESULT: Final = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForeignProfile:
+    """What a leaf must be. `policies`: one of these object identifiers must be valid along the path (RFC 5280 §6.1);
+    empty where the anchor issues for nothing else. `usages`: names of keyUsage bits the leaf must carry.
+    """
+
+    name: str
+    policies: frozenset[str]
+    usages: frozenset[str]
+    needs_role: bool
+
+
+HPKI_SIGNATURE: Final = ForeignProfile(
+    name="HPKI_SIGNATURE",
+    policies=frozenset({"1.2.392.100495.1.5.1.1.3.1"}),  # the MEDIS signing CA's certificate
+    usages=frozenset({"content_commitment"}),  # keyUsage critical, nonRepudiation only (a MEDIS test certificate)
+    needs_role=True,
+)
+HPKI_AUTHENTICATION: Final = ForeignProfile(
+    name="HPKI_AUTHENTICATION",
+    policies=frozenset({"1.2.392.100495.1.5.1.2.3.1"}),  # the MEDIS authentication CA's certificate, for individuals
+    usages=frozenset({"digital_signature"}),
+    needs_role=True,
+)
+COMMERCIAL_REGISTRATION: Final = ForeignProfile(
+    name="COMMERCIAL_REGISTRATION",
+    policies=frozenset(),  # 商業登記: the registrar's root (its digest is in 官報) issues for nothing else
+    usages=frozenset({"digital_signature"}),  # keyUsage is there since March 2026 (MOJ, 電子認証システムの更改)
+    needs_role=False,
+)
+
+
+def validate_foreign_path(
+    leaf: bytes,
+    *,
+    anchors: Sequence[bytes],
+    intermediates: Sequence[bytes] = (),
+    crls: Sequence[bytes] = (),
+    ocsps: Sequence[bytes] = (),
+    at: datetime,
+    max_age: timedelta,
+    profile: ForeignProfile,
+) -> UnrevokedCertificate:
+    """Prove `leaf` (DER) under one of the pinned `anchors` at `at` (aware), unrevoked, within 5 s.
+
+    `intermediates` may come from a stranger: at most 6, two of one subject. `crls` and `ocsps` are the evidence, which
+    the caller has from its configured sources; `max_age` bounds its age. Nothing is fetched here.
+
+    Raises CertificateMalformed, CertificateUntrusted (also when it took too long), CertificateExpired,
+    CertificateRevoked, RevocationUnknown; ValueError for a naive `at`.
+    """
+    if at.tzinfo is None:
+        raise ValueError("the time must say its zone")
+    at = at.astimezone(UTC)
+    subject = parse(leaf)
+    roots = [parse(anchor) for anchor in anchors]
+    between = [parse(each) for each in _few(intermediates, MAX_INTERMEDIATES, "intermediate certificates")]
+    _few((*crls, *ocsps), MAX_EVIDENCE, "lists and responses")
+    if not 0 < len(roots) <= MAX_ANCHORS or max(map(len, (*crls, *ocsps)), default=0) > MAX_LIST:
+        raise CertificateUntrusted("anchors or evidence are out of bounds")
+    names = Counter(prepared(each.x509.subject) for each in between)
+    if max(names.values(), default=0) > MAX_OF_ONE_SUBJECT:
+        raise CertificateUntrusted("more than two intermediate certificates of one subject")
+    if not subject.not_before <= at <= subject.not_after:
+        raise CertificateExpired("outside its validity period")
+    _check_leaf(subject, profile)
+    path = _judged_apart(
+        foreign_child.Question(
+            leaf=subject.der,
+            anchors=tuple(root.der for root in roots if root.not_before <= at <= root.not_after),
+            intermediates=tuple(each.der for each in between),
+            crls=tuple(crls),
+            ocsps=tuple(ocsps),
+            at=at,
+            policies=tuple(sorted(profile.policies)),
+        )
+    )
+    chain = [parse(each) for each in path]
+    _check_answer(chain, subject, roots, between)
+    verdicts = [
+        _verdict(one.der, issuer.der, crls=crls, ocsps=ocsps, at=at, max_age=max_age)
+        for one, issuer in itertools.pairwise(chain)
+    ]
+    trusted = TrustedCertificate(
+        der=subject.der,
+        issuer=chain[1].der,
+        issuer_key_hash=issuer_key_hash(chain[1].der),
+        serial=subject.serial,
+        spki=subject.spki,
+        not_before=subject.not_before,
+        not_after=subject.not_after,
+        profile=profile.name,
+        kind="foreign",
+    )
+    for verdict in reversed(verdicts):  # from the anchor down: a dead authority's word about its leaves is none
+        proved = unrevoked(trusted, verdict)
+    return proved
+
+
+def _few(given: Sequence[bytes], most: int, what: str) -> Sequence[bytes]:
+    if len(given) > most:
+        raise CertificateUntrusted(f"more than {most} {what}")
+    return given
+
+
+def _check_leaf(leaf: UnverifiedCertificate, profile: ForeignProfile) -> None:
+    constraints = extension(leaf.x509, x509.BasicConstraints)
+    if constraints is not None and constraints.value.ca:
+        raise CertificateUntrusted("leaf is an authority's certificate")
+    usage = extension(leaf.x509, x509.KeyUsage)
+    if usage is None or not all(getattr(usage.value, name) for name in profile.usages):
+        raise CertificateUntrusted("keyUsage is not the profile's")
+    if profile.needs_role and not hc_roles(leaf.der):
+        raise CertificateUntrusted("no hcRole")
+
+
+def _check_answer(
+    chain: Sequence[UnverifiedCertificate],
+    leaf: UnverifiedCertificate,
+    roots: Sequence[UnverifiedCertificate],
+    between: Sequence[UnverifiedCertificate],
+) -> None:
+    """The child has touched hostile bytes: its path must be made of what it was given, and of strong keys."""
+    inner = {each.der for each in (*between, *roots)}
+    if (
+        len(chain) < 2
+        or chain[0].der != leaf.der
+        or chain[-1].der not in {root.der for root in roots}
+        or any(each.der not in inner for each in chain[1:])
+    ):
+        raise CertificateUntrusted("no path to an anchor")
+    for each in chain:
+        key = each.x509.public_key()
+        strong = (isinstance(key, rsa.RSAPublicKey) and 2048 <= key.key_size <= 8192) or (
+            isinstance(key, ec.EllipticCurvePublicKey) and key.curve.name in {"secp256r1", "secp384r1", "secp521r1"}
+        )
+        if not strong:
+            raise CertificateUntrusted("a key on the path is of a kind or size that is not accepted")
+
+
+def _verdict(
+    certificate: bytes,
+    issuer: bytes,
+    *,
+    crls: Sequence[bytes],
+    ocsps: Sequence[bytes],
+    at: datetime,
+    max_age: timedelta,
+) -> RevocationVerdict:
+    """One REVOKED outweighs every GOOD; without either the certificate's state is unknown."""
+    verdicts = [check_crl(crl, certificate=certificate, issuer=issuer, at=at, max_age=max_age) for crl in crls]
+    verdicts += [check_ocsp(each, certificate=certificate, issuer=issuer, at=at, max_age=max_age) for each in ocsps]
+    for wanted in (RevocationStatus.REVOKED, RevocationStatus.GOOD):
+        for verdict in verdicts:
+            if verdict.status is wanted:
+                return verdict
+    raise RevocationUnknown("no list or response tells of a certificate on the path")
+
+
+# --- the child -------------------------------------------------------------------------------------------------------
+
+
+def _judged_apart(question: foreign_child.Question) -> tuple[bytes, ...]:
+    """The path, leaf first. Raises CertificateRevoked, and CertificateUntrusted: no path, or none found in time."""
+    deadline = time.monotonic() + SECONDS
+    if not _CHILDREN.acquire(timeout=SECONDS):
+        raise CertificateUntrusted("no room to judge the chain in time")
+    try:
+        done = subprocess.run(
+            [sys.executable, "-P", "-s", "-m", foreign_child.__name__],
+            input=_written(question),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            cwd="/",
+            # nothing of ours is inherited: the environment may name files with secrets
+            env={"PYTHONPATH": str(Path(__file__).resolve().parents[2]), "LC_ALL": "C.UTF-8"},
+            timeout=max(0.1, deadline - time.monotonic()),
+            check=False,
+        )
+    except (subprocess.TimeoutExpired, OSError) as failed:
+        raise CertificateUntrusted("the chain could not be judged in time") from failed
+    finally:
+        _CHILDREN.release()
+    if done.returncode == foreign_child.NOT_INSTALLED:
+        raise CertificateUntrusted("pyhanko-certvalidator is not installed: no foreign chain can be judged")
+    if done.returncode == foreign_child.REVOKED:
+        raise CertificateRevoked("a certificate on the path is revoked")
+    if done.returncode != 0 or len(done.stdout) > _MAX_RESULT:
+        raise CertificateUntrusted("no path to an anchor, or no evidence for each of its certificates")
+    try:
+        return tuple(b64decode(each, validate=True) for each in json.loads(done.stdout))
+    except (ValueError, TypeError) as broken:
+        raise CertificateMalformed("the chain could not be judged") from broken
+
+
+def _written(question: foreign_child.Question) -> bytes:
+    def texts(all_: Sequence[bytes]) -> list[str]:
+        return [b64encode(each).decode() for each in all_]
+
+    return json.dumps(
+        {
+            "leaf": b64encode(question.leaf).decode(),
+            "anchors": texts(question.anchors),
+            "intermediates": texts(question.intermediates),
+            "crls": texts(question.crls),
+            "ocsps": texts(question.ocsps),
+            "at": question.at.isoformat(),
+            "policies": question.policies,
+        }
+    ).encode()

@@ -1,0 +1,247 @@
+"""HPKI and 商業登記: what is proved is believed, a hostile chain ends in time, the rest is refused."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from broker.errors import (
+    BrokerError,
+    CertificateExpired,
+    CertificateMalformed,
+    CertificateRevoked,
+    CertificateUntrusted,
+    RevocationUnknown,
+)
+from broker.jpki import foreign, foreign_child
+from broker.jpki.certificate import UnrevokedCertificate
+from broker.jpki.foreign import COMMERCIAL_REGISTRATION, HPKI_SIGNATURE, validate_foreign_path
+from broker.jpki.hcrole import MEDICAL_DOCTOR, hc_roles
+from tests.broker.jpki.hierarchy import CA, DAY, NOW, POLICY, hc_role
+
+
+@dataclass(slots=True)
+class House:
+    """A root, an authority under it, and a doctor."""
+
+    root: CA = field(default_factory=lambda: CA("Root"))
+    authority: CA = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.authority = CA("Signing CA", self.root)
+
+    def judge(self, leaf: Any = None, **changed: Any) -> UnrevokedCertificate:
+        leaf = leaf or self.authority.leaf(directory=hc_role(MEDICAL_DOCTOR))
+        arguments: dict[str, Any] = {
+            "anchors": [self.root.der],
+            "intermediates": [self.authority.der],
+            "crls": [self.root.crl(), self.authority.crl()],
+            "at": NOW,
+            "max_age": 2 * DAY,
+            "profile": HPKI_SIGNATURE,
+        } | changed
+        return validate_foreign_path(leaf.public_bytes(Encoding.DER), **arguments)
+
+
+@pytest.fixture(scope="module")
+def house() -> House:
+    return House()
+
+
+def test_a_doctor_with_a_proved_chain_and_lists_is_believed(house: House) -> None:
+    proved = house.judge()
+    assert proved.certificate.profile == "HPKI_SIGNATURE"
+    assert proved.certificate.issuer == house.authority.der
+    assert proved.evidence.status.value == "good"
+    assert hc_roles(proved.certificate.der) == (MEDICAL_DOCTOR,)
+
+
+def test_a_companys_certificate_needs_no_role_and_no_policy(house: House) -> None:
+    leaf = house.authority.leaf(policy="1.2.3.4", signs=False)
+    assert house.judge(leaf, profile=COMMERCIAL_REGISTRATION).certificate.profile == "COMMERCIAL_REGISTRATION"
+
+
+def test_a_revoked_leaf_is_refused(house: House) -> None:
+    leaf = house.authority.leaf(directory=hc_role(MEDICAL_DOCTOR))
+    with pytest.raises(CertificateRevoked):
+        house.judge(leaf, crls=[house.root.crl(), house.authority.crl([leaf.serial_number])])
+
+
+def test_a_revoked_authority_takes_its_leaves_with_it(house: House) -> None:
+    revoked = [house.root.crl([house.authority.certificate.serial_number]), house.authority.crl()]
+    with pytest.raises(CertificateRevoked):
+        house.judge(crls=revoked)
+
+
+@pytest.mark.parametrize("missing", [0, 1])
+def test_without_a_list_for_each_certificate_nothing_is_proved(house: House, missing: int) -> None:
+    lists = [house.root.crl(), house.authority.crl()]
+    del lists[missing]
+    with pytest.raises((CertificateUntrusted, RevocationUnknown)):
+        house.judge(crls=lists)
+
+
+def test_a_list_older_than_the_caller_accepts_proves_nothing(house: House) -> None:
+    with pytest.raises(RevocationUnknown):
+        house.judge(max_age=timedelta(hours=1))
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"directory": None}, CertificateUntrusted),
+        ({"directory": hc_role("Chef", scheme="2a03")}, CertificateUntrusted),
+        ({"directory": b"\x30\x01"}, CertificateMalformed),
+        ({"directory": hc_role(MEDICAL_DOCTOR), "policy": "1.2.392.100495.1.5.1.9.9.9"}, CertificateUntrusted),
+        ({"directory": hc_role(MEDICAL_DOCTOR), "signs": False}, CertificateUntrusted),
+        ({"directory": hc_role(MEDICAL_DOCTOR), "ca": True}, CertificateUntrusted),
+        ({"directory": hc_role(MEDICAL_DOCTOR), "not_after": NOW - DAY}, CertificateExpired),
+    ],
+)
+def test_a_leaf_that_is_not_the_profiles_is_refused(
+    house: House, change: dict[str, Any], expected: type[BrokerError]
+) -> None:
+    with pytest.raises(expected):
+        house.judge(house.authority.leaf(**change))
+
+
+def test_an_anchor_nobody_pinned_is_none(house: House) -> None:
+    with pytest.raises(CertificateUntrusted):
+        house.judge(anchors=[CA("Root").der])
+
+
+def test_an_anchor_past_its_own_end_is_none(house: House) -> None:
+    leaf = house.authority.leaf(directory=hc_role(MEDICAL_DOCTOR), not_after=NOW + 2000 * DAY)
+    with pytest.raises(CertificateUntrusted):
+        house.judge(leaf, at=NOW + 1000 * DAY)
+
+
+def test_bounds_are_held_before_anything_is_judged(house: House) -> None:
+    twins = [CA("Twin", house.root).der for _ in range(3)]
+    for change in (
+        {"intermediates": twins},
+        {"intermediates": [CA(f"CA {n}", house.root).der for n in range(7)]},
+        {"anchors": []},
+        {"crls": [b"x" * (foreign.MAX_LIST + 1)]},
+        {"crls": [b"x"] * (foreign.MAX_EVIDENCE + 1)},
+    ):
+        before = time.monotonic()
+        with pytest.raises(CertificateUntrusted):
+            house.judge(**change)
+        assert time.monotonic() - before < 1.0
+    with pytest.raises(ValueError, match="zone"):
+        house.judge(at=NOW.replace(tzinfo=None))
+
+
+def test_a_web_of_cross_signed_twins_ends_in_time(house: House) -> None:
+    """The worst that the bounds let through: three pairs of twins, each signed by the next pair."""
+    web: list[bytes] = []
+    above = house.root
+    for level in range(3):
+        pair = [CA(f"Level {level}", above), CA(f"Level {level}", above)]
+        web += [each.der for each in pair]
+        above = pair[0]
+    stranger = CA("Level 2").leaf(directory=hc_role(MEDICAL_DOCTOR))
+    before = time.monotonic()
+    with pytest.raises(CertificateUntrusted):
+        house.judge(stranger, intermediates=web)
+    assert time.monotonic() - before < 5.0
+
+
+def test_a_child_that_never_ends_is_ended(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(foreign, "SECONDS", 0.05)  # shorter than an interpreter takes to start
+    with pytest.raises(CertificateUntrusted, match="in time"):
+        house.judge()
+
+
+@pytest.mark.parametrize("garbage", [b"", b"\x00", b"\x30\x80", os.urandom(300)])
+def test_bytes_that_are_no_certificate_are_malformed(house: House, garbage: bytes) -> None:
+    with pytest.raises(CertificateMalformed):
+        validate_foreign_path(garbage, anchors=[house.root.der], at=NOW, max_age=DAY, profile=HPKI_SIGNATURE)
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        "import socket; socket.create_connection(('127.0.0.1', 9))",
+        "import socket; socket.getaddrinfo('example.invalid', 80)",
+        "import subprocess; subprocess.run(['true'])",
+        "bytearray(600 * 1024 * 1024)",
+        "open('written', 'w', buffering=1).write('x\\n')",
+    ],
+)
+def test_the_child_can_reach_nothing(act: str, tmp_path: Path) -> None:
+    program = (
+        "import sys\nfrom broker.jpki import foreign_child as child\nchild._confine()\n"
+        f"sys.addaudithook(child._refuse)\n{act}\nprint('did it')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        check=False,
+        timeout=20,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(foreign.__file__).parents[2])},
+    )
+    assert done.returncode != 0
+    assert b"did it" not in done.stdout
+
+
+def test_the_child_answers_nothing_to_a_question_it_cannot_read() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", foreign_child.__name__], input=b"{}", capture_output=True, check=False, timeout=20
+    )
+    assert done.returncode != 0
+    assert done.stdout == b""
+
+
+# --- hcRole ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_roles_are_read_from_the_directory_attributes_exactly(house: House, nested: bool) -> None:
+    leaf = house.authority.leaf(directory=hc_role("Medical Doctor", "Director of Hospital", nested=nested))
+    assert hc_roles(leaf.public_bytes(Encoding.DER)) == ("Medical Doctor", "Director of Hospital")
+
+
+def test_a_role_is_never_folded_or_trimmed(house: House) -> None:
+    leaf = house.authority.leaf(directory=hc_role("medical doctor "))
+    assert MEDICAL_DOCTOR not in hc_roles(leaf.public_bytes(Encoding.DER))
+    assert hc_roles(leaf.public_bytes(Encoding.DER)) == ("medical doctor ",)
+
+
+def test_an_extension_under_the_roles_own_identifier_is_no_role(house: House) -> None:
+    """The known trap, from the other side: what stands where a naive verifier looks is not believed."""
+    leaf = house.authority.leaf(directory=hc_role("Medical Doctor", attribute="2a830886910f01060101"))
+    assert hc_roles(leaf.public_bytes(Encoding.DER)) == ()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        hc_role("x" * 65),
+        hc_role(""),
+        hc_role("Medical Doctor", "Medical Doctor"),
+        hc_role(*(f"role {n}" for n in range(33))),
+        hc_role("Medical Doctor") + b"\x00",
+        hc_role("Medical Doctor")[:-3],
+        hc_role("Medical Doctor").replace(b"\x0c", b"\x04"),
+        b"",
+    ],
+)
+def test_half_a_licence_is_none(house: House, value: bytes) -> None:
+    with pytest.raises(CertificateMalformed):
+        hc_roles(house.authority.leaf(directory=value).public_bytes(Encoding.DER))
+
+
+def test_a_certificate_without_the_attribute_has_no_roles(house: House) -> None:
+    assert hc_roles(house.authority.leaf(policy=POLICY).public_bytes(Encoding.DER)) == ()
