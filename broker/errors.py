@@ -80,6 +80,10 @@ class CertificateRevoked(CertificateError):
     """The certification authority revoked it (R12: revoked is sticky)."""
 
 
+class CertificateRenewing(CertificateError):
+    """The certification authority revoked it because another one took its place: a renewal (RFC 5280 §5.3.1)."""
+
+
 class RevocationUnknown(CertificateError):
     """Nothing proves that the certificate is still good; refused (R11)."""
 

@@ -27,6 +27,7 @@ from broker.errors import (
     AnswerReplayed,
     BrokerError,
     BrowserMismatch,
+    CertificateRenewing,
     CertificateRevoked,
     ConsentRequired,
     CorrespondenceUnknown,
@@ -402,7 +403,7 @@ def _prove_unrevoked(
     )
     try:
         unrevoked(trusted, verdict)
-    except CertificateRevoked:
+    except (CertificateRevoked, CertificateRenewing):
         with ports.store.transaction() as tx:
             tx.revoked.remember(key, not_after=trusted.not_after, now=now)
         raise

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from broker.errors import CertificateMalformed, CertificateRevoked, RevocationUnknown
+from broker.errors import CertificateMalformed, CertificateRenewing, CertificateRevoked, RevocationUnknown
 
 if TYPE_CHECKING:
     from broker.jpki.revocation import RevocationVerdict
@@ -65,10 +65,15 @@ class UnrevokedCertificate:
 
 
 def unrevoked(certificate: TrustedCertificate, verdict: RevocationVerdict) -> UnrevokedCertificate:
-    """Join a certificate with its verdict. Raises CertificateRevoked, or RevocationUnknown: unknown refuses (R11)."""
+    """Join a certificate with its verdict. Unknown refuses (R11).
+
+    Raises RevocationUnknown, CertificateRevoked, or CertificateRenewing where the reason is superseded.
+    """
     match verdict.status.value:
         case "good":
             return UnrevokedCertificate(certificate=certificate, evidence=verdict)
+        case "revoked" if verdict.reason == "superseded":
+            raise CertificateRenewing(verdict.reason)
         case "revoked":
             raise CertificateRevoked(verdict.reason)
         case _:

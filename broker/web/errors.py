@@ -20,6 +20,7 @@ from broker.errors import (
     BrokerError,
     BrowserMismatch,
     CertificateExpired,
+    CertificateRenewing,
     CertificateRevoked,
     FormTokenInvalid,
     InsufficientScope,
@@ -150,7 +151,8 @@ def error_page(
         answer=answer,
         words=answer.words[str(get_locale())],
         client=client,
-        other_card=isinstance(error, CertificateExpired | CertificateRevoked),  # the same card fails again
+        # the same card fails again
+        other_card=isinstance(error, CertificateExpired | CertificateRevoked | CertificateRenewing),
         agent_code=agent_code,
         show_pin_try=interaction is not None or answer.code.startswith("AUTH-"),
         retry_url=None if interaction is None else url_for("authorization.show", interaction=interaction),

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from broker.errors import CertificateRevoked, RevocationUnknown
+from broker.errors import CertificateRenewing, CertificateRevoked, RevocationUnknown
 from broker.jpki.algorithms import LEGACY_TEST, PRODUCTION, Algorithms
 from broker.jpki.certificate import unrevoked
 from broker.jpki.path import validate_path
@@ -290,6 +290,8 @@ def test_unknown_refuses_and_revoked_says_so() -> None:
         unrevoked(trusted, check(CA.crl(next_update=utc_time(NOW - DAY))))
     with pytest.raises(CertificateRevoked, match="keyCompromise"):
         unrevoked(trusted, check(CA.crl((SERIAL, reason(1)))))
+    with pytest.raises(CertificateRenewing, match="superseded"):
+        unrevoked(trusted, check(CA.crl((SERIAL, reason(4)))))
 
 
 def test_naive_time_is_our_own_fault() -> None:
