@@ -9,6 +9,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
 _HASHES: Final[dict[str, type[hashes.HashAlgorithm]]] = {
     "sha1": hashes.SHA1,
@@ -55,10 +56,20 @@ LEGACY_TEST: Final = Algorithms(digests=frozenset({"sha1", "sha224", "sha256", "
 
 
 def signature_holds(
-    key: PublicKeyTypes, signature: bytes, message: bytes, *, scheme: str, digest: str, salt_length: int | None
+    key: PublicKeyTypes,
+    signature: bytes,
+    message: bytes,
+    *,
+    scheme: str,
+    digest: str,
+    salt_length: int | None,
+    prehashed: bool = False,
 ) -> bool:
-    """Whether `signature` (the form X.509 carries: DER for ECDSA) by `key` stands over `message`."""
-    hashing = _HASHES[digest]()
+    """Whether `signature` (the form X.509 carries: DER for ECDSA) by `key` stands over `message`.
+
+    `prehashed`: `message` is the digest of what was signed.
+    """
+    hashing = Prehashed(_HASHES[digest]()) if prehashed else _HASHES[digest]()
     try:
         if scheme == "ecdsa" and isinstance(key, ec.EllipticCurvePublicKey):
             key.verify(signature, message, ec.ECDSA(hashing))

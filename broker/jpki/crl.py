@@ -6,6 +6,7 @@ or delta list, another key's, or one that cannot be read in full tells nothing.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
@@ -27,7 +28,7 @@ _PROCESSED: Final = (x509.AuthorityKeyIdentifier, x509.CRLNumber, x509.IssuingDi
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _List:
+class List:
     """The parts of a TBSCertList (RFC 5280 §5.1.2). `parsed` is the same list without its entries."""
 
     version: int
@@ -35,6 +36,13 @@ class _List:
     next_update: datetime | None
     revoked: der.Element | None = field(repr=False)
     parsed: x509.CertificateRevocationList = field(repr=False)
+
+    @property
+    def number(self) -> int | None:
+        try:
+            return self.parsed.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
+        except x509.ExtensionNotFound:
+            return None
 
 
 def judge(
@@ -57,31 +65,58 @@ def judge(
         algorithms=algorithms,
         what="CRL",
     )
-    listed = _read(signed)
-    if prepared(listed.parsed.issuer) != authority.name:
-        raise RevocationUnknown("CRL: issuer has another name")
+    listed = read_list(signed, authority)
+
+    def find(serial: int) -> tuple[int, datetime] | None:
+        if listed.revoked is None:
+            return None
+        entry = entries.read(listed.revoked, version=listed.version).find(serial)
+        return None if entry is None else _read_entry(entry)
+
+    return decide(listed, leaf, authority, at=at, max_age=max_age, find=find)
+
+
+def decide(
+    listed: List,
+    leaf: UnverifiedCertificate,
+    authority: Issuer,
+    *,
+    at: datetime,
+    max_age: timedelta,
+    find: Callable[[int], tuple[int, datetime] | None],
+) -> RevocationVerdict:
+    """The verdict of a list whose signature holds. `find` has its entries: a serial number's CRLReason and date.
+
+    Raises RevocationUnknown, ValueError.
+    """
     _check_dates(listed, at, max_age)
-    _check_extensions(listed, authority)
     all_reasons = _check_scope(listed, leaf, authority)
-    number = _extension(listed, x509.CRLNumber)
-    entry = None if listed.revoked is None else entries.read(listed.revoked, version=listed.version).find(leaf.serial)
-    status, reason, revoked_at = RevocationStatus.GOOD, "", None
-    if entry is not None:
-        status, (reason, revoked_at) = RevocationStatus.REVOKED, _read_entry(entry)
-    elif not all_reasons:
+    entry = find(leaf.serial)
+    if entry is None and not all_reasons:
         raise RevocationUnknown("CRL: covers only some reasons")
+    if entry is not None and entry[0] == REMOVE_FROM_CRL:
+        raise RevocationUnknown("CRL: a delta list's entry in a complete list")
     return RevocationVerdict(
-        status=status,
-        reason=reason,
+        status=RevocationStatus.GOOD if entry is None else RevocationStatus.REVOKED,
+        reason="" if entry is None else reason_name(entry[0]),
         source="crl",
         this_update=listed.this_update,
         next_update=listed.next_update,
-        crl_number=None if number is None else number.crl_number,
-        revoked_at=revoked_at,
+        crl_number=listed.number,
+        revoked_at=None if entry is None else entry[1],
     )
 
 
-def _read(signed: der.Signed) -> _List:
+def read_list(signed: der.Signed, authority: Issuer) -> List:
+    """The parts of a list, all but its entries judged. Raises RevocationUnknown, and what parsers raise."""
+    listed = _read(signed)
+    if prepared(listed.parsed.issuer) != authority.name:
+        raise RevocationUnknown("CRL: issuer has another name")
+    _check_extensions(listed, authority)
+    return listed
+
+
+def _read(signed: der.Signed) -> List:
     parts = list(signed.body.children())
     version = 1
     if parts and parts[0].tag == der.INTEGER:
@@ -112,10 +147,10 @@ def _read(signed: der.Signed) -> _List:
             der.write(der.BIT_STRING, b"\x00", signed.signature),
         )
     )
-    return _List(version=version, this_update=this_update, next_update=next_update, revoked=revoked, parsed=parsed)
+    return List(version=version, this_update=this_update, next_update=next_update, revoked=revoked, parsed=parsed)
 
 
-def _check_dates(listed: _List, at: datetime, max_age: timedelta) -> None:
+def _check_dates(listed: List, at: datetime, max_age: timedelta) -> None:
     if listed.this_update > at:
         raise RevocationUnknown("CRL: not yet issued")
     if listed.next_update is not None and at > listed.next_update:
@@ -124,14 +159,7 @@ def _check_dates(listed: _List, at: datetime, max_age: timedelta) -> None:
         raise RevocationUnknown("CRL: older than accepted")
 
 
-def _extension(listed: _List, kind: type[x509.CRLNumber]) -> x509.CRLNumber | None:
-    try:
-        return listed.parsed.extensions.get_extension_for_class(kind).value
-    except x509.ExtensionNotFound:
-        return None
-
-
-def _check_extensions(listed: _List, issuer: Issuer) -> None:
+def _check_extensions(listed: List, issuer: Issuer) -> None:
     for each in listed.parsed.extensions:
         if isinstance(each.value, x509.DeltaCRLIndicator):
             raise RevocationUnknown("CRL: a delta list")
@@ -148,7 +176,7 @@ def _check_extensions(listed: _List, issuer: Issuer) -> None:
 # --- scope -----------------------------------------------------------------------------------------------------------
 
 
-def _check_scope(listed: _List, leaf: UnverifiedCertificate, issuer: Issuer) -> bool:
+def _check_scope(listed: List, leaf: UnverifiedCertificate, issuer: Issuer) -> bool:
     """Whether the list covers every reason for this certificate. Raises RevocationUnknown where it is not for it.
 
     RFC 5280 §6.3.3 (b): the list's issuing distribution point against the certificate's own distribution points.
@@ -197,16 +225,14 @@ def _point_names(
 # --- the certificate's own entry -------------------------------------------------------------------------------------
 
 _REASON_CODE: Final = bytes.fromhex("551d15")  # 2.5.29.21
-_REMOVE_FROM_CRL: Final = 8
+REMOVE_FROM_CRL: Final = 8
 
 
-def _read_entry(entry: der.Element) -> tuple[str, datetime]:
-    """Reason and date of an entry whose form `entries` has judged."""
+def _read_entry(entry: der.Element) -> tuple[int, datetime]:
+    """CRLReason and date of an entry whose form `entries` has judged."""
     _, moment, *extensions = entry.children()
     for each in (each for sequence in extensions for each in sequence.children()):
         name, *_, value = each.children()
         if name.value == _REASON_CODE and len(value.value) == 3 and value.value[:2] == b"\x0a\x01":
-            if value.value[2] == _REMOVE_FROM_CRL:
-                raise RevocationUnknown("CRL: a delta list's entry in a complete list")
-            return reason_name(value.value[2]), der.time(moment)
-    return reason_name(0), der.time(moment)  # listed is revoked, however badly the reason is written
+            return value.value[2], der.time(moment)
+    return 0, der.time(moment)  # listed is revoked, however badly the reason is written

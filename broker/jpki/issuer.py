@@ -68,10 +68,23 @@ def check_signature(
     key: PublicKeyTypes, message: bytes, signature: bytes, *, algorithm: bytes, algorithms: Algorithms, what: str
 ) -> None:
     """Raise RevocationUnknown unless `signature` stands under `algorithm` (raw AlgorithmIdentifier), which is ours."""
-    scheme, digest, salt_length = _scheme(algorithm)
+    scheme, digest, salt_length = signature_scheme(algorithm)
     if refusal := algorithms.refusal(key, scheme, digest):
         raise RevocationUnknown(f"{what}: {refusal}")
     if not signature_holds(key, signature, message, scheme=scheme, digest=digest, salt_length=salt_length):
+        raise RevocationUnknown(f"{what}: signature is not by the issuer's key")
+
+
+def check_digest(
+    key: PublicKeyTypes, hashed: bytes, signature: bytes, *, algorithm: bytes, algorithms: Algorithms, what: str
+) -> None:
+    """As `check_signature`, where the message was hashed by the algorithm's own digest while it was read."""
+    scheme, digest, salt_length = signature_scheme(algorithm)
+    if refusal := algorithms.refusal(key, scheme, digest):
+        raise RevocationUnknown(f"{what}: {refusal}")
+    if not signature_holds(
+        key, signature, hashed, scheme=scheme, digest=digest, salt_length=salt_length, prehashed=True
+    ):
         raise RevocationUnknown(f"{what}: signature is not by the issuer's key")
 
 
@@ -95,7 +108,7 @@ _SCHEMES: Final = {
 
 
 @functools.lru_cache(maxsize=64)
-def _scheme(algorithm: bytes) -> tuple[str, str, int | None]:
+def signature_scheme(algorithm: bytes) -> tuple[str, str, int | None]:
     """(scheme, digest, salt length) of a raw AlgorithmIdentifier. Raises RevocationUnknown."""
     if algorithm in _SCHEMES:
         return (*_SCHEMES[algorithm], None)

@@ -1,0 +1,375 @@
+"""A revocation list of any size as a sorted file: made in one pass, shared by all processes, asked in a microsecond.
+
+The file has, in this order: the entries as the list has them (serial number and detail, `scan`), the sorted hashes of
+their serial numbers with the place of the entry each leads to, the heading, a trailer. Nobody reads it before all of
+it is there and the list's signature held. An answer compares whole serial numbers: none ever stands for another.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+import zlib
+from base64 import b64decode, b64encode
+from bisect import bisect_left
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Any, BinaryIO, Final
+
+import numpy as np
+
+from broker.errors import BrokerError, RevocationUnknown
+from broker.jpki import crl as crl_
+from broker.jpki import der, scan
+from broker.jpki.algorithms import PRODUCTION, Algorithms
+from broker.jpki.certificate import issuer_key_hash, parse
+from broker.jpki.issuer import check_digest, check_issued, read_issuer
+from broker.jpki.verdict import RevocationStatus, RevocationVerdict
+
+MAGIC: Final = b"JPKIREV1"
+CLOCK_DIFFERENCE: Final = timedelta(minutes=5)
+"""A list from further in the future would lock out every honest one after it."""
+ORDINARY_CHANGE: Final = 10_000
+"""So many entries more or fewer are never suspicious; beyond it, twice or half as many as before are."""
+
+_TRAILER: Final = struct.Struct("<8sQQQQ")  # magic, where the heading begins, CRC-32 of it, sum and xor of all words
+_WORD: Final = 8
+_MASK: Final = (1 << 64) - 1
+_DELTA_INDICATOR: Final = bytes.fromhex("551d1b")  # 2.5.29.27
+
+
+class ListRefused(ValueError):
+    """What came is not a list that may stand in the place of the one in force. Never reaches a person."""
+
+
+class IndexDamaged(ValueError):
+    """The file is not the one that was written. Never reaches a person."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heading:
+    """What a list says of itself. `digest` (hex) is the hash of what was signed; `base` is None but for a delta list.
+
+    `scope` (hex) is the issuingDistributionPoint as it stood, empty where the list has none; `width` is in words of
+    eight octets, `bits` how many lower bits of a sorted word name the entry.
+    """
+
+    issuer_key_hash: str
+    number: int | None
+    base: int | None
+    this_update: datetime
+    next_update: datetime | None
+    count: int
+    digest: str
+    scope: str
+    width: int
+    bits: int
+    head: bytes = field(repr=False)
+
+    def document(self) -> dict[str, Any]:
+        """As `broker crl show --json` prints it."""
+        return {
+            name: value.isoformat() if isinstance(value, datetime) else value
+            for name, value in asdict(self).items()
+            if name not in {"head", "width", "bits"}
+        }
+
+
+# --- writing ---------------------------------------------------------------------------------------------------------
+
+
+def write_index(source: scan.Source, out: BinaryIO, *, issuer: bytes, algorithms: Algorithms = PRODUCTION) -> Heading:
+    """Turn the DER list `source` into an index on `out`, which may be used once this has returned.
+
+    `issuer` is a certificate (DER) of the CA, which the caller trusts; its key must have signed the list.
+    Raises ListRefused; OSError where `out` cannot take it.
+    """
+    sums = _Sums()
+
+    def begin(_: int) -> scan.Sink:
+        sums.sum, sums.xor = 0, 0
+        out.seek(0)
+        out.truncate()
+
+        def sink(records: scan.Words) -> None:
+            sums.add(records)
+            out.write(records.data.cast("B"))
+
+        return sink
+
+    try:
+        scanned = scan.scan(source, begin)
+        heading = _heading(scanned, issuer, algorithms)
+    except (BrokerError, ValueError, TypeError, IndexError, EOFError) as wrong:
+        raise ListRefused(str(wrong) if isinstance(wrong, BrokerError) else "CRL: cannot be read") from wrong
+    scanned.places.sort()
+    sums.add(scanned.places)
+    out.write(scanned.places.data.cast("B"))
+    where = out.tell()
+    text = _dump(heading)
+    out.write(text)
+    out.write(_TRAILER.pack(MAGIC, where, zlib.crc32(text), sums.sum, sums.xor))
+    return heading
+
+
+def _heading(scanned: scan.Scanned, issuer: bytes, algorithms: Algorithms) -> Heading:
+    authority = read_issuer(issuer)
+    if not authority.may_sign_crls:
+        raise RevocationUnknown("issuer may not sign CRLs")
+    signed = der.signed(scanned.head)
+    check_digest(
+        authority.key,
+        scanned.digest,
+        signed.signature,
+        algorithm=signed.algorithm,
+        algorithms=algorithms,
+        what="CRL",
+    )
+    head, base = _without_indicator(scanned.head)
+    listed = crl_.read_list(der.signed(head), authority)
+    scope = _extension_value(head, bytes.fromhex("551d1c"))
+    return Heading(
+        issuer_key_hash=issuer_key_hash(issuer).hex(),
+        number=listed.number,
+        base=base,
+        this_update=listed.this_update,
+        next_update=listed.next_update,
+        count=scanned.count,
+        digest=scanned.digest.hex(),
+        scope=scope.hex(),
+        width=scanned.width,
+        bits=scanned.bits,
+        head=head,
+    )
+
+
+def _extensions(body: der.Element) -> tuple[der.Element, list[der.Element]] | None:
+    last = list(body.children())[-1]
+    if last.tag != 0xA0:
+        return None
+    (sequence,) = last.children()
+    return last, list(sequence.children())
+
+
+def _extension_value(head: bytes, oid: bytes) -> bytes:
+    found = _extensions(der.signed(head).body)
+    for each in found[1] if found else ():
+        name, *_, value = each.children()
+        if name.value == oid:
+            return value.value
+    return b""
+
+
+def _without_indicator(head: bytes) -> tuple[bytes, int | None]:
+    """A delta list's head as a complete one's, and the number of the list it builds on (RFC 5280 §5.2.4)."""
+    value = _extension_value(head, _DELTA_INDICATOR)
+    if not value:
+        return head, None
+    signed = der.signed(head)
+    found = _extensions(signed.body)
+    if found is None:
+        raise ValueError("no extensions")
+    last, extensions = found
+    kept = [each.raw for each in extensions if next(each.children()).value != _DELTA_INDICATOR]
+    if len(kept) != len(extensions) - 1 or not kept:
+        raise RevocationUnknown("CRL: a delta list without a number")
+    body = der.write(
+        der.SEQUENCE,
+        head[signed.body.content : last.begin],
+        der.write(0xA0, der.write(der.SEQUENCE, *kept)),
+    )
+    number = der.whole(value, der.INTEGER).value
+    return der.write(der.SEQUENCE, body, head[signed.body.end :]), int.from_bytes(number, "big")
+
+
+class _Sums:
+    """What every word of the file adds up to."""
+
+    def __init__(self) -> None:
+        self.sum, self.xor = 0, 0
+
+    def add(self, words: scan.Words) -> None:
+        self.sum = (self.sum + int(np.add.reduce(words, axis=None))) & _MASK
+        self.xor ^= int(np.bitwise_xor.reduce(words, axis=None))
+
+
+def _dump(heading: Heading) -> bytes:
+    members = asdict(heading)
+    members["head"] = b64encode(heading.head).decode()
+    for name in ("this_update", "next_update"):
+        members[name] = None if members[name] is None else int(members[name].timestamp())
+    return json.dumps(members).encode()
+
+
+def _load(text: bytes) -> Heading:
+    members = json.loads(text)
+    members["head"] = b64decode(members["head"], validate=True)
+    for name in ("this_update", "next_update"):
+        members[name] = None if members[name] is None else datetime.fromtimestamp(members[name], UTC)
+    return Heading(**members)
+
+
+# --- reading ---------------------------------------------------------------------------------------------------------
+
+
+class Index:
+    """One index file in memory, most likely mapped. Threads may share it."""
+
+    __slots__ = ("_below", "_bits", "_count", "_places", "_records", "_row", "_width", "heading")
+
+    def __init__(self, data: memoryview) -> None:
+        """Raises IndexDamaged unless `data` is all of what `write_index` wrote."""
+        try:
+            magic, where, check, total, xor = _TRAILER.unpack(data[-_TRAILER.size :])
+            text = bytes(data[where : len(data) - _TRAILER.size])
+            if magic != MAGIC or zlib.crc32(text) != check:
+                raise IndexDamaged("not a whole index")
+            self.heading = _load(text)
+            self._count, self._width, self._bits = self.heading.count, self.heading.width, self.heading.bits
+            self._row = self._width + 1
+            middle = self._count * self._row * _WORD
+            if where != middle + self._count * _WORD:
+                raise IndexDamaged("the sizes do not agree")
+            words = np.frombuffer(data[:where], np.uint64)
+        except (struct.error, ValueError, TypeError, KeyError) as broken:
+            raise IndexDamaged("not a whole index") from broken
+        sums = _Sums()
+        sums.add(words)
+        if (sums.sum, sums.xor) != (total, xor):
+            raise IndexDamaged("octets have changed")
+        self._records = data[:middle].cast("Q")
+        self._places = data[middle:where].cast("Q")
+        self._below = (1 << self._bits) - 1
+
+    def __len__(self) -> int:
+        return self._count
+
+    def find(self, serial: int) -> tuple[int, datetime] | None:
+        """The first entry for `serial` (positive): its CRLReason and revocation date. Raises ValueError for a date that
+        cannot be (30 February)."""
+        at = self._find(serial)
+        return None if at is None else _detail(self._records[at + self._width])
+
+    def holds(self, serial: int) -> bool:
+        """Is there an entry for `serial`?"""
+        return self._find(serial) is not None
+
+    def _find(self, serial: int) -> int | None:
+        places, count, below = self._places, self._count, self._below
+        wanted = (serial * 0x9E3779B97F4A7C15 & _MASK if serial <= _MASK else scan.fold_one(serial)) & ~below
+        # Hashes are spread evenly, so the place is nearly known; where it is not, all places are searched.
+        guess = wanted * count >> 64
+        low, high = guess - 4096, guess + 4096
+        if low < 0 or places[low] >= wanted:
+            low = 0
+        if high >= count or places[high] < wanted:
+            high = count
+        at = bisect_left(places, wanted, low, high)
+        while at < count:
+            word = places[at]
+            if word & ~below != wanted:
+                return None
+            row = (word & below) * self._row
+            if self._serial(row) == serial:
+                return row
+            at += 1
+        return None
+
+    def _serial(self, row: int) -> int:
+        records = self._records
+        if self._width == scan.NARROW:
+            return records[row]
+        return records[row] << 128 | records[row + 1] << 64 | records[row + 2]
+
+
+def _detail(word: int) -> tuple[int, datetime]:
+    year, hour, month, minute, day, second = (int(f"{octet:02x}") for octet in word.to_bytes(8, "little")[:6])
+    century = int(f"{word >> 48 & 0xFF:02x}") or (19 if year >= 50 else 20)
+    return word >> 56, datetime(century * 100 + year, month, day, hour, minute, second, tzinfo=UTC)
+
+
+# --- judging ---------------------------------------------------------------------------------------------------------
+
+
+def check_succession(new: Heading, old: Heading | None, *, now: datetime, any_size: bool = False) -> None:
+    """May `new` stand in the place of `old`? Raises ListRefused.
+
+    RFC 5280 §5.2.3: numbers of one scope only rise. A list of twice or half as many entries is more likely a lost
+    partition or another's list than the truth; an operator who knows better says `any_size`.
+    """
+    if new.this_update > now + CLOCK_DIFFERENCE:
+        raise ListRefused("thisUpdate lies in the future")
+    if old is None:
+        return
+    if new.issuer_key_hash != old.issuer_key_hash:
+        return  # the source's CA was changed in the settings: another sequence of lists
+    if new.this_update < old.this_update:
+        raise ListRefused("thisUpdate went back")
+    if old.number is not None and (new.number is None or new.number < old.number):
+        raise ListRefused("the CRL number went back")
+    if (new.base is None) != (old.base is None):
+        raise ListRefused("a delta list is no complete list")
+    if new.base is None and new.scope != old.scope:
+        raise ListRefused("the list is for another distribution point")
+    if new.base is not None or any_size or abs(new.count - old.count) <= ORDINARY_CHANGE:
+        return
+    if not old.count <= 2 * new.count <= 4 * old.count:
+        raise ListRefused(f"entries went from {old.count} to {new.count}")
+
+
+def check_delta(delta: Heading, base: Heading | None) -> None:
+    """May `delta` be read together with `base` (RFC 5280 §5.2.4)? Raises ListRefused."""
+    if delta.base is None:
+        raise ListRefused("a complete list is no delta list")
+    if base is None or base.number is None or delta.number is None:
+        raise ListRefused("a delta list needs a numbered list to build on")
+    if (delta.issuer_key_hash, delta.scope) != (base.issuer_key_hash, base.scope):
+        raise ListRefused("the delta list is for another key or distribution point")
+    if not delta.base <= base.number < delta.number:
+        raise ListRefused("the delta list does not build on the list in force")
+
+
+@lru_cache(maxsize=4096)
+def _listed(head: bytes, issuer: bytes) -> crl_.List:
+    return crl_.read_list(der.signed(head), read_issuer(issuer))
+
+
+def check_index(
+    index: Index,
+    *,
+    certificate: bytes,
+    issuer: bytes,
+    at: datetime,
+    max_age: timedelta,
+    delta: Index | None = None,
+    algorithms: Algorithms = PRODUCTION,
+) -> RevocationVerdict:
+    """What `revocation.check_crl` says of the list that `index` was made of, whatever its size; arguments as there.
+
+    `delta` is a newer delta list's index that `check_delta` let pass: its entries come first, removeFromCRL takes one
+    of the complete list's out, and the verdict carries its dates.
+    """
+    if at.tzinfo is None:
+        raise ValueError("the time must say its zone")
+    try:
+        leaf, authority = parse(certificate), read_issuer(issuer)
+        if index.heading.issuer_key_hash != issuer_key_hash(issuer).hex():
+            raise RevocationUnknown("CRL: another key's")
+        check_issued(leaf, authority, algorithms)
+
+        def find(serial: int) -> tuple[int, datetime] | None:
+            newer = None if delta is None else delta.find(serial)
+            if newer is None:
+                return index.find(serial)
+            return None if newer[0] == crl_.REMOVE_FROM_CRL else newer
+
+        newest = index if delta is None else delta
+        return crl_.decide(
+            _listed(newest.heading.head, issuer), leaf, authority, at=at.astimezone(UTC), max_age=max_age, find=find
+        )
+    except BrokerError as error:
+        return RevocationVerdict(status=RevocationStatus.UNKNOWN, reason=str(error), source="crl")
+    except Exception as error:  # as in check_crl: what cannot be read tells nothing
+        reason = f"CRL: cannot be read ({type(error).__name__})"
+        return RevocationVerdict(status=RevocationStatus.UNKNOWN, reason=reason, source="crl")
