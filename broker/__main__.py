@@ -7,6 +7,7 @@ import os
 
 import click
 
+from broker.commands.certificate import certificate
 from broker.commands.client import client
 from broker.commands.config import config
 from broker.commands.db import db
@@ -14,6 +15,7 @@ from broker.commands.exits import answering
 from broker.commands.house import configured
 from broker.commands.jobs import jobs
 from broker.commands.keys import keys
+from broker.commands.ocsp import ocsp
 from broker.commands.purge import purge
 from broker.settings import read
 
@@ -23,7 +25,7 @@ def main() -> None:
     """The MyNumber card (JPKI) OpenID Provider."""
 
 
-for _group in (client, config, db, jobs, keys, purge):
+for _group in (certificate, client, config, db, jobs, keys, ocsp, purge):
     main.add_command(_group)
 
 

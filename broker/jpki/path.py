@@ -40,19 +40,10 @@ def validate_path(
         raise ValueError("the time must say its zone")
     at = at.astimezone(UTC)
     certificate = parse(leaf)
-    trusted, store = _anchors(tuple(bytes(anchor) for anchor in anchors))
-    if profile.policies and len({hierarchy(anchor) for anchor in trusted}) > 1:
-        raise CertificateUntrusted("anchors of two hierarchies never mix")
-    between = _reachable(trusted, intermediates) if profile.max_intermediates else []
-    try:
-        chain = _search(certificate, store, between, at, profile)
-    except CertificateUntrusted:
-        if certificate.not_before <= at <= certificate.not_after:
-            raise
-        then = certificate.not_after if at > certificate.not_after else certificate.not_before
-        profile.check(_search(certificate, store, between, then, profile))
-        raise CertificateExpired("certificate is outside its validity period") from None
+    chain, in_time = find_chain(certificate, anchors=anchors, intermediates=intermediates, at=at, profile=profile)
     profile.check(chain)
+    if not in_time:
+        raise CertificateExpired("certificate is outside its validity period")
     issuer = chain[1]
     spki = issuer.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return TrustedCertificate(
@@ -66,6 +57,29 @@ def validate_path(
         profile=profile.name,
         kind=profile.kind,
     )
+
+
+def find_chain(
+    certificate: UnverifiedCertificate,
+    *,
+    anchors: Sequence[bytes],
+    intermediates: Sequence[bytes],
+    at: datetime,
+    profile: Profile,
+) -> tuple[list[x509.Certificate], bool]:
+    """A chain, leaf first and anchor last, before any rule of the profile; and whether `at` lies in the leaf's dates.
+
+    Outside them the chain is the one of its nearest valid moment, so that only the dates are to blame.
+    Raises CertificateUntrusted, and CertificateMalformed for an anchor or intermediate that cannot be read.
+    """
+    trusted, store = _anchors(tuple(bytes(anchor) for anchor in anchors))
+    if profile.policies and len({hierarchy(anchor) for anchor in trusted}) > 1:
+        raise CertificateUntrusted("anchors of two hierarchies never mix")
+    between = _reachable(trusted, intermediates) if profile.max_intermediates else []
+    if certificate.not_before <= at <= certificate.not_after:
+        return _search(certificate, store, between, at, profile), True
+    then = certificate.not_after if at > certificate.not_after else certificate.not_before
+    return _search(certificate, store, between, then, profile), False
 
 
 def _search(
