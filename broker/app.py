@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,8 +16,9 @@ from broker.jobs import start_embedded
 from broker.jpki.certificate import issuer_key_hash, parse
 from broker.jpki.profile import hierarchy
 from broker.keys.software import open_keys
+from broker.network.configuration import read_sources
 from broker.network.correspondence import CorrespondenceGateway
-from broker.network.crl import CRLSource, Source
+from broker.network.crl import CRLSource
 from broker.network.outbound import OutboundGuard
 from broker.settings import Settings, refuse_plain_http
 from broker.storage.engine import open_engine
@@ -58,8 +58,7 @@ def join(settings: Settings, *, guard: OutboundGuard) -> Ports:
     keys = open_keys(settings.key_directory, settings.key_passphrase)
     if keys.issuer != settings.issuer:
         raise SettingsError(f"the keys belong to {keys.issuer}, not to {settings.issuer}")
-    # the same file may serve the 署名用 CAs too; only lists of the accepted CAs are ever asked for
-    sources = [source for source in read_sources(settings.crl_sources) if source.issuer_key_hash in issuers]
+    sources = read_sources(settings.crl_sources, guard, anchors=anchors)
     return Ports(
         policy=Policy(
             issuer=settings.issuer,
@@ -70,7 +69,7 @@ def join(settings: Settings, *, guard: OutboundGuard) -> Ports:
         ),
         store=store,
         keys=keys,
-        revocation=CRLSource(sources, guard, store, now, anchors=anchors),
+        revocation=CRLSource(sources.lists, store, now, anchors=anchors),
         clock=now,
         entropy=os.urandom,
         correspondence=CorrespondenceGateway(settings.correspondence_url, guard)
@@ -98,19 +97,3 @@ def read_anchors(path: Path) -> tuple[bytes, ...]:
 def for_trial_only(anchors: tuple[bytes, ...]) -> bool:
     """May what exists for trying things out be loaded? Only beside JPKI-TEST anchors (design 4.21)."""
     return all(hierarchy(parse(anchor).x509) == "JPKI-TEST" for anchor in anchors)
-
-
-def read_sources(path: Path) -> tuple[Source, ...]:
-    """Which list is fetched from where. Raises SettingsError."""
-    try:
-        rows = json.loads(path.read_text(encoding="utf-8"))
-        return tuple(
-            Source(
-                distribution_point=row["distribution_point"],
-                issuer_key_hash=bytes.fromhex(row["issuer_key_hash"]),
-                url=row["url"],
-            )
-            for row in rows
-        )
-    except (OSError, ValueError, KeyError, TypeError) as broken:
-        raise SettingsError(f"crl_sources: {path.name} cannot be read") from broken

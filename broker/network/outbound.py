@@ -118,6 +118,19 @@ class OutboundGuard:
         """The same for a question that stands in a body: it is in no address and so in no log of the other side."""
         return b"".join(self._call(url, _Question(method="POST", body=body, media_type=media_type), limit))
 
+    def check_directory(self, scheme: str, host: str, port: int, *, private_line: bool, deadline: float) -> None:
+        """Whether an LDAP server may be called by its name: ldaps at a public address, or, on the operator's word,
+        a line of its own. The library resolves once more, so unlike `get` this does not pin the address: what comes
+        is a signed list, and its host is the operator's choice. Raises OutboundRefused, OutboundFailed.
+        """
+        if not _HOST.fullmatch(host) and not _is_literal(host):
+            raise OutboundRefused("the directory has no plain host name")
+        if private_line or (self.allow_loopback_http and _is_loopback_literal(host)):
+            return
+        if scheme != "ldaps":
+            raise OutboundRefused("a directory at a public address is asked by ldaps")
+        self._pin(host, port, deadline)
+
     def _call(self, url: str, question: _Question, limit: int) -> Iterator[bytes]:
         deadline = time.monotonic() + self.total_seconds
         parts = self._permitted(url)

@@ -18,14 +18,16 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 
 from broker.errors import SettingsError
-from broker.network.crl import CRLSource
+from broker.network.crl import CRLSource, Source
 from broker.network.outbound import OutboundGuard
+from broker.network.source import HTTPFetcher
 from broker.storage import migrations
 from broker.storage.engine import open_engine
 from broker.storage.store import SQLStore
 
 NOW = datetime(2026, 11, 20, 3, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
+SANDBOX = OutboundGuard(allow_loopback_http=True)
 POINT = "CN=Chiyoda,OU=CRL Distribution Points,O=JPKI-TEST,C=JP"
 
 
@@ -107,8 +109,7 @@ class World:
     def source(self) -> CRLSource:
         """As a newly started process has it."""
         return CRLSource(
-            [(POINT, self.ca.key_hash, self.address)],
-            OutboundGuard(allow_loopback_http=True),
+            [Source(POINT, self.ca.key_hash, HTTPFetcher(url=self.address, guard=SANDBOX))],
             self.store,
             lambda: self.now,
             anchors=[self.ca.der],
@@ -309,11 +310,10 @@ def test_a_store_that_cannot_write_does_not_turn_a_good_list_away(world: World) 
 
 
 def test_a_source_of_no_accepted_ca_stops_the_start(world: World) -> None:
-    guard = OutboundGuard(allow_loopback_http=True)
-    row = (POINT, world.ca.key_hash, world.address)
+    row = Source(POINT, world.ca.key_hash, HTTPFetcher(url=world.address, guard=SANDBOX))
     with pytest.raises(SettingsError, match="no accepted CA"):
-        CRLSource([row], guard, world.store, lambda: NOW, anchors=[CA().der])
+        CRLSource([row], world.store, lambda: NOW, anchors=[CA().der])
     with pytest.raises(SettingsError, match="two revocation sources"):
-        CRLSource([row, row], guard, world.store, lambda: NOW, anchors=[world.ca.der])
+        CRLSource([row, row], world.store, lambda: NOW, anchors=[world.ca.der])
     with pytest.raises(SettingsError, match="not a certificate"):
-        CRLSource([row], guard, world.store, lambda: NOW, anchors=[b"?"])
+        CRLSource([row], world.store, lambda: NOW, anchors=[b"?"])
