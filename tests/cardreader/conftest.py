@@ -81,6 +81,11 @@ class CardMaker:
 
 @pytest.fixture(scope="session")
 def card_maker() -> CardMaker:
+    return make_card_maker()
+
+
+def make_card_maker() -> CardMaker:
+    """A key pair and a certificate of CERTIFICATE_LENGTH; campaigns outside pytest make their cards with it too."""
     key = rsa.generate_private_key(65537, 2048)
     pem = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()

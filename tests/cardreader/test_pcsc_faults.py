@@ -71,17 +71,15 @@ def outcome(environment: dict[str, str]) -> str:
 @pytest.mark.parametrize(
     ("fault", "errors"),
     [
-        ("dies", {"TransportFault", "CardRemoved"}),
-        ("short", {"TransportFault"}),
-        ("slow", {"CardTimeout"}),
         ("twice", {"SeveralCards"}),
+        ("beside", {"3"}),
         ("well", {"3"}),
     ],
 )
-def test_a_faulty_card_ends_in_its_own_error_and_costs_no_try(
+def test_of_cards_in_two_readers_the_one_with_the_application_is_meant_and_two_of_them_are_refused(
     faulty: FaultyPCSCD, card_maker: CardMaker, tmp_path: Path, fault: str, errors: set[str]
 ) -> None:
-    if fault == "twice" and faulty.isolation != "private":
+    if fault in ("twice", "beside") and faulty.isolation != "private":
         pytest.skip("the second slot's port is known only in a private network")
     card = replace(card_maker(), name=fault)
     cardfile.save(card, tmp_path / "card.json")

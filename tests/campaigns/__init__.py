@@ -1,0 +1,1 @@
+"""Long campaigns, run by command (`python -m tests.campaigns.NAME`); the tests run a short, seeded form of each."""

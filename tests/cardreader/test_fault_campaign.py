@@ -1,0 +1,91 @@
+"""Every fault of card, reader and service against one program that is never restarted: the campaign's short form.
+
+The full form is `python -m tests.campaigns.faults`.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+import pytest
+
+from cardreader.faults import FaultKind
+from tests.campaigns import faults
+from tests.campaigns.faults import WRONG_PIN, Bench, Row, bench
+from tests.cardreader.conftest import CardMaker
+from tests.pcscd import SKIP_PREFIX, missing_piece
+
+KILLS = 3  # the full form kills a hundred times
+MAX_COMMANDS = 9  # of one cold login with short identifiers
+
+
+@pytest.fixture(scope="module")
+def rig(card_maker: CardMaker) -> Iterator[Bench]:
+    missing = missing_piece()
+    if missing is not None:
+        pytest.skip(SKIP_PREFIX + missing)
+    with bench(card_maker()) as running:
+        yield running
+
+
+def test_a_card_taken_away_at_any_command_ends_at_once_and_only_verify_leaves_a_doubt(rig: Bench) -> None:
+    rows = list(faults.pulled(rig))
+    assert all(row.keeps_promises for row in rows), rows
+    assert rows[-1].commands == len(rows) - 1 <= MAX_COMMANDS
+    assert [row.commands for row in rows[:-1]] == list(range(1, len(rows)))
+    outcomes = [row.outcome for row in rows]
+    assert outcomes[-1] == "signed"
+    verify = outcomes.index("PINOutcomeUnknown")
+    assert {*outcomes[:verify], *outcomes[verify + 1 : -1]} == {"CardRemoved"}
+    assert all(row.tries_lost == 0 for row in rows)
+    wrong = faults.pulled_once(rig, verify + 1, WRONG_PIN)
+    assert wrong.keeps_promises, wrong
+    assert (wrong.outcome, wrong.tries_lost) == ("PINOutcomeUnknown", 1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "outcome"),
+    [
+        (FaultKind.EMPTY, "CardTimeout"),
+        (FaultKind.SHORT, "TransportFault"),
+        (FaultKind.HUGE, "TransportFault"),
+        (FaultKind.SLOW, "CardTimeout"),
+    ],
+)
+def test_a_reply_that_is_none_ends_in_its_own_error_and_costs_no_try(rig: Bench, kind: FaultKind, outcome: str) -> None:
+    row = faults.reply(rig, kind, 2)
+    assert row.keeps_promises, row
+    assert (row.outcome, row.tries_lost) == (outcome, 0)
+
+
+def test_a_killed_service_costs_one_touch_and_the_next_one_finds_the_new_service(rig: Bench) -> None:
+    chance = random.Random(7)
+    rows = [faults.killed(rig, chance.uniform(0.0, 0.9)) for _ in range(KILLS)]
+    assert all(row.keeps_promises for row in rows), rows
+    assert {row.outcome for row in rows} <= {"ServiceNotRunning", "PINOutcomeUnknown"}
+
+
+def test_no_service_and_no_reader_are_told_apart_and_mended_without_a_restart(rig: Bench) -> None:
+    rows: dict[str, Row] = {row.outcome: row for row in (faults.gone(rig), faults.unplugged(rig))}
+    assert set(rows) == {"ServiceNotRunning", "NoReader"}
+    assert all(row.keeps_promises for row in rows.values()), rows
+
+
+def test_a_service_that_stops_answering_is_left_at_the_deadline(rig: Bench) -> None:
+    row = faults.frozen(rig)
+    assert row.keeps_promises, row
+    assert row.outcome == "CardTimeout"
+
+
+def test_a_reader_that_another_program_holds_is_busy_and_its_reset_does_no_harm(rig: Bench) -> None:
+    row = faults.held_by_another(rig)
+    assert row.keeps_promises, row
+    assert row.outcome == "ReaderBusy"
+
+
+def test_another_program_cannot_reset_the_card_under_a_login(rig: Bench) -> None:
+    row = faults.reset_under_way(rig)
+    assert row.keeps_promises, row
+    assert row.outcome == "signed"
+    assert "Sharing violation" in row.fault
