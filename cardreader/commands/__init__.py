@@ -1,0 +1,1 @@
+"""One module per command of `cardreader`, each imported only when it is asked for."""
