@@ -1,4 +1,4 @@
-"""`python -m sandbox run` and `python -m sandbox login`."""
+"""`python -m sandbox run`, `python -m sandbox login` and `python -m sandbox world`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import click
 
 from sandbox.launcher import Addresses, run
 from sandbox.login import command as login
+from sandbox.world.command import world
 
 ROOT = Path(__file__).resolve().parent.parent / ".sandbox"
 
@@ -38,6 +39,7 @@ def run_command(*, root: Path, reader: str, broker_port: int, bank_port: int, wo
 
 
 main.add_command(login, "login")
+main.add_command(world)
 
 if __name__ == "__main__":
     main(prog_name="python -m sandbox")

@@ -44,6 +44,8 @@ class BrokerHouse:
     port: int
     workers: int = 2
     database_url: str = ""
+    mapping: str = ""
+    """Where the outside world answers for J-LIS's old-new mapping; empty for none."""
 
     @property
     def folder(self) -> Path:
@@ -58,6 +60,7 @@ class BrokerHouse:
             "BROKER_KEY_PASSPHRASE_FILE": str(self.folder / "passphrase"),
             "BROKER_ANCHORS": str(self.root / "ca" / "anchors.pem"),
             "BROKER_CRL_SOURCES": str(self.root / "ca" / "crl-sources.json"),
+            "BROKER_CORRESPONDENCE_URL": self.mapping,
             "BROKER_AGENT_ORIGINS": ",".join(self.agent_origins),
             "BROKER_HOST": urlsplit(self.issuer).hostname or "localhost",
             "BROKER_PORT": str(self.port),

@@ -19,12 +19,16 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID, NameOID
 
-Kind = Literal["auth", "sign"]
+Kind = Literal["auth", "sign", "phone-auth"]
+KINDS: Final[tuple[Kind, ...]] = ("auth", "sign", "phone-auth")
 
 KEY_BITS: Final = 2048
 CPS: Final = "http://www.jpki.go.jp/cps.html"
 AUTH_TEST_POLICY: Final = x509.ObjectIdentifier("1.2.392.200149.8.5.1.0.30")  # 利用者証明用, test environment
 SIGN_TEST_POLICY: Final = x509.ObjectIdentifier("1.2.392.200149.8.5.1.0.20")  # 署名用, test environment
+# 移動端末設備用: neither the authority's name nor the policy of phone certificates is public; both are invented here.
+PHONE_AUTH_TEST_POLICY: Final = x509.ObjectIdentifier("1.2.392.200149.8.5.1.0.130")
+PHONE_AUTH_POLICY: Final = x509.ObjectIdentifier("1.2.392.200149.8.5.1.3.130")
 AUTH_POLICY: Final = x509.ObjectIdentifier("1.2.392.200149.8.5.1.3.30")  # 利用者証明用, production
 SIGN_POLICY: Final = x509.ObjectIdentifier("1.2.392.200149.8.5.1.1.20")  # 署名用, production
 HOLDER_ATTRIBUTE_ARC: Final = "1.2.392.200149.8.5.5"  # .1 氏名 .2 its flags .3 性別 .4 生年月日 .5 住所 .6 its flags
@@ -35,11 +39,17 @@ FOREIGN_ORGANIZATION: Final = "JPKI"
 # revocation sources are configuration (design 4.5).
 AIA_OCSP: Final = "http://ocsp.jpki-test.example/"
 
-_UNITS: Final[dict[Kind, str]] = {"auth": "JPKI for user authentication", "sign": "JPKI for digital signature"}
+_UNITS: Final[dict[Kind, str]] = {
+    "auth": "JPKI for user authentication",
+    "sign": "JPKI for digital signature",
+    "phone-auth": "JPKI for user authentication on mobile devices",
+}
 _POLICIES: Final[dict[tuple[str, Kind], x509.ObjectIdentifier]] = {
     (TEST_ORGANIZATION, "auth"): AUTH_TEST_POLICY,
     (TEST_ORGANIZATION, "sign"): SIGN_TEST_POLICY,
+    (TEST_ORGANIZATION, "phone-auth"): PHONE_AUTH_TEST_POLICY,
     (FOREIGN_ORGANIZATION, "auth"): AUTH_POLICY,
+    (FOREIGN_ORGANIZATION, "phone-auth"): PHONE_AUTH_POLICY,
     (FOREIGN_ORGANIZATION, "sign"): SIGN_POLICY,
 }
 
@@ -232,7 +242,10 @@ def issue_auth_certificate(
     usage: x509.KeyUsage | None = None,
     extra: Iterable[tuple[x509.ExtensionType, bool]] = (),
 ) -> x509.Certificate:
-    """Issue a 利用者証明用 certificate. `policy`, `usage` and `extra` (extension, critical) make odd ones for tests."""
+    """Issue a 利用者証明用 certificate, for a card or a phone as `authority` is.
+
+    `policy`, `usage` and `extra` (extension, critical) make odd ones for tests.
+    """
     return _issue(
         authority,
         subject=_name((NameOID.COUNTRY_NAME, "JP"), (NameOID.COMMON_NAME, common_name)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,7 +15,13 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from sandbox.residents import Resident
 
 ATR: Final = "3BE000FF8131FE4514"  # the contact card's, as OpenSC lists it
-TOKEN_LABELS: Final = {"plastic": "JPKIAPICCTOKEN2", "juki": "JPKIAPICCTOKEN"}
+TOKEN_LABELS: Final = {
+    "plastic": "JPKIAPICCTOKEN2",
+    "android": "JPKIAPICCTOKEN2",
+    "iphone": "JPKIAPICCTOKEN2",
+    "juki": "JPKIAPICCTOKEN",
+}
+PHONES: Final = {"android": "Android", "iphone": "iPhone"}
 AUTH_TRIES: Final = 3
 SIGN_TRIES: Final = 5
 
@@ -58,19 +64,41 @@ def card_document(
 
 def index_document(residents: Iterable[Resident]) -> list[dict[str, Any]]:
     """What `cards/index.json` says of every card, for the tray page and the documentation."""
-    return [
-        {
-            "name": resident.name,
-            "label": resident.label,
-            "label_en": resident.label_en,
-            "kana": resident.kana,
-            "kind": resident.kind,
-            "pin": resident.pin,
-            "sign_password": resident.sign_password,
-            "demonstrates": {"ja": resident.demonstrates_ja, "en": resident.demonstrates_en},
+    return [row for resident in residents for row in _rows(resident)]
+
+
+def _rows(resident: Resident) -> Iterator[dict[str, Any]]:
+    """The resident's card, then the phones that bear a certificate, then the card as it was before a renewal."""
+    card = {
+        "name": resident.name,
+        "resident": resident.name,
+        "label": resident.label,
+        "label_en": resident.label_en,
+        "kana": resident.kana,
+        "kind": resident.kind,
+        "pin": resident.pin,
+        "sign_password": resident.sign_password,
+        "demonstrates": {"ja": resident.demonstrates_ja, "en": resident.demonstrates_en},
+    }
+    yield card
+    for phone in resident.phones:
+        yield card | {
+            "name": resident.phone_card(phone),
+            "kind": phone,
+            "sign_password": None,
+            "demonstrates": {
+                "ja": f"同じ人のスマートフォン（{PHONES[phone]}）。電子証明書は、暗証番号を入れたあとに読めます。",
+                "en": f"The same person's phone ({PHONES[phone]}): its certificate is readable after the PIN only.",
+            },
         }
-        for resident in residents
-    ]
+    if resident.renewed_from is not None:
+        yield card | {
+            "name": resident.old_card,
+            "demonstrates": {
+                "ja": "同じ人の、電子証明書を更新する前のカード。古い証明書は失効しています。",
+                "en": "The same person's card as it was before the renewal: its certificates are superseded.",
+            },
+        }
 
 
 def with_pin_reset(card: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import secrets
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -21,18 +21,17 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from sandbox import atomicfile, ca, ledger
-from sandbox.ca import Authority, Kind, issue_auth_certificate, issue_sign_certificate
-from sandbox.cards import KeySlot, card_document, index_document, to_json
-from sandbox.ledger import Issued, Ledger
-from sandbox.residents import RESIDENTS_FILE, Issue, Population, Resident, load_residents
+from sandbox.ca import Authority, Kind
+from sandbox.cards import index_document, to_json
+from sandbox.office import Office, keys_needed
+from sandbox.residents import RESIDENTS_FILE, Population, load_residents
 
-VERSION: Final = 1  # raise it when the shape of certificates or files changes: everything is made anew
+VERSION: Final = 2  # raise it when the shape of certificates or files changes: everything is made anew
 WORLD_URL: Final = "http://127.0.0.1:8010"
 RENEW_BEFORE: Final = timedelta(days=30)  # a world this close to the first expiry that matters is made anew
 
 _GENERATIONS: Final = ((1, -7), (2, -3))  # generation, years from now to its beginning; each lasts ten years
 _CA_YEARS: Final = 10
-_OPAQUE: Final = "0123456789ABCDEFGHJKLMNPQRSTUVWXYZ"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +57,11 @@ class World:
         return self.root / "ca" / "sign-anchors.pem"
 
     @property
+    def phone_anchors(self) -> Path:
+        """PEM roots of the authority for phones. No verifier of the sandbox trusts it until it is told to."""
+        return self.root / "ca" / "phone-auth-anchors.pem"
+
+    @property
     def crl_sources(self) -> Path:
         """JSON list that maps a distribution point and an issuer key to the URL of a CRL."""
         return self.root / "ca" / "crl-sources.json"
@@ -74,7 +78,9 @@ class World:
     def authorities(self) -> dict[str, Authority]:
         """All authorities by name, keys included; `foreign-auth-1` and `foreign-sign-1` are not in the anchors."""
         return {
-            path.stem: load_authority(path.parent, path.stem) for path in sorted((self.root / "ca").glob("*-?.cer"))
+            path.stem: load_authority(path.parent, path.stem)
+            for path in sorted((self.root / "ca").glob("*-*.cer"))
+            if not path.stem.endswith("-ocsp")
         }
 
 
@@ -105,11 +111,12 @@ def generate(root: Path, now: datetime, *, url: str = WORLD_URL, residents: byte
 def load_authority(folder: Path, name: str) -> Authority:
     """Read an authority that `generate` wrote. Raises OSError, ValueError, and TypeError for a key that is not RSA."""
     foreign = name.startswith("foreign-")
-    kind, _, generation = name.removeprefix("foreign-").partition("-")
-    if kind not in ("auth", "sign"):
+    word, _, generation = name.removeprefix("foreign-").rpartition("-")
+    kind = next((known for known in ca.KINDS if known == word), None)
+    if kind is None:
         raise ValueError(f"not an authority: {name!r}")
     return Authority(
-        kind="auth" if kind == "auth" else "sign",
+        kind=kind,
         generation=int(generation),
         organization=ca.FOREIGN_ORGANIZATION if foreign else ca.TEST_ORGANIZATION,
         certificate=x509.load_der_x509_certificate((folder / f"{name}.cer").read_bytes()),
@@ -167,176 +174,101 @@ def _make(root: Path, population: Population, today: date) -> None:
     (folder / "generation.json").unlink(missing_ok=True)
     for stale in (*folder.glob("*.cer"), *folder.glob("*.key"), *(root / "cards").glob("*.json")):
         stale.unlink()
-    authority_keys = 4 * (len(_GENERATIONS) + 1)
-    keys = ca.new_private_keys(authority_keys + 2 * len(population.residents))
-    authorities = _authorities(keys[:authority_keys], today)
+    plan = _plan()
+    keys = iter(ca.new_private_keys(2 * len(plan) + sum(keys_needed(resident) for resident in population.residents)))
+    authorities = {authority.name: authority for authority in (_establish(row, keys, today) for row in plan)}
     for authority in authorities.values():
-        atomicfile.write(folder / f"{authority.name}.cer", authority.certificate.public_bytes(Encoding.DER))
-        atomicfile.write(folder / f"{authority.name}.key", _key_pem(authority.private_key))
-        atomicfile.write(
-            folder / f"{authority.name}-ocsp.cer", authority.responder_certificate.public_bytes(Encoding.DER)
-        )
-        atomicfile.write(folder / f"{authority.name}-ocsp.key", _key_pem(authority.responder_key))
-    for kind, name in (("auth", "anchors.pem"), ("sign", "sign-anchors.pem")):
-        roots = [authorities[f"{kind}-{generation}"].certificate for generation, _ in _GENERATIONS]
-        atomicfile.write(folder / name, b"".join(root_ca.public_bytes(Encoding.PEM) for root_ca in roots))
-    office = _Office(authorities=authorities, today=today)
-    remaining = iter(keys[authority_keys:])
+        _keep(folder, authority)
+    for kind in ca.KINDS:
+        _write_anchors(folder, kind)
+    office = Office(authorities=authorities, today=today)
     for resident in population.residents:
-        document = office.make_card(resident, auth_key=next(remaining), sign_key=next(remaining))
-        atomicfile.write(root / "cards" / f"{resident.name}.json", to_json(document))
+        for name, document in office.make_cards(resident, keys).items():
+            atomicfile.write(root / "cards" / f"{name}.json", to_json(document))
     atomicfile.write(root / "cards" / "index.json", to_json(index_document(population.residents)))
-    ledger.write(folder / "ledger.json", Ledger(entries=tuple(office.entries)))
+    ledger.write(folder / "ledger.json", office.ledger)
 
 
-def _authorities(keys: list[rsa.RSAPrivateKey], today: date) -> dict[str, Authority]:
-    plan: list[tuple[Kind, int, int, str]] = [
+_Row = tuple[Kind, int, int, str]
+"""An authority to be: kind, generation, years from now to its beginning, organization."""
+
+
+def _plan() -> list[_Row]:
+    plan: list[_Row] = [
         (kind, generation, years, ca.TEST_ORGANIZATION)
         for kind in ("auth", "sign")
         for generation, years in _GENERATIONS
     ]
+    plan.append(("phone-auth", 1, -2, ca.TEST_ORGANIZATION))
     plan += [("auth", 1, -7, ca.FOREIGN_ORGANIZATION), ("sign", 1, -7, ca.FOREIGN_ORGANIZATION)]
-    remaining = iter(keys)
-    made = [
-        ca.establish(
-            kind,
-            generation=generation,
-            begins=ca.years_from(today, years),
-            years=_CA_YEARS,
-            private_key=next(remaining),
-            responder_key=next(remaining),
-            organization=organization,
-        )
-        for kind, generation, years, organization in plan
+    return plan
+
+
+def _establish(row: _Row, keys: Iterator[rsa.RSAPrivateKey], today: date) -> Authority:
+    kind, generation, years, organization = row
+    return ca.establish(
+        kind,
+        generation=generation,
+        begins=ca.years_from(today, years) - timedelta(days=0 if years else 2),
+        years=_CA_YEARS,
+        private_key=next(keys),
+        responder_key=next(keys),
+        organization=organization,
+    )
+
+
+def _keep(folder: Path, authority: Authority) -> None:
+    atomicfile.write(folder / f"{authority.name}.cer", authority.certificate.public_bytes(Encoding.DER))
+    atomicfile.write(folder / f"{authority.name}.key", _key_pem(authority.private_key))
+    atomicfile.write(folder / f"{authority.name}-ocsp.cer", authority.responder_certificate.public_bytes(Encoding.DER))
+    atomicfile.write(folder / f"{authority.name}-ocsp.key", _key_pem(authority.responder_key))
+
+
+def _write_anchors(folder: Path, kind: Kind) -> None:
+    """Every generation there is, oldest first. The 利用者証明用 file is the one that verifiers are given."""
+    roots = [
+        x509.load_der_x509_certificate((folder / f"{kind}-{generation}.cer").read_bytes())
+        for generation in generations(folder, kind)
     ]
-    return {authority.name: authority for authority in made}
+    name = "anchors.pem" if kind == "auth" else f"{kind}-anchors.pem"
+    atomicfile.write(folder / name, b"".join(root_ca.public_bytes(Encoding.PEM) for root_ca in roots))
 
 
-class _Office:
-    """The counter that issues cards; it writes what it issues into the books."""
+def generations(folder: Path, kind: Kind) -> tuple[int, ...]:
+    """Which generations of an authority there are in a `ca` folder, ascending."""
+    numbers = (path.stem.removeprefix(f"{kind}-") for path in folder.glob(f"{kind}-*.cer"))
+    return tuple(sorted(int(number) for number in numbers if number.isdigit()))
 
-    def __init__(self, *, authorities: dict[str, Authority], today: date) -> None:
-        self.entries: list[Issued] = []
-        self._authorities = authorities
-        self._today = today
 
-    def make_card(
-        self, resident: Resident, *, auth_key: rsa.RSAPrivateKey, sign_key: rsa.RSAPrivateKey
-    ) -> dict[str, object]:
-        auth, sign = KeySlot(private_key=auth_key), KeySlot(private_key=sign_key)
-        if resident.auth:
-            auth = self._issue(resident, "auth", auth_key)
-        if resident.sign:
-            sign = self._issue(resident, "sign", sign_key)
-        return card_document(
-            name=resident.name,
-            label=resident.label,
-            pin=resident.pin,
-            auth=auth,
-            sign=sign,
-            sign_password=resident.sign_password,
-            pin_tries=resident.pin_tries,
-            kind=resident.kind,
-        )
+def roll_over(root: Path, kind: Kind, now: datetime) -> int:
+    """A new generation of an authority: the same name, another key. Its number.
 
-    def _issue(self, resident: Resident, kind: Kind, key: rsa.RSAPrivateKey) -> KeySlot:
-        replaces = None
-        if resident.renewed_from is not None:
-            # The old certificate's key is on no card any more, so the new public key stands in for it.
-            self._certificate(
-                resident, kind, key.public_key(), resident.renewed_from, reason="superseded", replaces=None
-            )
-            replaces = len(self.entries) - 1
-        reason = resident.revoked or (resident.sign_revoked if kind == "sign" else None)
-        certificate = self._certificate(
-            resident, kind, key.public_key(), resident.issue, reason=reason, replaces=replaces
-        )
-        authority = self._authority(resident, kind, resident.issue)
-        return KeySlot(private_key=key, certificate=certificate, ca_certificate=authority.certificate)
-
-    def _authority(self, resident: Resident, kind: Kind, issue: Issue) -> Authority:
-        foreign = resident.hierarchy == ca.FOREIGN_ORGANIZATION
-        return self._authorities[f"foreign-{kind}-1" if foreign else f"{kind}-{issue.generation}"]
-
-    def _certificate(
-        self,
-        resident: Resident,
-        kind: Kind,
-        public_key: rsa.RSAPublicKey,
-        issue: Issue,
-        *,
-        reason: str | None,
-        replaces: int | None,
-    ) -> x509.Certificate:
-        authority = self._authority(resident, kind, issue)
-        issued = self._today - timedelta(days=issue.days_ago)
-        not_before = datetime.combine(issued, time(), tzinfo=UTC)
-        not_after = ca.end_of_day_in_japan(ca.fifth_birthday(issued=issued, birth=resident.birth))
-        serial = self._serial(resident, kind, authority)
-        number = f"{secrets.randbelow(1000):03}"
-        common_name = "".join(secrets.choice(_OPAQUE) for _ in range(14)) + resident.municipality.code + number + "A"
-        superseded = reason == "superseded"
-        revoked_on = self._today - timedelta(days=resident.issue.days_ago if superseded else 1)
-        self.entries.append(
-            Issued(
-                resident=resident.name,
-                kind=kind,
-                authority=authority.name,
-                serial=serial,
-                municipality=resident.municipality.code,
-                not_before=not_before,
-                not_after=not_after,
-                current=not superseded,
-                revoked_at=None if reason is None else datetime.combine(revoked_on, time(), tzinfo=UTC),
-                reason=reason,
-                replaces=replaces,
-            )
-        )
-        if kind == "auth":
-            return issue_auth_certificate(
-                authority,
-                public_key=public_key,
-                common_name=common_name,
-                municipality=resident.municipality,
-                serial=serial,
-                not_before=not_before,
-                not_after=not_after,
-                authority_key_identifier=resident.aki,
-                extended_key_usage=resident.eku,
-            )
-        return issue_sign_certificate(
-            authority,
-            public_key=public_key,
-            common_name=common_name,
-            municipality=resident.municipality,
-            serial=serial,
-            not_before=not_before,
-            not_after=not_after,
-            holder=resident.holder,
-            authority_key_identifier=resident.aki,
-            extended_key_usage=resident.eku,
-        )
-
-    def _serial(self, resident: Resident, kind: Kind, authority: Authority) -> int:
-        """A new four-byte serial, never used by any authority, unless the resident is to share another's."""
-        if kind == "auth" and resident.same_auth_serial_as is not None:
-            twin = next(e for e in self.entries if e.resident == resident.same_auth_serial_as and e.kind == "auth")
-            if twin.authority == authority.name:
-                raise ValueError(f"{resident.name}: only another generation may give out the same serial")
-            return twin.serial
-        used = {entry.serial for entry in self.entries}
-        while (serial := 0x01000000 + secrets.randbelow(0x7E000000)) in used:
-            pass
-        return serial
+    From now on the office issues under it; certificates of the older ones stay good. Verifiers must be given the new
+    anchors and CRL sources, as in life: the sandbox's broker reads them at its start. Raises OSError.
+    """
+    folder = root / "ca"
+    with atomicfile.exclusive(folder / ".lock"):
+        generation = max(generations(folder, kind)) + 1
+        keys = iter(ca.new_private_keys(2))
+        _keep(folder, _establish((kind, generation, 0, ca.TEST_ORGANIZATION), keys, now.astimezone(UTC).date()))
+        _write_anchors(folder, kind)
+        seal = json.loads((folder / "generation.json").read_bytes())
+        seal["files"] = sorted({*seal["files"], *(f"ca/{path.name}" for path in _files(folder))})
+        atomicfile.write(folder / "generation.json", to_json(seal))
+        world = World(root=root, made_because=None)
+        url = json.loads(world.crl_sources.read_bytes())[0]["url"].partition("/crl/")[0]
+        population = load_residents(RESIDENTS_FILE.read_bytes())
+        atomicfile.write(world.crl_sources, to_json(_crl_sources(world, population, url)))
+    return generation
 
 
 def _crl_sources(world: World, population: Population, url: str) -> list[dict[str, str]]:
     sources = []
-    for name in (f"{kind}-{generation}" for kind in ("auth", "sign") for generation, _ in _GENERATIONS):
-        certificate = x509.load_der_x509_certificate((world.root / "ca" / f"{name}.cer").read_bytes())
-        kind, _, generation = name.partition("-")
+    folder = world.root / "ca"
+    for kind, generation in [(each, number) for each in ca.KINDS for number in generations(folder, each)]:
+        certificate = x509.load_der_x509_certificate((folder / f"{kind}-{generation}.cer").read_bytes())
         for municipality in population.municipalities:
-            point = ca.distribution_point("auth" if kind == "auth" else "sign", municipality)
+            point = ca.distribution_point(kind, municipality)
             sources.append(
                 {
                     "distribution_point": point.rfc4514_string(),

@@ -162,6 +162,7 @@ def sandbox(
             port=addresses.broker_port,
             workers=workers,
             database_url=database_url,
+            mapping=f"{addresses.world}/mapping",
         )
         bank_keys = bank.public_jwks(root / "bank")
         document = set_up(house, [bank.registration(addresses.bank, bank_keys)])

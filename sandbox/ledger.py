@@ -27,6 +27,7 @@ class Issued:
     not_before: datetime
     not_after: datetime
     current: bool  # on the card today
+    card: str  # the card file it was put on; an old card and a phone have files of their own
     revoked_at: datetime | None = None
     reason: str | None = None  # RFC 5280 section 5.3.1 name
     replaces: int | None = None  # index in the ledger of the certificate this one renews
@@ -50,6 +51,18 @@ class Ledger:
         """The certificate with that serial under that authority's key, if it was ever issued."""
         return next((e for e in self.entries if e.authority == authority and e.serial == serial), None)
 
+    def on_card(self, card: str, *kinds: Kind) -> Issued | None:
+        """The newest certificate of one of these kinds on one card, in force or not."""
+        found = [e for e in self.entries if e.card == card and e.kind in kinds]
+        return found[-1] if found else None
+
+    def of_resident(self, resident: str, kind: Kind) -> tuple[int, Issued] | None:
+        """Like `current`, with its index, by which a successor names it."""
+        return next(
+            ((i, e) for i, e in enumerate(self.entries) if e.resident == resident and e.kind == kind and e.current),
+            None,
+        )
+
     def current(self, resident: str, kind: Kind) -> Issued | None:
         """The certificate of that kind on the resident's card today."""
         return next((e for e in self.entries if e.resident == resident and e.kind == kind and e.current), None)
@@ -60,6 +73,11 @@ class Ledger:
             return self
         revoked = replace(entry, revoked_at=at, reason=reason)
         return Ledger(entries=tuple(revoked if e is entry or e == entry else e for e in self.entries))
+
+    def predecessor(self, authority: str, serial: int) -> Issued | None:
+        """J-LIS's old-new mapping, backwards: the certificate in whose place this one was issued, if any."""
+        entry = self.find(authority, serial)
+        return None if entry is None or entry.replaces is None else self.entries[entry.replaces]
 
     def successor(self, authority: str, serial: int) -> Issued | None:
         """J-LIS's old-new mapping: the certificate that was issued in place of this one, if any."""

@@ -56,6 +56,7 @@ class Resident:
     pin_tries: int = 3
     issue: Issue = Issue()
     renewed_from: Issue | None = None
+    phones: tuple[Literal["android", "iphone"], ...] = ()
     auth: bool = True
     sign: bool = True
     aki: bool = False
@@ -78,11 +79,22 @@ class Resident:
             raise ValueError(f"{self.name}: the 署名用 password is upper case")
         if not 0 <= self.pin_tries <= 3:
             raise ValueError(f"{self.name}: pin_tries is 0 to 3")
+        if not set(self.phones) <= {"android", "iphone"}:
+            raise ValueError(f"{self.name}: a phone is android or iphone")
         if self.hierarchy not in (TEST_ORGANIZATION, FOREIGN_ORGANIZATION):
             raise ValueError(f"{self.name}: unknown hierarchy {self.hierarchy!r}")
         for reason in (self.revoked, self.sign_revoked):
             if reason is not None and reason not in _REASONS:
                 raise ValueError(f"{self.name}: unknown revocation reason {reason!r}")
+
+    @property
+    def old_card(self) -> str:
+        """The file of the card as it was before the renewal."""
+        return f"{self.name}old"
+
+    def phone_card(self, phone: str) -> str:
+        """The file of the certificate on a phone."""
+        return f"{self.name}{phone}"
 
     @property
     def holder(self) -> HolderAttributes:
@@ -133,6 +145,7 @@ def _resident(row: Mapping[str, Any], municipalities: Mapping[str, Municipality]
             issue=issue,
             renewed_from=before and Issue(generation=before["generation"], days_ago=before["issued_days_ago"]),
             sign=fields.pop("sign", "sign_password" in fields),
+            phones=tuple(fields.pop("phones", ())),
             **fields,
         )
     except (KeyError, TypeError) as fault:

@@ -15,9 +15,11 @@ from werkzeug.exceptions import HTTPException
 from cardreader.tray import TrayClient
 from sandbox.generate import WORLD_URL
 from sandbox.world.language import LANGUAGES, language
+from sandbox.world.mapping import mapping_blueprint
 from sandbox.world.registry import Registry
 from sandbox.world.services import services_blueprint
 from sandbox.world.traypage import CardDrawer, Reader, tray_blueprint
+from sandbox.world.troublepage import trouble_blueprint
 
 _HEADERS: Final = {
     "Content-Security-Policy": (
@@ -51,6 +53,7 @@ def create_world(
     registry = Registry(root)
     reader = Reader(tray)
     app.register_blueprint(services_blueprint(registry, clock=clock))
+    app.register_blueprint(mapping_blueprint(registry, clock=clock))
     app.register_blueprint(
         tray_blueprint(
             registry,
@@ -61,6 +64,7 @@ def create_world(
             clock=clock,
         )
     )
+    app.register_blueprint(trouble_blueprint(registry, host=urlsplit(origin).netloc, origin=origin))
     app.context_processor(lambda: {"lang": language(), "languages": LANGUAGES})
 
     @app.errorhandler(HTTPException)

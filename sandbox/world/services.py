@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import base64
 import binascii
+import time
 from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
 from flask import Blueprint, Response, abort, request
 
-from sandbox.ca import Kind
+from sandbox.ca import KINDS, Kind, Municipality
 from sandbox.revocation import MAX_OCSP_REQUEST
-from sandbox.world.registry import GENERATIONS, Registry
+from sandbox.trouble import SLOW_SECONDS
+from sandbox.world.registry import Registry
 
-_KINDS: Final[dict[str, Kind]] = {"auth": "auth", "sign": "sign"}
+_KINDS: Final[dict[str, Kind]] = {kind: kind for kind in KINDS}
 
 
 def services_blueprint(registry: Registry, *, clock: Callable[[], datetime]) -> Blueprint:
@@ -23,14 +25,24 @@ def services_blueprint(registry: Registry, *, clock: Callable[[], datetime]) -> 
 
     @services.get("/crl/<ca>/<int:generation>/<municipality>.crl")
     def crl(ca: str, generation: int, municipality: str) -> Response:
+        kind, place = _partition(ca, generation, municipality)
+        suffer(registry.trouble().crl)
+        return _list(registry.crl(kind, generation, place, now=clock()))
+
+    @services.get("/crl/<ca>/<int:generation>/<municipality>.delta.crl")
+    def delta_crl(ca: str, generation: int, municipality: str) -> Response:
+        kind, place = _partition(ca, generation, municipality)
+        suffer(registry.trouble().crl)
+        return _list(registry.delta_crl(kind, generation, place, now=clock()))
+
+    def _partition(ca: str, generation: int, municipality: str) -> tuple[Kind, Municipality]:
         place = registry.municipalities.get(municipality)
-        if ca not in _KINDS or generation not in GENERATIONS or place is None:
+        if ca not in _KINDS or generation not in registry.generations(_KINDS[ca]) or place is None:
             abort(404)
-        return Response(
-            registry.crl(_KINDS[ca], generation, place, now=clock()),
-            mimetype="application/pkix-crl",
-            headers={"Cache-Control": "no-cache"},
-        )
+        return _KINDS[ca], place
+
+    def _list(der: bytes) -> Response:
+        return Response(der, mimetype="application/pkix-crl", headers={"Cache-Control": "no-cache"})
 
     @services.post("/ocsp/<ca>")
     def ocsp_post(ca: str) -> Response:
@@ -52,6 +64,7 @@ def services_blueprint(registry: Registry, *, clock: Callable[[], datetime]) -> 
     def _ocsp(ca: str, question: bytes) -> Response:
         if ca not in _KINDS:
             abort(404)
+        suffer(registry.trouble().ocsp)
         answer = registry.ocsp(_KINDS[ca], question, now=clock())
         return Response(answer, mimetype="application/ocsp-response", headers={"Cache-Control": "no-store"})
 
@@ -63,3 +76,11 @@ def services_blueprint(registry: Registry, *, clock: Callable[[], datetime]) -> 
         return Response(certificate, mimetype="application/pkix-cert")
 
     return services
+
+
+def suffer(wrong: str) -> None:
+    """The two troubles that any service can have."""
+    if wrong == "unavailable":
+        abort(503)
+    if wrong == "slow":
+        time.sleep(SLOW_SECONDS)

@@ -18,7 +18,9 @@ from cardreader.tray import TrayClient, TrayFault, TrayStatus
 from sandbox import atomicfile
 from sandbox.cards import to_json, with_pin_reset
 from sandbox.ledger import Issued, Ledger
+from sandbox.office import EVENTS, LifeEvent
 from sandbox.world.language import language
+from sandbox.world.origin import own_pages_only
 from sandbox.world.registry import Registry
 
 _LOST: Final = "keyCompromise"  # what the office enters when a lost card is reported
@@ -110,6 +112,8 @@ class CardView:
     sign: str
     inserted: bool
     another_inserted: bool
+    lives: bool
+    """The office enters events of life under the resident's own card, not under a phone or an old one."""
     revocable: bool  # a certificate of ours is left to revoke; the foreign authority publishes no lists
 
 
@@ -125,11 +129,7 @@ def tray_blueprint(
     """The page at `/` and its forms. Other hosts and forms of other origins are refused with 403."""
     tray = Blueprint("tray", __name__)
 
-    @tray.before_request
-    def only_our_own_page() -> None:
-        # Any page on this machine or beyond can post to loopback, and DNS can be made to point at it.
-        if request.host != host or (request.method == "POST" and request.headers.get("Origin") != origin):
-            abort(403)
+    own_pages_only(tray, host=host, origin=origin)
 
     @tray.get("/")
     def show() -> str:
@@ -147,6 +147,8 @@ def tray_blueprint(
             inserted=inserted,
             notice=_notices().get(done),
             problem=_problems().get(problem),
+            events=_events(),
+            trouble=registry.trouble(),
         )
 
     @tray.post("/tray/insert")
@@ -165,6 +167,23 @@ def tray_blueprint(
     def revoke() -> Response:
         return _act(lambda: registry.revoke(_card_path().stem, now=clock(), reason=_LOST), done="revoked")
 
+    @tray.post("/office/event")
+    def event() -> Response:
+        entered = next((known for known in EVENTS if known == request.form.get("event")), None)
+        if entered is None:
+            abort(400)
+        name = _card_path().stem
+        if name not in {row["resident"] for row in drawer.index()}:
+            abort(404)
+        return _act(lambda: _enter(entered, name), done=entered)
+
+    def _enter(entered: LifeEvent, name: str) -> None:
+        """A card that changed while it lay on the reader is laid on it anew."""
+        card = registry.enter(entered, name, now=clock())
+        status = reader.status()
+        if card is not None and status is not None and status.card == name:
+            reader.insert(card)
+
     def _card_path() -> Path:
         path = drawer.path(request.form.get("card", ""))
         if path is None:
@@ -176,6 +195,8 @@ def tray_blueprint(
             deed()
         except TrayFault:
             return redirect(url_for("tray.show", lang=language(), problem="tray"), 303)
+        except ValueError:
+            return redirect(url_for("tray.show", lang=language(), problem="event"), 303)
         return redirect(url_for("tray.show", lang=language(), done=done), 303)
 
     return tray
@@ -192,7 +213,7 @@ def _view(
 ) -> CardView:
     name = row["name"]
     left, most = drawer.tries(name, status)
-    auth, sign = books.current(name, "auth"), books.current(name, "sign")
+    auth, sign = books.on_card(name, "auth", "phone-auth"), books.on_card(name, "sign")
     inserted = status is not None and status.card == name
     return CardView(
         name=name,
@@ -208,7 +229,10 @@ def _view(
         sign=_state(sign, now),
         inserted=inserted,
         another_inserted=status is not None and status.card is not None and not inserted,
-        revocable=any(
+        lives=row["resident"] == name
+        and any(entry is not None and not entry.authority.startswith("foreign-") for entry in (auth,)),
+        revocable=row["resident"] == name
+        and any(
             entry is not None and _state(entry, now) == "good" and not entry.authority.startswith("foreign-")
             for entry in (auth, sign)
         ),
@@ -229,8 +253,29 @@ def _notices() -> dict[str, str]:
         "removed": gettext("カードを取りました。"),
         "reset": gettext("暗証番号の回数を元に戻しました。番号は変わっていません。"),
         "revoked": gettext("電子証明書を失効させました。新しい失効リストに、すぐに載ります。"),
+        "renewal": gettext("電子証明書を更新しました。前の証明書は失効し、新旧の対応が記録されました。"),
+        "loss": gettext("電子証明書を失効させました。新しい失効リストに、すぐに載ります。"),
+        "reissue": gettext("新しいカードを渡しました。前の証明書は失効し、新旧の対応が記録されました。"),
+        "move": gettext("転居を届け出ました。署名用電子証明書だけが失効しました。"),
+        "death": gettext("死亡を届け出ました。すべての電子証明書が失効しました。"),
+        "hold": gettext("電子証明書を一時停止しました。"),
+        "release": gettext("一時停止を解きました。"),
     }
 
 
 def _problems() -> dict[str, str]:
-    return {"tray": gettext("カードリーダーが応答しません。make run が動いているかを確かめてください。")}
+    return {
+        "tray": gettext("カードリーダーが応答しません。make run が動いているかを確かめてください。"),
+        "event": gettext("この届出は受け付けられません。失効させる電子証明書がないか、亡くなった方のカードです。"),
+    }
+
+
+def _events() -> dict[LifeEvent, str]:
+    return {
+        "renewal": gettext("電子証明書を更新する（同じカード、新しい番号）"),
+        "reissue": gettext("カードを再交付する（紛失のあと）"),
+        "move": gettext("転居する（署名用だけ失効）"),
+        "death": gettext("死亡"),
+        "hold": gettext("一時停止する"),
+        "release": gettext("一時停止を解く"),
+    }

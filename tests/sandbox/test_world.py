@@ -28,6 +28,7 @@ from playwright.sync_api import Page
 
 from cardreader.tray import Tray, TrayClient, serve_tray
 from sandbox.generate import World, generate
+from sandbox.trouble import Trouble, read_trouble
 from sandbox.world import create_world
 from tests.browser import assert_accessible
 from tests.sandbox.conftest import leaf
@@ -102,7 +103,9 @@ def test_a_revoked_certificate_is_shown_as_revoked_and_listed(desk: Desk) -> Non
     assert crl.get_revoked_certificate_by_serial_number(leaf(desk.world, "hanako").serial_number) is not None
 
 
-@pytest.mark.parametrize("path", ["/tray/insert", "/tray/remove", "/office/reset-pin", "/office/revoke"])
+@pytest.mark.parametrize(
+    "path", ["/tray/insert", "/tray/remove", "/office/reset-pin", "/office/revoke", "/office/event"]
+)
 @pytest.mark.parametrize("origin", [None, "null", "http://localhost:8000", "http://127.0.0.1:8011"])
 def test_a_form_of_another_origin_changes_nothing(desk: Desk, path: str, origin: str | None) -> None:
     desk.post("/tray/insert", card="hanako")
@@ -301,3 +304,19 @@ def test_the_page_passes_axe_and_fits_a_narrow_screen(
     assert page.context.cookies() == []
     page.click("#remove")
     assert page.get_attribute("#reader-state", "data-card") == ""
+
+
+@pytest.mark.parametrize("language", ["ja", "en"])
+def test_the_page_of_troubles_passes_axe(
+    served: tuple[World, str], new_page: Callable[..., Page], language: str
+) -> None:
+    page = new_page(viewport={"width": 320, "height": 800})
+    page.goto(f"{served[1]}/trouble?lang={language}")
+    page.select_option("#trouble-crl", "stale")
+    page.click("#make-trouble")
+    assert page.is_visible("#notice")
+    assert_accessible(page)
+    assert read_trouble(served[0].root).crl == "stale"
+    page.select_option("#trouble-crl", "none")
+    page.click("#make-trouble")
+    assert read_trouble(served[0].root) == Trouble()

@@ -19,7 +19,7 @@ from flask import Flask
 from sqlalchemy import Engine
 
 import broker.web
-from broker.flows.ports import Policy, Ports
+from broker.flows.ports import CorrespondenceSource, Policy, Ports
 from broker.ids import ClientID, SectorID
 from broker.jose import public_jwk
 from broker.keys.software import SoftwareKeys, create, open_keys
@@ -61,9 +61,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 @pytest.fixture(scope="session")
 def software_keys(tmp_path_factory: pytest.TempPathFactory) -> SoftwareKeys:
     folder = tmp_path_factory.mktemp("keys")
-    create(
-        folder / "keys", PASSPHRASE, issuer=ISSUER, now=datetime.now(UTC), agent_root_out=folder / "root" / "root.json"
-    )
+    made = datetime.now(UTC) - timedelta(days=3)  # so that a test may begin the day before yesterday
+    create(folder / "keys", PASSPHRASE, issuer=ISSUER, now=made, agent_root_out=folder / "root" / "root.json")
     return open_keys(folder / "keys", PASSPHRASE)
 
 
@@ -88,6 +87,7 @@ def make_house(
         help_url: str | None = "https://help.example/card",
         issuer: str = ISSUER,
         keys_of: SoftwareKeys = software_keys,
+        correspondence: CorrespondenceSource | None = None,
     ) -> House:
         database = tmp_path / f"{len(engines)}.db"
         shutil.copy(migrated, database)
@@ -112,6 +112,7 @@ def make_house(
             revocation=lists,
             clock=clock,
             entropy=os.urandom,
+            correspondence=correspondence,
         )
         app = Flask("broker")
         broker.web.register(app, ports, web=WebSettings(secure=secure, help_url=help_url))
