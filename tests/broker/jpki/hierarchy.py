@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 
 from broker.jpki import der
@@ -60,6 +61,12 @@ class CA:
     def der(self) -> bytes:
         return self.certificate.public_bytes(Encoding.DER)
 
+    @property
+    def key_hash(self) -> bytes:
+        """SHA-256 of the SubjectPublicKeyInfo."""
+        spki = self.key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        return hashlib.sha256(spki).digest()
+
     def _issued(self, issuer: CA) -> x509.Certificate:
         issuer.serials += 1
         builder = (
@@ -109,7 +116,7 @@ class CA:
             builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         return builder.sign(self.key, hashes.SHA256())
 
-    def crl(self, revoked: Sequence[int] = (), *, this_update: datetime = NOW - DAY / 2) -> bytes:
+    def crl(self, revoked: Iterable[int] = (), *, this_update: datetime = NOW - DAY / 2) -> bytes:
         builder = (
             x509.CertificateRevocationListBuilder()
             .issuer_name(name(self.common))
