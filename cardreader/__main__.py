@@ -12,7 +12,16 @@ import click
 from cardreader import cardfile, softcard
 from cardreader.errors import CardFileInvalid
 
-_LAZY = {"agent": "cardreader.agent.command"}  # module of each command whose imports the others need not pay for
+_LAZY = {  # module of each command whose imports the others need not pay for
+    "agent": "cardreader.agent.command",
+    "certificate": "cardreader.commands.certificate",
+    "info": "cardreader.commands.info",
+    "doctor": "cardreader.commands.doctor",
+    "login": "cardreader.commands.login",
+    "pin": "cardreader.commands.pin",
+    "sign-file": "cardreader.commands.sign_file",
+    "trust": "cardreader.commands.trust",
+}
 
 
 class _Commands(click.Group):
@@ -24,7 +33,7 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _LAZY:
             return super().get_command(ctx, cmd_name)
-        command = getattr(import_module(_LAZY[cmd_name]), cmd_name)
+        command = getattr(import_module(_LAZY[cmd_name]), cmd_name.replace("-", "_"))
         if not isinstance(command, click.Command):
             raise TypeError(f"{_LAZY[cmd_name]}.{cmd_name} is not a click command")
         return command

@@ -19,13 +19,29 @@ from cryptography.x509.oid import NameOID, ObjectIdentifier
 from cardreader import cardfile
 from cardreader.cardfile import CardFile, KeySlot, Kind
 from cardreader.emulator import SoftwareCard
+from cardreader.faults import Fault
 from cardreader.pcsc import PCSCReaders
 from cardreader.softcard import PrivatePCSCD
 from cardreader.transport import Readers
-from cardreader.tray import SoftwareReaders, Tray, TrayStatus
+from cardreader.tray import SoftwareReaders, Tray, TrayClient, TrayStatus
 from tests.pcscd import private_pcscd
 
 __all__ = ["private_pcscd"]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "daemon: goes through the real PC/SC daemon (left out by -m 'not daemon')")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whatever needs the daemon says so by its fixtures: the rest runs anywhere, without rights, in seconds."""
+    daemons = {"private_pcscd", "through_pcscd", "faulty", "run_dir"}
+    for item in items:
+        call = getattr(item, "callspec", None)
+        if daemons & set(getattr(item, "fixturenames", ())) or (call and call.params.get("rig") == "pcscd"):
+            item.add_marker("daemon")
+
 
 TOKEN_LABELS: dict[Kind, str] = {
     "plastic": "JPKIAPICCTOKEN2",
@@ -150,6 +166,11 @@ class ThroughPCSCD:
         self._folder = folder
         self.readers: Readers = PCSCReaders(deadline=5.0)
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """For programs that are to find this reader."""
+        return self._daemon.environment
+
     def path(self, name: str) -> Path:
         return self._folder / f"{name}.json"
 
@@ -162,6 +183,9 @@ class ThroughPCSCD:
 
     def status(self) -> TrayStatus:
         return self._daemon.status()
+
+    def fail(self, fault: Fault) -> TrayStatus:
+        return TrayClient(self._daemon.control_path).fail(fault)
 
 
 @pytest.fixture

@@ -1,0 +1,153 @@
+"""A detached signature over a file: CMS SignedData (RFC 5652) with the attributes of CAdES-BES (ETSI EN 319 122-1).
+
+Pure: the caller has the attributes signed by a card. No time stamp is in it, so it says what was signed and by which
+key, and its time is the signer's own word.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import BinaryIO
+
+from asn1crypto import algos, cms, core, tsp
+from asn1crypto import x509 as asn1_x509
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, utils
+
+from cardreader.errors import MalformedCardData, SignatureMismatch
+
+_UTC_TIME_UNTIL = 2050  # RFC 5652 section 11.3
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scheme:
+    """How a key signs: names of hashlib and of CMS."""
+
+    hash_name: str
+    signature_name: str
+
+
+SCHEMES = {
+    "RS256": Scheme(hash_name="sha256", signature_name="sha256_rsa"),
+    "ES384": Scheme(hash_name="sha384", signature_name="sha384_ecdsa"),
+}
+"""By the JWA name that a card's profile bears."""
+
+
+def digest_of(file: BinaryIO, scheme: Scheme) -> bytes:
+    """The hash of what is left in `file`, read piece by piece. Raises OSError."""
+    digest = hashlib.new(scheme.hash_name)
+    while chunk := file.read(_CHUNK):
+        digest.update(chunk)
+    return digest.digest()
+
+
+def signed_attributes(*, digest: bytes, certificate: bytes, signed_at: datetime, scheme: Scheme) -> bytes:
+    """The DER SET OF attributes that the key signs (RFC 5652 section 5.4): content type, digest, time, certificate.
+
+    The certificate is named by its SHA-256 and by issuer and serial (signing-certificate-v2, RFC 5035), so that no
+    other certificate of the same key can be put in its place. `signed_at` is aware; seconds are kept. Raises
+    MalformedCardData.
+    """
+    parsed = _parse(certificate)
+    moment = signed_at.astimezone(UTC).replace(microsecond=0)
+    kind = "utc_time" if moment.year < _UTC_TIME_UNTIL else "general_time"
+    identifier = tsp.ESSCertIDv2(
+        {
+            "cert_hash": hashlib.sha256(certificate).digest(),  # hash_algorithm is left out: SHA-256 is its default
+            "issuer_serial": {
+                "issuer": [asn1_x509.GeneralName("directory_name", parsed.issuer)],
+                "serial_number": parsed.serial_number,
+            },
+        }
+    )
+    attributes = cms.CMSAttributes(
+        [
+            {"type": "content_type", "values": ["data"]},
+            {"type": "message_digest", "values": [digest]},
+            {"type": "signing_time", "values": [cms.Time({kind: moment})]},
+            {"type": "signing_certificate_v2", "values": [tsp.SigningCertificateV2({"certs": [identifier]})]},
+        ]
+    )
+    return bytes(attributes.dump())
+
+
+def verify_attributes(attributes: bytes, signature: bytes, *, certificate: bytes) -> None:
+    """Prove what the card made, before anybody is handed it. `signature` is RSA's, or r and s side by side.
+
+    Raises SignatureMismatch, MalformedCardData.
+    """
+    try:
+        key = x509.load_der_x509_certificate(certificate).public_key()
+    except (ValueError, UnsupportedAlgorithm):
+        raise MalformedCardData("the certificate cannot be read") from None
+    try:
+        if isinstance(key, rsa.RSAPublicKey):
+            key.verify(signature, attributes, padding.PKCS1v15(), hashes.SHA256())
+        elif isinstance(key, ec.EllipticCurvePublicKey):
+            key.verify(_der_signature(signature), attributes, ec.ECDSA(hashes.SHA384()))
+        else:
+            raise MalformedCardData("the certificate's key is neither RSA nor EC")
+    except InvalidSignature:
+        raise SignatureMismatch("the card's signature does not verify with its certificate") from None
+
+
+def signed_data(
+    attributes: bytes, signature: bytes, *, certificate: bytes, ca_certificate: bytes | None, scheme: Scheme
+) -> bytes:
+    """The DER ContentInfo, without the content. `signature` as in `verify_attributes`. Raises MalformedCardData."""
+    parsed = _parse(certificate)
+    algorithm = algos.DigestAlgorithm({"algorithm": scheme.hash_name})
+    certificates = [parsed] if ca_certificate is None else [parsed, _parse(ca_certificate)]
+    signer = cms.SignerInfo(
+        {
+            "version": "v1",
+            "sid": cms.SignerIdentifier(
+                "issuer_and_serial_number",
+                cms.IssuerAndSerialNumber({"issuer": parsed.issuer, "serial_number": parsed.serial_number}),
+            ),
+            "digest_algorithm": algorithm,
+            "signed_attrs": cms.CMSAttributes.load(attributes),
+            "signature_algorithm": _signature_algorithm(scheme),
+            "signature": signature if scheme is SCHEMES["RS256"] else _der_signature(signature),
+        }
+    )
+    data = cms.SignedData(
+        {
+            "version": "v1",
+            "digest_algorithms": [algorithm],
+            "encap_content_info": {"content_type": "data"},
+            "certificates": certificates,
+            "signer_infos": [signer],
+        }
+    )
+    return bytes(cms.ContentInfo({"content_type": "signed_data", "content": data}).dump())
+
+
+def _signature_algorithm(scheme: Scheme) -> algos.SignedDigestAlgorithm:
+    fields: dict[str, object] = {"algorithm": scheme.signature_name}
+    if scheme is SCHEMES["RS256"]:
+        fields["parameters"] = core.Null()  # RFC 4055 section 5
+    return algos.SignedDigestAlgorithm(fields)
+
+
+def _der_signature(signature: bytes) -> bytes:
+    half = len(signature) // 2
+    r, s = int.from_bytes(signature[:half], "big"), int.from_bytes(signature[half:], "big")
+    return utils.encode_dss_signature(r, s)
+
+
+def _parse(certificate: bytes) -> asn1_x509.Certificate:
+    """A certificate whose every byte is read now: asn1crypto would else complain later."""
+    try:
+        x509.load_der_x509_certificate(certificate)
+        parsed = asn1_x509.Certificate.load(certificate, strict=True)
+        _ = parsed.native
+    except (ValueError, TypeError, OverflowError):
+        raise MalformedCardData("the certificate cannot be read") from None
+    return parsed
