@@ -22,6 +22,7 @@ from broker.network.crl import CRLSource
 from broker.network.outbound import OutboundGuard
 from broker.settings import Settings, refuse_plain_http
 from broker.storage.engine import open_engine
+from broker.storage.indexes import IndexFolder
 from broker.storage.migrations import check as check_revision
 from broker.storage.store import SQLStore
 from broker.web import register
@@ -69,7 +70,7 @@ def join(settings: Settings, *, guard: OutboundGuard) -> Ports:
         ),
         store=store,
         keys=keys,
-        revocation=CRLSource(sources.lists, store, now, anchors=anchors),
+        revocation=CRLSource(sources.lists, IndexFolder(settings.revocation_folder), store, now, anchors=anchors),
         clock=now,
         entropy=os.urandom,
         correspondence=CorrespondenceGateway(settings.correspondence_url, guard)

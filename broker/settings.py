@@ -38,6 +38,12 @@ class Settings:
     )
     anchors: Path = field(metadata=_means("PEM file of the accepted user-authentication CA certificates"))
     crl_sources: Path = field(metadata=_means("JSON file: which CRL distribution point is fetched from which address"))
+    revocation_directory: str = field(
+        default="",
+        metadata=_means(
+            "the folder of the revocation indexes, on this machine's own disk; empty for `revocation` beside the keys"
+        ),
+    )
     crl_max_age_hours: int = field(
         default=30, metadata=_means("how old a revocation list may be before its word counts as unknown")
     )
@@ -92,6 +98,11 @@ class Settings:
     def secure(self) -> bool:
         """Served under https, so cookies are Secure and carry the __Host- prefix."""
         return self.issuer.startswith("https://")
+
+    @property
+    def revocation_folder(self) -> Path:
+        given = self.revocation_directory
+        return Path(given) if given else self.key_directory.parent / "revocation"
 
     @property
     def crl_max_age(self) -> timedelta:

@@ -32,6 +32,7 @@ class Event(StrEnum):
     SESSION_REPLACED = "session_replaced"
     CERTIFICATE_RENEWED = "certificate_renewed"
     PURGED = "purged"
+    CRL_REFUSED = "crl_refused"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

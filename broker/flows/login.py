@@ -35,7 +35,6 @@ from broker.errors import (
     InvalidToken,
     LoginRequired,
     ProtocolError,
-    RevocationUnknown,
     UnknownClient,
 )
 from broker.flows.code import RefusedToClient, ReturnToClient, issue_code
@@ -54,10 +53,8 @@ from broker.ids import AccountID, ClientID, CredentialID, InteractionID, Secret,
 from broker.jose import b64url, decrypt_compact, parse_json, public_jwk, sign_jws
 from broker.jpki import challenge as card_challenge
 from broker.jpki.certificate import TrustedCertificate, unrevoked
-from broker.jpki.distribution import distribution_point
 from broker.jpki.path import validate_path
 from broker.jpki.profile import USER_AUTHENTICATION
-from broker.jpki.revocation import check_crl
 from broker.oidc import consent as consents
 from broker.oidc.authorization import check, locate, single_values
 from broker.oidc.client import Client
@@ -392,22 +389,14 @@ def _prove_unrevoked(
         known = tx.revoked.since(key)
     if known is not None:
         raise CertificateRevoked("known as revoked")
-    point = distribution_point(trusted.der)
-    if point is None:
-        raise RevocationUnknown("the certificate names no list")
-    stored = ports.revocation.crl_for(point, trusted.issuer_key_hash)
-    if stored is None:
-        raise RevocationUnknown("no list could be had")
-    verdict = check_crl(
-        stored.der, certificate=trusted.der, issuer=trusted.issuer, at=now, max_age=ports.policy.crl_max_age
-    )
+    evidence = ports.revocation.judge(trusted, at=now, max_age=ports.policy.crl_max_age)
     try:
-        unrevoked(trusted, verdict)
+        unrevoked(trusted, evidence.verdict)
     except (CertificateRevoked, CertificateRenewing):
         with ports.store.transaction() as tx:
             tx.revoked.remember(key, not_after=trusted.not_after, now=now)
         raise
-    return stored.source, verdict.this_update
+    return evidence.address, evidence.verdict.this_update
 
 
 # --- finish ----------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ atomic statement, so of two callers with the same code exactly one gets it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -21,6 +21,10 @@ from broker.accounts.session import Session
 from broker.audit.entry import Entry
 from broker.ids import AccountID, ClientID, CredentialID, InteractionID, SectorID, Subject, TransactionID
 from broker.jose import Signer
+from broker.jpki.certificate import TrustedCertificate
+from broker.jpki.index import Heading, Index
+from broker.jpki.scan import Source as ListSource
+from broker.jpki.verdict import RevocationVerdict
 from broker.oidc.authorization import AuthorizationRequest
 from broker.oidc.client import Client
 from broker.oidc.client_authentication import Assertion
@@ -319,11 +323,54 @@ class Keys(Protocol):
 # --- revocation ------------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldList:
+    """The complete list in force for one distribution point of one CA key, and the delta list that goes with it."""
+
+    index: Index
+    delta: Index | None
+    fetched_at: datetime
+    """When the newer of the two came."""
+
+
+class IndexStore(Protocol):
+    """Where revocation lists are kept as indexes, for every process of this machine."""
+
+    def get(self, distribution_point: str, issuer_key_hash: bytes) -> HeldList | None:
+        """What is in force now, a swap by another process included; None where nothing usable is there."""
+
+    def put(
+        self,
+        distribution_point: str,
+        issuer_key_hash: bytes,
+        source: ListSource,
+        *,
+        issuer: bytes,
+        now: datetime,
+        any_size: bool = False,
+    ) -> Heading:
+        """Put the list that `source` holds in force, complete or delta, in one step. `issuer` is the CA's certificate.
+
+        Raises ListRefused (the one in force stays), StoreUnavailable.
+        """
+
+    def spool(self, chunks: Iterable[bytes]) -> AbstractContextManager[ListSource]:
+        """What comes in pieces, as `put` takes it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """A verdict, and the configured address its evidence came from (empty where there was none)."""
+
+    verdict: RevocationVerdict
+    address: str
+
+
 class RevocationSource(Protocol):
-    def crl_for(self, distribution_point: str, issuer_key_hash: bytes) -> StoredCRL | None:
-        """The newest list the configured source gave for this partition and issuer, fetched now if the stored
-        one is missing or old. None when there is no source or nothing could be had; never an address from a
-        certificate.
+    def judge(self, certificate: TrustedCertificate, *, at: datetime, max_age: timedelta) -> Evidence:
+        """What the configured sources say of `certificate` at `at`, fetched now where what is held is missing or old.
+
+        UNKNOWN where no source is configured or nothing could be had; never an address from a certificate.
         """
 
     def refresh_all(self) -> dict[str, bool]:

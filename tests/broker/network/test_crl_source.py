@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
-import sqlite3
+import json
+import os
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -16,13 +18,17 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
+from sqlalchemy import text
 
 from broker.errors import SettingsError
+from broker.jpki.certificate import TrustedCertificate
+from broker.jpki.verdict import RevocationStatus
 from broker.network.crl import CRLSource, Source
 from broker.network.outbound import OutboundGuard
 from broker.network.source import HTTPFetcher
 from broker.storage import migrations
 from broker.storage.engine import open_engine
+from broker.storage.indexes import IndexFolder
 from broker.storage.store import SQLStore
 
 NOW = datetime(2026, 11, 20, 3, 0, tzinfo=UTC)
@@ -36,6 +42,7 @@ class CA:
 
     def __init__(self) -> None:
         self.key = ec.generate_private_key(ec.SECP256R1())
+        self.made: dict[tuple[int | None, datetime], bytes] = {}
         self.name = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "JPKI-TEST")])
 
     @property
@@ -57,6 +64,31 @@ class CA:
         spki = self.key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         return hashlib.sha256(spki).digest()
 
+    def leaf(self, serial: int = 77) -> TrustedCertificate:
+        """A certificate that points to POINT."""
+        point = x509.DirectoryName(x509.Name.from_rfc4514_string(POINT))
+        builder = x509.CertificateBuilder(
+            issuer_name=self.name,
+            subject_name=x509.Name([]),
+            public_key=self.key.public_key(),
+            serial_number=serial,
+            not_valid_before=NOW - timedelta(days=1),
+            not_valid_after=NOW + timedelta(days=365),
+        )
+        points = x509.CRLDistributionPoints([x509.DistributionPoint([point], None, None, None)])
+        der = builder.add_extension(points, critical=False).sign(self.key, hashes.SHA256()).public_bytes(Encoding.DER)
+        return TrustedCertificate(
+            der=der,
+            issuer=self.der,
+            issuer_key_hash=self.key_hash,
+            serial=serial,
+            spki=self.key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo),
+            not_before=NOW,
+            not_after=NOW,
+            profile="test",
+            kind="plastic",
+        )
+
     def crl(self, *, number: int | None, this_update: datetime = NOW, lives: timedelta = timedelta(days=2)) -> bytes:
         builder = (
             x509.CertificateRevocationListBuilder()
@@ -66,7 +98,9 @@ class CA:
         )
         if number is not None:
             builder = builder.add_extension(x509.CRLNumber(number), critical=False)
-        return builder.sign(self.key, hashes.SHA256()).public_bytes(Encoding.DER)
+        made = builder.sign(self.key, hashes.SHA256()).public_bytes(Encoding.DER)
+        self.made[number, this_update] = made
+        return made
 
 
 class World:
@@ -80,6 +114,7 @@ class World:
         self.hold.set()
         self.arrived = threading.Event()
         self.ca = CA()
+        self.folder = folder / "revocation"
         self.url = f"sqlite:///{folder / 'broker.db'}"
         migrations.upgrade(self.url)
         self.engine = open_engine(self.url)
@@ -110,6 +145,7 @@ class World:
         """As a newly started process has it."""
         return CRLSource(
             [Source(POINT, self.ca.key_hash, HTTPFetcher(url=self.address, guard=SANDBOX))],
+            IndexFolder(self.folder),
             self.store,
             lambda: self.now,
             anchors=[self.ca.der],
@@ -117,8 +153,16 @@ class World:
         )
 
     def ask(self, source: CRLSource) -> bytes | None:
-        stored = source.crl_for(POINT, self.ca.key_hash)
-        return None if stored is None else stored.der
+        """The list that `source` answers from."""
+        verdict = source.judge(self.ca.leaf(), at=self.now, max_age=timedelta(days=30)).verdict
+        if verdict.status is RevocationStatus.UNKNOWN or verdict.this_update is None:
+            return None
+        return self.ca.made[verdict.crl_number, verdict.this_update]
+
+    def alarms(self) -> list[str]:
+        with self.engine.connect() as connection:
+            rows = connection.execute(text("SELECT detail FROM audit WHERE event = 'crl_refused' ORDER BY id"))
+            return [json.loads(row[0])["cause"] for row in rows]
 
     def close(self) -> None:
         self.hold.set()
@@ -150,9 +194,9 @@ def test_an_old_list_is_fetched_anew(world: World) -> None:
     world.now += 60 * MINUTE
     world.answer = world.ca.crl(number=2, this_update=world.now)
     assert world.ask(source) == world.answer
-    stored = source.crl_for(POINT, world.ca.key_hash)
-    assert stored is not None
-    assert (stored.fetched_at, stored.source) == (world.now, world.address)
+    held = IndexFolder(world.folder).get(POINT, world.ca.key_hash)
+    assert held is not None
+    assert held.fetched_at == world.now
 
 
 def test_a_list_past_its_next_update_is_fetched_anew(world: World) -> None:
@@ -186,8 +230,8 @@ def test_a_process_whose_own_list_is_old_takes_the_newer_stored_one(world: World
 
 def test_an_unknown_point_or_issuer_has_no_source(world: World) -> None:
     source = world.source()
-    assert source.crl_for("CN=Elsewhere", world.ca.key_hash) is None
-    assert source.crl_for(POINT, bytes(32)) is None
+    evidence = source.judge(CA().leaf(), at=world.now, max_age=MINUTE)
+    assert (evidence.verdict.status, evidence.address) == (RevocationStatus.UNKNOWN, "")
     assert world.asked == 0
 
 
@@ -297,23 +341,42 @@ def test_threads_with_nothing_wait_for_the_one_that_fetches(world: World) -> Non
     assert world.asked == 1
 
 
-def test_a_store_that_cannot_write_does_not_turn_a_good_list_away(world: World) -> None:
-    world.answer = world.ca.crl(number=1)
+def test_a_full_disk_leaves_the_last_good_list_in_force(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    good = world.answer = world.ca.crl(number=1)
     source = world.source()
-    other = sqlite3.connect(world.engine.url.database or "", isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")
+    world.ask(source)
+    world.now += 61 * MINUTE
+    world.answer = world.ca.crl(number=2, this_update=world.now)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "fsync", full)
+        assert world.ask(source) == good
+    world.now += timedelta(seconds=10)
     assert world.ask(source) == world.answer
-    other.close()
-    world.now += MINUTE
-    assert world.ask(source) == world.answer
-    assert world.asked == 1
+    assert world.alarms() == []
+
+
+def test_a_list_turned_away_raises_one_alarm_for_each_cause(world: World) -> None:
+    world.answer = world.ca.crl(number=7)
+    source = world.source()
+    world.ask(source)
+    world.answer = world.ca.crl(number=6)
+    source.refresh_all()
+    source.refresh_all()
+    world.answer = CA().crl(number=8)
+    source.refresh_all()
+    assert world.alarms() == ["the CRL number went back", "CRL: signature is not by the issuer's key"]
 
 
 def test_a_source_of_no_accepted_ca_stops_the_start(world: World) -> None:
     row = Source(POINT, world.ca.key_hash, HTTPFetcher(url=world.address, guard=SANDBOX))
+    indexes = IndexFolder(world.folder)
     with pytest.raises(SettingsError, match="no accepted CA"):
-        CRLSource([row], world.store, lambda: NOW, anchors=[CA().der])
+        CRLSource([row], indexes, world.store, lambda: NOW, anchors=[CA().der])
     with pytest.raises(SettingsError, match="two revocation sources"):
-        CRLSource([row, row], world.store, lambda: NOW, anchors=[world.ca.der])
+        CRLSource([row, row], indexes, world.store, lambda: NOW, anchors=[world.ca.der])
     with pytest.raises(SettingsError, match="not a certificate"):
-        CRLSource([row], world.store, lambda: NOW, anchors=[b"?"])
+        CRLSource([row], indexes, world.store, lambda: NOW, anchors=[b"?"])

@@ -19,11 +19,15 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from broker.flows.ports import Ports, StoredCRL
+from broker.flows.ports import Evidence, Ports
 from broker.jose import b64url
+from broker.jpki.certificate import TrustedCertificate
+from broker.jpki.distribution import distribution_point as point_of
+from broker.jpki.revocation import RevocationStatus, RevocationVerdict, check_crl
 from broker.oidc.pkce import s256
 from cardreader.agent.direct import answer_request
 from cardreader.agent.trust import Trust
+from cardreader.authentication import APDUCards
 from cardreader.cardfile import load
 from cardreader.emulator import SoftwareCard
 from cardreader.tray import SoftwareReaders, Tray
@@ -69,15 +73,16 @@ class Lists:
                 name = distribution_point("auth", municipality).rfc4514_string()
                 self._points[name, key_hash] = (generation, municipality)
 
-    def crl_for(self, distribution_point: str, issuer_key_hash: bytes) -> StoredCRL | None:
-        known = self._points.get((distribution_point, issuer_key_hash))
+    def judge(self, certificate: TrustedCertificate, *, at: datetime, max_age: timedelta) -> Evidence:
+        point = point_of(certificate.der) or ""
+        known = self._points.get((point, certificate.issuer_key_hash))
         if known is None or not self.available:
-            return None
+            nothing = RevocationVerdict(status=RevocationStatus.UNKNOWN, reason="no list", source="crl")
+            return Evidence(verdict=nothing, address="")
         generation, municipality = known
-        now = self._clock()
-        return StoredCRL(
-            source="sandbox", der=self._registry.crl("auth", generation, municipality, now=now), fetched_at=now
-        )
+        crl = self._registry.crl("auth", generation, municipality, now=self._clock())
+        verdict = check_crl(crl, certificate=certificate.der, issuer=certificate.issuer, at=at, max_age=max_age)
+        return Evidence(verdict=verdict, address="sandbox")
 
     def refresh_all(self) -> dict[str, bool]:
         return {}
@@ -185,7 +190,7 @@ class House:
             request,
             origin=self.issuer,
             trust=self.trust,
-            readers=SoftwareReaders(tray),
+            cards=APDUCards(SoftwareReaders(tray)),
             pin=lambda _: card.auth.pin,
             now=self.clock(),
         )
