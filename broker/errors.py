@@ -22,6 +22,10 @@ class StoreUnavailable(BrokerError):
     """The database, disk or key store cannot answer now; nothing was issued (R16)."""
 
 
+class ClockBehind(BrokerError):
+    """This host's clock stands before a moment that has passed for certain: nothing is judged by it."""
+
+
 # --- the card's answer -----------------------------------------------------------------------------------------------
 
 

@@ -53,6 +53,7 @@ from broker.ids import AccountID, ClientID, CredentialID, InteractionID, Secret,
 from broker.jose import b64url, decrypt_compact, parse_json, public_jwk, sign_jws
 from broker.jpki import challenge as card_challenge
 from broker.jpki.certificate import TrustedCertificate, unrevoked
+from broker.jpki.clock import certain, check_clock
 from broker.jpki.path import validate_path
 from broker.jpki.profile import USER_AUTHENTICATION
 from broker.oidc import consent as consents
@@ -276,14 +277,15 @@ def prompt(
 def receive(transaction_id: TransactionID, answer: str, *, ports: Ports) -> Secret:
     """Judge the agent's answer and keep it for its own browser; answers the return code.
 
-    Raises CardAnswerError or CertificateError, each with an audit row, or StoreUnavailable.
+    Raises CardAnswerError, CertificateError or ClockBehind, each with an audit row, or StoreUnavailable.
     """
     now = ports.clock()
     with ports.store.transaction() as tx:
-        transaction = tx.cards.get(transaction_id)
+        transaction, mark = tx.cards.get(transaction_id), tx.clock.mark()
     if transaction is None:
         raise InteractionUnknown("no such card transaction")
     try:
+        check_clock(now, mark=mark)
         judged = _judge(transaction, answer, now=now, ports=ports)
     except BrokerError as refusal:
         with ports.store.transaction() as tx:
@@ -292,6 +294,8 @@ def receive(transaction_id: TransactionID, answer: str, *, ports: Ports) -> Secr
     return_code = mint(ports.entropy)
     with ports.store.transaction() as tx:
         first = tx.cards.answer(transaction_id, judged, return_digest=digest(return_code))
+        if judged.revocation_this_update is not None:
+            tx.clock.raise_to(certain(now, witness=judged.revocation_this_update))
         if not first:
             tx.audit.append(_refusal(transaction, AnswerReplayed(), now))
     if not first:

@@ -242,6 +242,16 @@ class LeaseStore(Protocol):
     def release(self, name: str, holder: str) -> None: ...
 
 
+class ClockStore(Protocol):
+    """The high-water mark of time, one for all hosts (jpki.clock)."""
+
+    def mark(self) -> datetime | None:
+        """None before the first login."""
+
+    def raise_to(self, moment: datetime) -> None:
+        """The mark is the later of the two, in one statement."""
+
+
 class Transaction(Protocol):
     """Everything done through one of these commits together."""
 
@@ -271,6 +281,8 @@ class Transaction(Protocol):
     def crls(self) -> CRLStore: ...
     @property
     def leases(self) -> LeaseStore: ...
+    @property
+    def clock(self) -> ClockStore: ...
 
 
 class Store(Protocol):

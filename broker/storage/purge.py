@@ -138,6 +138,7 @@ KEPT: Final = {
     "subjects": "for ever: a pseudonym is never given to anybody else",
     "consents": "with the account",
     "consent_history": "with the account: what was agreed to, and when",
+    "clock": "one row: time never runs backwards",
     "audit": "for the legal term, by the operator's archive; the database refuses to delete a row",
 }
 """Tables from which nothing leaves by the clock, and why."""

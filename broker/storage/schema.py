@@ -287,6 +287,13 @@ leases = Table(
     Column("until", UTCDateTime, nullable=False),
 )
 
+clock = Table(
+    "clock",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("at", UTCDateTime, nullable=False),
+)
+
 AUDIT_TRIGGERS = {
     "sqlite": (
         "CREATE TRIGGER audit_keeps_rows BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'audit is append-only'); END",

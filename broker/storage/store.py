@@ -22,6 +22,7 @@ from broker.storage.assertions import SQLAssertions
 from broker.storage.audit import SQLAuditLog
 from broker.storage.cards import SQLCardTransactions
 from broker.storage.clients import SQLClients
+from broker.storage.clock import SQLClock
 from broker.storage.codes import SQLCodes
 from broker.storage.consents import SQLConsents
 from broker.storage.crls import SQLCRLs
@@ -99,6 +100,10 @@ class SQLTransaction:
     @property
     def leases(self) -> SQLLeases:
         return SQLLeases(self._work)
+
+    @property
+    def clock(self) -> SQLClock:
+        return SQLClock(self._work)
 
 
 class SQLStore:
