@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
 import queue
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from cardreader.errors import CardError, CardTimeout, TransportFault
 
 T = TypeVar("T")
+
+
+class _Job:
+    """One call on its way. A bare lock tells that it is done: a Future's condition costs as much as the exchange."""
+
+    __slots__ = ("call", "done", "error", "result")
+
+    def __init__(self, call: Callable[[], Any]) -> None:
+        self.call = call
+        self.result: Any = None
+        self.error: BaseException | None = None
+        self.done = threading.Lock()
+        self.done.acquire()
 
 
 class DeadlineThread:
@@ -22,7 +33,7 @@ class DeadlineThread:
 
     def __init__(self, deadline: float) -> None:
         self._deadline = deadline
-        self._jobs: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._broken: str | None = None
         self._timed_out = False
         self._thread = threading.Thread(target=self._work, name="pcsc", daemon=True)
@@ -45,35 +56,38 @@ class DeadlineThread:
         """
         if self._broken is not None:
             raise TransportFault(self._broken)
-        future: Future[T] = Future()
-        self._jobs.put((call, future))
-        try:
-            return future.result(self._deadline + extra)
-        except TimeoutError:
+        job = self._begin(call)
+        if not job.done.acquire(timeout=self._deadline + extra):
             self._broken = "this connection timed out before"
             self._timed_out = True
-            raise CardTimeout(f"no answer within {self._deadline + extra:g} s") from None
-        except CardError:
-            self._broken = "this connection failed before"
-            raise
+            raise CardTimeout(f"no answer within {self._deadline + extra:g} s")
+        if job.error is not None:
+            if isinstance(job.error, CardError):
+                self._broken = "this connection failed before"
+            raise job.error
+        result: T = job.result
+        return result
 
     def finish(self, close: Callable[[], None]) -> None:
-        """Close and end the thread; where a call hangs, that happens when it comes back, and nobody waits for it."""
+        """Close and end the thread; where a call hangs, that happens when it comes back, and nobody waits for it.
+
+        What `close` raises is passed over: there is nobody left who could mend it.
+        """
         self._broken = "this connection is closed"
-        future: Future[None] = Future()
-        self._jobs.put((close, future))
+        job = self._begin(close)
         self._jobs.put(None)
-        if self._timed_out:
-            return
-        with contextlib.suppress(TimeoutError):
-            future.result(self._deadline)
-            return
-        self._timed_out = True
+        if not self._timed_out and not job.done.acquire(timeout=self._deadline):
+            self._timed_out = True
+
+    def _begin(self, call: Callable[[], Any]) -> _Job:
+        job = _Job(call)
+        self._jobs.put(job)
+        return job
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
-            call, future = job
             try:
-                future.set_result(call())
+                job.result = job.call()
             except BaseException as error:  # handed to the caller, whatever it is
-                future.set_exception(error)
+                job.error = error
+            job.done.release()
