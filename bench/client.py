@@ -25,6 +25,7 @@ from joserfc.jwk import ECKey, KeySet
 from bench.servers import AGENT
 from cardreader.agent.direct import answer_request
 from cardreader.agent.trust import Trust
+from cardreader.authentication import APDUCards
 from cardreader.transport import Readers
 from sandbox.webclient import Elements, keep_cookies
 
@@ -105,7 +106,7 @@ class LoginClient:
             request,
             origin=self._broker,
             trust=self._trust,
-            readers=self._readers,
+            cards=APDUCards(self._readers),
             pin=lambda _: self._pin,
             now=datetime.now(UTC),
         )

@@ -10,6 +10,7 @@ from cardreader.agent.command import serve
 from cardreader.agent.journal import configure
 from cardreader.agent.server import StartRefused
 from cardreader.agent.trust import TrustInvalid, load_trust
+from cardreader.authentication import APDUCards
 from cardreader.tray import SoftwareReaders, Tray, serve_tray
 
 
@@ -22,9 +23,10 @@ def main(trust: Path, state: Path, port: int, tray: Path) -> None:
     """Serve the agent with the card that lies in the tray."""
     configure()
     software = Tray(save=True)
+    cards = APDUCards(SoftwareReaders(software))
     try:
         with serve_tray(software, tray):
-            serve(load_trust(trust, sandbox=True), state, port=port, sandbox=True, readers=SoftwareReaders(software))
+            serve(load_trust(trust, sandbox=True), state, port=port, sandbox=True, cards=cards)
     except (TrustInvalid, StartRefused) as refused:
         raise click.ClickException(str(refused)) from None
 

@@ -24,6 +24,7 @@ from cardreader import cardfile
 from cardreader.agent.direct import answer_request
 from cardreader.agent.request import verify_request
 from cardreader.agent.trust import Trust, TrustInvalid, load_trust
+from cardreader.authentication import APDUCards
 from cardreader.emulator import SoftwareCard
 from cardreader.errors import CardError, answer_for
 from cardreader.tray import SoftwareReaders, Tray
@@ -206,7 +207,7 @@ class _Login:
             request,
             origin=origin,
             trust=self._trust,
-            readers=SoftwareReaders(tray),
+            cards=APDUCards(SoftwareReaders(tray)),
             pin=lambda _: self._pin,
             now=now,
         )

@@ -6,7 +6,6 @@ A broker's page posts a signed card request; the person types the PIN here; a fo
 from __future__ import annotations
 
 import time
-import unicodedata
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -15,13 +14,15 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from cardreader.agent.answer import app_version
 from cardreader.agent.desk import DEADLINE_SECONDS, HOLD_SECONDS, Desk, Refused
+from cardreader.agent.entry import PINAsker, typed_pin
 from cardreader.agent.gate import SIGN_PATH, guard
 from cardreader.agent.journal import log_fault
+from cardreader.agent.kiosk import SharedTerminal
 from cardreader.agent.pages import refuse, show, speak
 from cardreader.agent.request import displayable
 from cardreader.agent.trust import AgentState, Trust
+from cardreader.authentication import AuthenticationCards
 from cardreader.errors import AgentFault, CardError, PageStale, PageUnknown, RequestTooLarge
-from cardreader.transport import Readers
 
 DEFAULT_PORT = 24780
 MAX_BODY = 16 * 1024  # bytes
@@ -29,7 +30,7 @@ MAX_BODY = 16 * 1024  # bytes
 
 def create_agent(
     *,
-    readers: Readers,
+    cards: AuthenticationCards,
     trust: Trust,
     state: AgentState,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -37,17 +38,20 @@ def create_agent(
     port: int = DEFAULT_PORT,
     hold_seconds: float = HOLD_SECONDS,
     deadline_seconds: float = DEADLINE_SECONDS,
+    asker: PINAsker | None = None,
+    kiosk: SharedTerminal | None = None,
 ) -> Flask:
     """The agent's WSGI application. Whoever serves it has already refused other users' connections (server.py).
 
-    Raises TrustInvalid where the English page texts were not compiled.
+    `asker` asks for the PIN outside the page. With `kiosk` this is a terminal that everybody uses: no last try, and the
+    kiosk hears of what happens. Raises TrustInvalid where the English page texts were not compiled.
     """
     app = Flask(__name__)
     app.config.update(MAX_CONTENT_LENGTH=MAX_BODY, MAX_FORM_MEMORY_SIZE=MAX_BODY, MAX_FORM_PARTS=8)
     speak(app)
     guard(app, trust=trust, port=port, monotonic=monotonic)
     desk = Desk(
-        readers=readers,
+        cards=cards,
         trust=trust,
         state=state,
         clock=clock,
@@ -55,7 +59,12 @@ def create_agent(
         on_fault=log_fault,
         hold_seconds=hold_seconds,
         deadline_seconds=deadline_seconds,
+        asker=asker,
+        allows_last_try=kiosk is None,
+        on_answer=kiosk.on_answer if kiosk is not None else lambda _: None,
     )
+    if kiosk is not None:
+        app.before_request(kiosk.on_request)
     app.extensions["card-desk"] = desk
     _mount_forms(app, desk, phrase=trust.phrase)
 
@@ -98,7 +107,15 @@ def _mount_forms(app: Flask, desk: Desk, *, phrase: str) -> None:
         key, token = _field("sitting"), _field("token")
         if request.form.get("understood") == "yes" and "pin" not in request.form:
             return show(desk.confirm_last_try(key, token), phrase=phrase)
-        return show(desk.enter_pin(key, token, _typed_pin(_field("pin"))), phrase=phrase)
+        return show(desk.enter_pin(key, token, typed_pin(_field("pin"))), phrase=phrase)
+
+    @app.post("/v1/elsewhere")
+    def elsewhere() -> Response:
+        return show(desk.ask_elsewhere(_field("sitting"), _field("token")), phrase=phrase)
+
+    @app.post("/v1/take-over")
+    def take_over() -> Response:
+        return show(desk.take_over(_field("sitting")), phrase=phrase)
 
     @app.post("/v1/cancel")
     def cancel() -> Response:
@@ -111,8 +128,3 @@ def _field(name: str) -> str:
     if len(values) != 1:
         raise PageStale(f"form field {name} is missing or doubled")
     return values[0]
-
-
-def _typed_pin(text: str) -> str:
-    """What was typed, with a Japanese keyboard's full-width digits made plain and blanks around it dropped."""
-    return unicodedata.normalize("NFKC", text[:64]).strip()

@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import platformdirs
+from flask import Flask
 
 from cardreader.agent.answer import app_version
 from cardreader.agent.app import DEFAULT_PORT, create_agent
+from cardreader.agent.desk import HOLD_SECONDS
+from cardreader.agent.entry import CHOICES, EntryUnavailable, PINAsker, choose
 from cardreader.agent.journal import configure, log
+from cardreader.agent.kiosk import IDLE_SECONDS, Kiosk, KioskRefused, require_read_only
+from cardreader.agent.native import find_window
+from cardreader.agent.pinentry import Pinentry
 from cardreader.agent.server import AgentServer, StartRefused, bind_loopback, only_agent, require_known_ownership
+from cardreader.agent.terminal import Terminal, terminal_name
 from cardreader.agent.trust import AgentState, Trust, TrustInvalid, load_trust
-from cardreader.transport import Readers
+from cardreader.authentication import APDUCards, AuthenticationCards
+
+if TYPE_CHECKING:
+    from cardreader.pcsc import PCSCReaders
 
 _ENVIRONMENT = "CARDREADER"
 
@@ -39,13 +52,42 @@ _ENVIRONMENT = "CARDREADER"
 )
 @click.option("--port", type=click.IntRange(1024, 65535), default=DEFAULT_PORT, show_default=True)
 @click.option("--sandbox", is_flag=True, help="Accept trust entries on this machine (http, loopback): tests only.")
-def agent(trust_path: Path, state_folder: Path, port: int, *, sandbox: bool) -> None:
+@click.option(
+    "--pin-entry",
+    type=click.Choice(CHOICES),
+    default="auto",
+    show_default=True,
+    help="Where the PIN is typed. auto: a window, else a graphical pinentry, else the agent's own page.",
+)
+@click.option("--kiosk", "is_kiosk", is_flag=True, help="A terminal that everybody uses: sessions end with the card.")
+@click.option("--browser", default="chromium", show_default=True, help="Kiosk: the browser to run (Chromium, Firefox).")
+@click.option("--start-url", help="Kiosk: the page each session begins with.")
+def agent(
+    trust_path: Path,
+    state_folder: Path,
+    port: int,
+    *,
+    pin_entry: str,
+    browser: str,
+    start_url: str | None,
+    sandbox: bool,
+    is_kiosk: bool,
+) -> None:
     """Serve the card reader on this machine to services you trust, with a PIN page of its own."""
     configure()
     try:
         trust = load_trust(trust_path, sandbox=sandbox)
-        serve(trust, state_folder, port=port, sandbox=sandbox, readers=_system_readers())
-    except (TrustInvalid, StartRefused) as error:
+        asker = _choose_entry(pin_entry)
+        readers = _system_readers()
+        cards = APDUCards(readers)
+        if not is_kiosk:
+            serve(trust, state_folder, port=port, sandbox=sandbox, cards=cards, asker=asker)
+            return
+        require_read_only(trust_path)
+        with readers.watch() as watch:
+            kiosk = Kiosk(browser=browser, url=_start_page(start_url, sandbox=sandbox), watch=watch)
+            serve(trust, state_folder, port=port, sandbox=sandbox, cards=cards, asker=asker, kiosk=kiosk)
+    except (TrustInvalid, StartRefused, KioskRefused, EntryUnavailable) as error:
         raise click.ClickException(str(error)) from None
 
 
@@ -55,14 +97,22 @@ def serve(
     *,
     port: int,
     sandbox: bool,
-    readers: Readers,
+    cards: AuthenticationCards,
+    asker: PINAsker | None = None,
+    kiosk: Kiosk | None = None,
     on_ready: Callable[[AgentServer], None] = lambda _: None,
 ) -> None:
-    """Run the agent until SIGTERM, Ctrl-C or AgentServer.stop. Raises TrustInvalid or StartRefused before it serves."""
+    """Run the agent until SIGTERM, Ctrl-C or AgentServer.stop. Raises TrustInvalid or StartRefused before it serves.
+
+    With `kiosk` its browsers run beside the agent and end with it; KioskRefused where none can be started.
+    """
     state = AgentState(state_folder)
     state.seen()  # a damaged file stops the start, not the first login
     with only_agent(state_folder):
-        app = create_agent(readers=readers, trust=trust, state=state, port=port)
+        hold_seconds = HOLD_SECONDS if kiosk is None else IDLE_SECONDS
+        app = create_agent(
+            cards=cards, trust=trust, state=state, port=port, asker=asker, kiosk=kiosk, hold_seconds=hold_seconds
+        )
         sockets = bind_loopback(port)
         try:
             for listener in sockets:
@@ -84,12 +134,39 @@ def serve(
         _stop_on_signal(server)
         on_ready(server)
         try:
-            server.run()
+            with _beside(kiosk, app, server):
+                server.run()
         except KeyboardInterrupt:
             pass
         finally:
             app.extensions["card-desk"].close()
             log.info("stopped", pid=os.getpid())
+
+
+@contextlib.contextmanager
+def _beside(kiosk: Kiosk | None, app: Flask, server: AgentServer) -> Iterator[None]:
+    """The kiosk's browsers while the agent serves. Where no browser can run, the agent stops too, and says why."""
+    if kiosk is None:
+        yield
+        return
+    failed: list[KioskRefused] = []
+
+    def run() -> None:
+        try:
+            kiosk.run(on_end=app.extensions["card-desk"].close)
+        except KioskRefused as refused:
+            failed.append(refused)
+            server.stop()
+
+    thread = threading.Thread(target=run, name="kiosk")
+    thread.start()
+    try:
+        yield
+    finally:
+        kiosk.stop()
+        thread.join()
+    if failed:
+        raise failed[0]
 
 
 def _stop_on_signal(server: AgentServer) -> None:
@@ -100,7 +177,27 @@ def _stop_on_signal(server: AgentServer) -> None:
         return  # another thread runs us (tests, an embedding program): it calls stop itself
 
 
-def _system_readers() -> Readers:
+def _choose_entry(wanted: str) -> PINAsker | None:
+    environment = os.environ
+    return choose(
+        wanted,
+        environment=environment,
+        window=lambda: find_window(environment),
+        pinentry=lambda program: Pinentry(program, environment=environment, terminal=terminal_name()),
+        terminal=Terminal,
+    )
+
+
+def _start_page(url: str | None, *, sandbox: bool) -> str:
+    """Where a kiosk's sessions begin: https, because whoever owns the network owns a page without it."""
+    if not url:
+        raise KioskRefused("kiosk mode needs --start-url, the page each session begins with")
+    if not url.startswith("https://") and not sandbox:
+        raise KioskRefused(f"{url} is not https")
+    return url
+
+
+def _system_readers() -> PCSCReaders:
     from cardreader.pcsc import PCSCReaders  # noqa: PLC0415  # needs the smart-card library only here
 
     return PCSCReaders()

@@ -9,16 +9,19 @@ from __future__ import annotations
 import hmac
 import secrets
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from cardreader.agent.answer import PINEntry, seal_answer
+from cardreader.agent.entry import EntryUnavailable, PINAsker, PinPrompt, typed_pin
 from cardreader.agent.hold import CardHold
 from cardreader.agent.request import SignRequest, verify_request
 from cardreader.agent.signing import check_tries
 from cardreader.agent.trust import AgentState, Trust
+from cardreader.authentication import AuthenticationCards
 from cardreader.errors import (
     AgentBusy,
     AgentFault,
@@ -33,14 +36,12 @@ from cardreader.errors import (
     RequestReplayed,
 )
 from cardreader.jpki_ap import check_pin_format
-from cardreader.transport import Readers
 
 HOLD_SECONDS = 120.0  # design 4.3: the lock is dropped then
 DEADLINE_SECONDS = 20.0  # for one page's card work, far above the connection's own deadlines
 SITTING_SECONDS = 600.0  # how long a page may lead back to its request
+STOP_SECONDS = 3.0  # how long a window may take to close when its request is ended elsewhere
 MAX_SITTINGS = 16
-MAX_REMEMBERED = 10_000  # transactions
-REMEMBER_SECONDS = 86_400.0
 PERSON_FLOOR = 2  # a person confirms before the last try
 
 
@@ -56,18 +57,28 @@ class Sitting:
     last_try_confirmed: bool = False
     hold: CardHold | None = None
     is_working: bool = False
+    is_asking: bool = False
+    """Within `is_working`: a person is being asked outside the page, and nothing is on its way to the card."""
+    means: PINEntry = "page"
+    stop: threading.Event = field(default_factory=threading.Event)
+    """Set where the request is ended from another page while its person is being asked."""
+    error: CardError | None = None
     answer: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AskPIN:
-    """Show the PIN page; `error` says why it is shown again. `is_last_try` asks for the confirmation first."""
+    """Show the PIN page; `error` says why it is shown again. `is_last_try` asks for the confirmation first.
+
+    `means` other than "page": the PIN is typed elsewhere, and the page only says where.
+    """
 
     request: SignRequest
     key: str = field(repr=False)
     token: str = field(repr=False)
     tries_left: int | None
     is_last_try: bool
+    means: PINEntry = "page"
     error: CardError | None = None
 
 
@@ -82,11 +93,15 @@ class Answered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
-    """Show `error`. With a `request` there is a way back to the service; with a `key` the same request can go on."""
+    """Show `error`. With a `request` there is a way back to the service; with a `key` the same request can go on.
+
+    `may_take_over`: the request in the way only waits for its person, so that this one may take its place.
+    """
 
     error: CardError
     request: SignRequest | None = None
     key: str | None = field(default=None, repr=False)
+    may_take_over: bool = False
 
 
 Page = AskPIN | Answered | Refused
@@ -98,7 +113,7 @@ class Desk:
     def __init__(
         self,
         *,
-        readers: Readers,
+        cards: AuthenticationCards,
         trust: Trust,
         state: AgentState,
         clock: Callable[[], datetime],
@@ -106,9 +121,15 @@ class Desk:
         on_fault: Callable[[Exception], None],
         hold_seconds: float = HOLD_SECONDS,
         deadline_seconds: float = DEADLINE_SECONDS,
-        pin_entry: PINEntry = "page",
+        asker: PINAsker | None = None,
+        allows_last_try: bool = True,
+        on_answer: Callable[[SignRequest], None] = lambda _: None,
     ) -> None:
-        self._readers = readers
+        """`asker` asks for the PIN outside the page; without one the page asks. `on_answer` hears of each answer made.
+
+        Without `allows_last_try` a card with one try left is refused (terminals that everybody uses).
+        """
+        self._cards = cards
         self._trust = trust
         self._state = state
         self._clock = clock
@@ -116,11 +137,12 @@ class Desk:
         self._on_fault = on_fault
         self._hold_seconds = hold_seconds
         self._deadline_seconds = deadline_seconds
-        self._pin_entry = pin_entry
+        self._asker = asker
+        self._allows_last_try = allows_last_try
+        self._on_answer = on_answer
         self._mutex = threading.Lock()
         self._seen_lock = threading.Lock()
         self._sittings: OrderedDict[str, Sitting] = OrderedDict()
-        self._transactions: OrderedDict[tuple[str, str], float] = OrderedDict()
         self._active: Sitting | None = None
         self._hanging: CardHold | None = None
 
@@ -153,11 +175,41 @@ class Desk:
             return Refused(error=PageStale("no such sitting"))
         return self._proceed(sitting)
 
+    def take_over(self, key: str) -> Page:
+        """End the request that is in the way, where it only waits for its person, and go on with this one.
+
+        A closed tab leaves a request behind that nobody will ever finish.
+        """
+        with self._mutex:
+            sitting, other = self._find(key), self._active
+            if sitting is None:
+                return Refused(error=PageStale("no such sitting"))
+            if other is sitting or not self._is_occupied():
+                other = None
+            if other is not None:
+                if other.is_working and not other.is_asking:
+                    return Refused(error=AgentBusy("a step is under way"), request=sitting.request, key=key)
+                self._end(other)
+        if other is not None:
+            self._await_end(other)
+        return self._proceed(sitting)
+
+    def ask_elsewhere(self, key: str, token: str) -> Page:
+        """Let the sitting's own means (not the page) ask for the PIN, and try what was typed. Waits for the person."""
+        with self._mutex:
+            sitting = self._find(key)
+            if sitting is None or not self._takes(sitting, token) or sitting.hold is None or sitting.means == "page":
+                return self._stale(sitting)
+            hold = sitting.hold
+            sitting.pin_token = ""
+            sitting.is_working = sitting.is_asking = True
+        return self._work(sitting, lambda: self._ask_person(sitting, hold))
+
     def confirm_last_try(self, key: str, token: str) -> Page:
         """The person has read that one try is left, and wants to use it."""
         with self._mutex:
             sitting = self._find(key)
-            if sitting is None or not self._takes(sitting, token):
+            if sitting is None or not self._takes(sitting, token) or not self._allows_last_try:
                 return self._stale(sitting)
             sitting.last_try_confirmed = True
         return self._ask(sitting)
@@ -179,28 +231,27 @@ class Desk:
             sitting = self._find(key)
             if sitting is None:
                 return Refused(error=PageStale("no such sitting"))
-            if sitting.is_working:
+            if sitting.is_working and not sitting.is_asking:
                 return Refused(error=AgentBusy("a step is under way"), request=sitting.request, key=key)
-            del self._sittings[key]
-        self._let_go(sitting)
+            self._end(sitting)
+        self._await_end(sitting)
         return Refused(error=LoginCancelled("by the person"), request=sitting.request)
 
     def close(self) -> None:
-        """Let any card go: the program ends."""
+        """Let any card go and forget every request: the program ends, or the person at a public terminal has left."""
         with self._mutex:
             active = self._active
+            for sitting in list(self._sittings.values()):
+                self._end(sitting)
         if active is not None:
-            self._let_go(active)
+            self._await_end(active)
 
     def _register(self, request: SignRequest) -> Sitting | None:
         now = self._monotonic()
         for key, sitting in list(self._sittings.items()):
             if now - sitting.arrived > SITTING_SECONDS and sitting is not self._active:
                 del self._sittings[key]
-        while self._transactions and now - next(iter(self._transactions.values())) > REMEMBER_SECONDS:
-            self._transactions.popitem(last=False)
-        transaction = (request.issuer, request.transaction)
-        if transaction in self._transactions:
+        if not self._state.use(request.issuer, request.transaction):
             return next(
                 (
                     sitting
@@ -210,13 +261,11 @@ class Desk:
                 ),
                 None,
             )
-        self._transactions[transaction] = now
-        if len(self._transactions) > MAX_REMEMBERED:
-            self._transactions.popitem(last=False)
         while len(self._sittings) >= MAX_SITTINGS:
             oldest = next(key for key, sitting in self._sittings.items() if sitting is not self._active)
             del self._sittings[oldest]
-        sitting = Sitting(key=secrets.token_urlsafe(32), request=request, arrived=now)
+        means: PINEntry = "page" if self._asker is None else self._asker.name
+        sitting = Sitting(key=secrets.token_urlsafe(32), request=request, arrived=now, means=means)
         self._sittings[sitting.key] = sitting
         return sitting
 
@@ -224,8 +273,14 @@ class Desk:
         with self._mutex:
             if sitting.answer is not None:
                 return Answered(request=sitting.request, key=sitting.key, answer=sitting.answer)
-            if sitting.is_working or (self._is_occupied() and self._active is not sitting):
-                return Refused(error=AgentBusy("one at a time"), request=sitting.request, key=sitting.key)
+            other = self._active if self._is_occupied() and self._active is not sitting else None
+            if sitting.is_working or other is not None:
+                return Refused(
+                    error=AgentBusy("one at a time"),
+                    request=sitting.request,
+                    key=sitting.key,
+                    may_take_over=other is not None and (other.is_asking or not other.is_working),
+                )
             is_held = sitting.hold is not None and sitting.hold.is_alive and self._active is sitting
             if not is_held:
                 if self._hanging is not None and self._hanging.is_alive:
@@ -239,14 +294,43 @@ class Desk:
 
     def _open(self, sitting: Sitting) -> None:
         sitting.hold = CardHold(
-            self._readers,
+            self._cards,
             sitting.request,
             hold_seconds=self._hold_seconds,
             deadline_seconds=self._deadline_seconds,
             on_fault=self._on_fault,
         )
         sitting.last_try_confirmed = False
+        sitting.error = None
         sitting.tries_left = sitting.hold.open().tries_left
+        if not self._allows_last_try:
+            check_tries(sitting.tries_left, floor=PERSON_FLOOR)
+
+    def _ask_person(self, sitting: Sitting, hold: CardHold) -> None:
+        """Ask outside the page. Where that cannot be done (any more), the page asks from now on."""
+        if self._asker is None:
+            raise AgentFault("nobody to ask")
+        if not sitting.last_try_confirmed:
+            check_tries(sitting.tries_left, floor=PERSON_FLOOR)
+        prompt = PinPrompt.of(
+            sitting.request, phrase=self._trust.phrase, tries_left=sitting.tries_left, error=sitting.error
+        )
+        typed = None
+        try:
+            typed = self._asker.ask(prompt, seconds=self._hold_seconds, stop=sitting.stop)
+        except EntryUnavailable as error:
+            self._on_fault(error)
+            sitting.means = "page"
+        with self._mutex:
+            sitting.is_asking = False
+            is_stopped = sitting.stop.is_set()
+        if is_stopped:
+            raise LoginCancelled("ended from another page")
+        if sitting.means == "page":
+            return
+        if typed is None:
+            raise LoginCancelled("by the person") if hold.is_alive else HoldExpired("the card was let go")
+        self._try_pin(sitting, hold, typed_pin(typed))
 
     def _try_pin(self, sitting: Sitting, hold: CardHold, pin: str) -> None:
         if not hold.is_alive:
@@ -256,8 +340,9 @@ class Desk:
             check_tries(sitting.tries_left, floor=PERSON_FLOOR)
         signature = hold.sign(pin)
         sitting.answer = seal_answer(
-            sitting.request, signature, pin_entry=self._pin_entry, reader_kind=signature.reader_kind
+            sitting.request, signature, pin_entry=sitting.means, reader_kind=signature.reader_kind
         )
+        self._on_answer(sitting.request)
 
     def _work(self, sitting: Sitting, step: Callable[[], None]) -> Page:
         """Run one step of card work and say which page follows. The card stays held only where a PIN page follows."""
@@ -276,10 +361,17 @@ class Desk:
         keeps_card = isinstance(error, PINRejected | PINFormatInvalid | LastTryNotConfirmed) or (
             error is None and sitting.answer is None
         )
+        if not self._allows_last_try and (sitting.tries_left or 1) < PERSON_FLOOR:
+            keeps_card = False
+        sitting.error = error
         if not keeps_card:
             self._let_go(sitting)
         with self._mutex:
-            sitting.is_working = False
+            sitting.is_working = sitting.is_asking = False
+            if isinstance(error, LoginCancelled):
+                self._sittings.pop(sitting.key, None)
+        if isinstance(error, LoginCancelled):
+            return Refused(error=error, request=sitting.request)
         if sitting.answer is not None:
             return Answered(request=sitting.request, key=sitting.key, answer=sitting.answer)
         if keeps_card:
@@ -297,15 +389,30 @@ class Desk:
                 token=sitting.pin_token,
                 tries_left=sitting.tries_left,
                 is_last_try=is_last_try,
+                means=sitting.means,
                 error=error,
             )
 
+    def _end(self, sitting: Sitting) -> None:
+        """No page leads back to it any more, and nobody is asked for it. The caller holds the mutex."""
+        self._sittings.pop(sitting.key, None)
+        sitting.pin_token = ""
+        sitting.stop.set()
+
+    def _await_end(self, sitting: Sitting) -> None:
+        """Let its card go; where its person is being asked, the thread that asks does it."""
+        until = time.monotonic() + STOP_SECONDS
+        while sitting.is_working and time.monotonic() < until:
+            time.sleep(0.02)
+        self._let_go(sitting)
+
     def _let_go(self, sitting: Sitting) -> None:
-        if sitting.hold is not None:
-            sitting.hold.release()
+        hold = sitting.hold  # another thread may let it go at the same time
+        if hold is not None:
+            hold.release()
         with self._mutex:
-            if sitting.hold is not None and sitting.hold.is_alive:
-                self._hanging = sitting.hold
+            if hold is not None and hold.is_alive:
+                self._hanging = hold
             sitting.hold = None
             if self._active is sitting:
                 self._active = None

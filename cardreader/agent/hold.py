@@ -12,8 +12,8 @@ from collections.abc import Callable
 
 from cardreader.agent.request import SignRequest
 from cardreader.agent.signing import CardSignature, PresentedCard, present_card, sign_with_pin
+from cardreader.authentication import AuthenticationCards
 from cardreader.errors import AgentFault, CardError, CardTimeout, HoldExpired, PINOutcomeUnknown, PINRejected
-from cardreader.transport import Readers
 
 
 class CardHold:
@@ -21,7 +21,7 @@ class CardHold:
 
     def __init__(
         self,
-        readers: Readers,
+        cards: AuthenticationCards,
         request: SignRequest,
         *,
         hold_seconds: float,
@@ -29,7 +29,7 @@ class CardHold:
         on_fault: Callable[[Exception], None],
     ) -> None:
         """`hold_seconds` is how long the PIN may take; `deadline_seconds` how long one page waits for the card."""
-        self._readers = readers
+        self._cards = cards
         self._request = request
         self._hold_seconds = hold_seconds
         self._deadline_seconds = deadline_seconds
@@ -44,7 +44,7 @@ class CardHold:
         return self._thread.is_alive()
 
     def open(self) -> PresentedCard:
-        """Connect, read and judge the card. Raises what `present_card` and `Readers.connect` raise, and CardTimeout."""
+        """Connect, read and judge the card. Raises what connecting and `present_card` raise, and CardTimeout."""
         self._thread.start()
         reply = self._reply(CardTimeout("the card did not answer in time"))
         if not isinstance(reply, PresentedCard):
@@ -85,12 +85,12 @@ class CardHold:
 
     def _work(self) -> None:
         try:
-            with self._readers.connect() as connection:
-                card = present_card(connection, self._request)
-                self._replies.put(card)
+            with self._cards.connect() as card:
+                presented = present_card(card, self._request)
+                self._replies.put(presented)
                 while (pin := self._pins.get(timeout=self._hold_seconds)) is not None:
                     try:
-                        self._replies.put(sign_with_pin(connection, card, self._request, pin))
+                        self._replies.put(sign_with_pin(card, presented, self._request, pin))
                     except PINRejected as error:
                         self._replies.put(error)
                     else:

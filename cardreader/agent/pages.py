@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from flask import Flask, Response, g, make_response, render_template, request
 from flask_babel import Babel, get_locale
 
 from cardreader.agent.desk import Answered, AskPIN, Page, Refused
+from cardreader.agent.entry import LANGUAGES, TRANSLATIONS, first_language
 from cardreader.agent.trust import TrustInvalid
 from cardreader.errors import Answer, CardError, CertificateExpired, LoginCancelled, PINBlocked, Wording, answer_for
 
-LANGUAGES = ("ja", "en")
-TRANSLATIONS = Path(__file__).parent / "translations"
 # Where trying the same card again cannot help, the way back comes first.
 _FINAL = frozenset({"pin_locked", "cert_expired", "cert_unsuitable", "no_cert", "request_replayed", "pin_last"})
 
@@ -30,7 +27,7 @@ def speak(app: Flask) -> None:
 def show(page: Page, *, phrase: str) -> Response:
     """The page for the person; sets where its forms may lead and what the log may say."""
     if page.request is not None:
-        g.language = _first_language(page.request.ui_locales)
+        g.language = first_language(page.request.ui_locales)
     match page:
         case Answered():
             g.broker_origin = page.request.origin
@@ -40,7 +37,8 @@ def show(page: Page, *, phrase: str) -> Response:
         case AskPIN():
             row = None if page.error is None else answer_for(page.error)
             g.code = "" if row is None else row.code
-            template = "last_try.html" if page.is_last_try else "pin.html"
+            asking = "pin.html" if page.means == "page" else "elsewhere.html"
+            template = "last_try.html" if page.is_last_try else asking
             words = None if row is None else _words(row)
             return make_response(render_template(template, page=page, phrase=phrase, error=row, words=words))
 
@@ -75,11 +73,6 @@ def pin_try_used(error: CardError) -> str:
 def _choose_language() -> str:
     chosen: str | None = g.get("language") or request.accept_languages.best_match(LANGUAGES)
     return chosen or LANGUAGES[0]
-
-
-def _first_language(ui_locales: str) -> str | None:
-    tags = (tag.lower().partition("-")[0] for tag in ui_locales.split())
-    return next((tag for tag in tags if tag in LANGUAGES), None)
 
 
 def _language() -> str:

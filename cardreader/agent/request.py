@@ -44,6 +44,7 @@ _MAX_KEYS = 16
 _MAX_PREVIOUS = 1024  # bytes; a frame is far shorter
 _LATEST = 253402300799  # 9999-12-31T23:59:59Z, where datetime ends
 _LOCALES = re.compile(r"[A-Za-z0-9-]{1,35}( [A-Za-z0-9-]{1,35}){0,7}\Z")
+_END_PATH = re.compile(r"(/[A-Za-z0-9_-]{1,128}){1,4}\Z")
 _HOST_NAME = re.compile(r"[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})*(:[0-9]{1,5})?\Z|\[[0-9a-f:]+\](:[0-9]{1,5})?\Z")
 
 _CLAIMS: Mapping[str, type] = {
@@ -65,6 +66,7 @@ _CLAIMS: Mapping[str, type] = {
     "ui_locales": str,
     "statement": str,
 }
+_OPTIONAL_CLAIMS: Mapping[str, type] = {"end_handle": str}
 _STATEMENT_CLAIMS: Mapping[str, type] = {"iss": str, "seq": int, "nbf": int, "exp": int, "keys": list}
 
 
@@ -96,6 +98,8 @@ class SignRequest:
     statement_seq: int
     broker: TrustedBroker
     clock_doubtful: bool
+    end_handle: str = field(default="", repr=False)
+    """The path at the broker that ends this login's session, once; "" where the request names none (kiosks use it)."""
 
     @property
     def display_client(self) -> str | None:
@@ -120,7 +124,8 @@ def verify_request(jws: str, *, trust: Trust, origin: str, now: datetime) -> Sig
     if broker is None:
         raise SiteUnknown("origin is not in the trust file")
     unverified = parse_jws(jws, typ=REQUEST_TYP)
-    _require_members(unverified.claims, _CLAIMS, what="request")
+    named = {name: kind for name, kind in _OPTIONAL_CLAIMS.items() if name in unverified.claims}
+    _require_members(unverified.claims, {**_CLAIMS, **named}, what="request")
     statement = _verify_statement(unverified, broker=broker, trust=trust, now=now)
     keys = [parse_public_key(key, what="keys") for key in statement["keys"]]
     key = next((key for key in keys if key.thumbprint == unverified.kid), None)
@@ -149,6 +154,7 @@ def verify_request(jws: str, *, trust: Trust, origin: str, now: datetime) -> Sig
         ui_locales=_ui_locales(claims),
         statement_seq=statement["seq"],
         broker=broker,
+        end_handle=_end_handle(claims),
         clock_doubtful=not issued_at - CLOCK_TOLERANCE <= now <= expires_at + CLOCK_TOLERANCE,
     )
 
@@ -256,6 +262,13 @@ def _return_uri(claims: Mapping[str, Any], *, broker: TrustedBroker) -> str:
     if claims["return_uri"] != expected or origin_of(expected) != broker.origin:
         raise RequestMalformed("return_uri is not the broker's own for this transaction")
     return expected
+
+
+def _end_handle(claims: Mapping[str, Any]) -> str:
+    path = str(claims.get("end_handle", ""))
+    if "end_handle" in claims and not _END_PATH.match(path):
+        raise RequestMalformed("end_handle is no plain path with a handle in it")
+    return path
 
 
 def _ui_locales(claims: Mapping[str, Any]) -> str:

@@ -16,20 +16,17 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
 
-from cardreader import jpki_ap
 from cardreader.agent.frame import build_frame
 from cardreader.agent.request import SignRequest
-from cardreader.apdu import converse
+from cardreader.authentication import AuthenticationCard, CardFace
 from cardreader.errors import (
     CertificateExpired,
     CertificateUnsuitable,
     HierarchyForeign,
     LastTryNotConfirmed,
-    NoAuthCertificate,
     PINBlocked,
     SignatureMismatch,
 )
-from cardreader.transport import CardConnection
 
 MIN_RSA_BITS = 2048
 _JAPAN = timezone(timedelta(hours=9))
@@ -39,8 +36,7 @@ _JAPAN = timezone(timedelta(hours=9))
 class PresentedCard:
     """A card that may be asked for its PIN: its face was read, and its certificate, where readable yet, was judged."""
 
-    face: jpki_ap.CardFace
-    reader_kind: str
+    face: CardFace
 
     @property
     def tries_left(self) -> int | None:
@@ -58,20 +54,18 @@ class CardSignature:
     reader_kind: str
 
 
-def present_card(connection: CardConnection, request: SignRequest) -> PresentedCard:
+def present_card(card: AuthenticationCard, request: SignRequest) -> PresentedCard:
     """Read and judge the card for `request`; uses no PIN try.
 
     Raises the card's own errors, PINBlocked where no try is left, CertificateUnsuitable, CertificateExpired,
     HierarchyForeign. A phone shows its certificate only after the PIN: it is judged then.
     """
-    face = converse(jpki_ap.read_card(), connection.transmit)
+    face = card.present()
     if face.tries_left == 0:
         raise PINBlocked(by_this_try=False)
-    if face.certificate is None and not face.kind.is_phone:
-        raise NoAuthCertificate("the card shows no certificate")
     if face.certificate is not None:
-        _judge_certificate(face.certificate, connection, request)
-    return PresentedCard(face=face, reader_kind=connection.reader_kind)
+        _judge_certificate(face.certificate, card, request)
+    return PresentedCard(face=face)
 
 
 def check_tries(tries_left: int | None, *, floor: int) -> None:
@@ -80,21 +74,17 @@ def check_tries(tries_left: int | None, *, floor: int) -> None:
         raise LastTryNotConfirmed(tries_left)
 
 
-def sign_with_pin(connection: CardConnection, card: PresentedCard, request: SignRequest, pin: str) -> CardSignature:
-    """VERIFY once, sign the frame, and prove the signature with the certificate.
+def sign_with_pin(card: AuthenticationCard, presented: PresentedCard, request: SignRequest, pin: str) -> CardSignature:
+    """Verify the PIN once, sign the frame, and prove the signature with the certificate.
 
-    The counter is read once more first: a card that was taken away while its holder typed is noticed there, so that
-    the page can say for certain that no try was used. The caller has asked `check_tries`. Raises the card's own errors;
-    SignatureMismatch; for phones also what `present_card` raises.
+    The caller has asked `check_tries`. Raises the card's own errors; SignatureMismatch; for phones also what
+    `present_card` raises.
     """
-    short = card.face.short_identifiers
-    if converse(jpki_ap.auth_tries_left(), connection.transmit) == 0:
-        raise PINBlocked(by_this_try=False)
-    converse(jpki_ap.verify_auth_pin(pin, short_identifiers=short), connection.transmit)
-    der = card.face.certificate
+    card.verify_pin(pin)
+    der = presented.face.certificate
     if der is None:
-        der = converse(jpki_ap.read_auth_certificate(), connection.transmit)
-        _judge_certificate(der, connection, request)
+        der = card.certificate()
+        _judge_certificate(der, card, request)
     frame = build_frame(
         tag=request.tag,
         issuer=request.issuer,
@@ -108,7 +98,7 @@ def sign_with_pin(connection: CardConnection, card: PresentedCard, request: Sign
         issued_at_ms=int(request.issued_at.timestamp()) * 1000,
         certificate=der,
     )
-    signature = converse(jpki_ap.sign_with_auth_key(frame, short_identifiers=short), connection.transmit)
+    signature = card.sign(frame)
     try:
         _rsa_key(_load_certificate(der)).verify(signature, frame, padding.PKCS1v15(), SHA256())
     except InvalidSignature:
@@ -116,12 +106,12 @@ def sign_with_pin(connection: CardConnection, card: PresentedCard, request: Sign
     return CardSignature(
         certificate=der,
         signature=signature,
-        algorithm=jpki_ap.RSA_2048.algorithm,
+        algorithm=card.algorithm,
         reader_kind=card.reader_kind,
     )
 
 
-def _judge_certificate(der: bytes, connection: CardConnection, request: SignRequest) -> None:
+def _judge_certificate(der: bytes, card: AuthenticationCard, request: SignRequest) -> None:
     """Kind, dates and issuer, as far as that saves a PIN try; the broker judges all of it again, and revocation.
 
     Dates are held against the broker's time of the request: a home clock may be years off.
@@ -133,16 +123,16 @@ def _judge_certificate(der: bytes, connection: CardConnection, request: SignRequ
     accepted = (key for digest, key in request.broker.issuer_keys.items() if digest in request.accepted_issuers)
     if any(_is_issued_by(certificate, key) for key in accepted):
         return
-    if not any(_is_issued_by(certificate, key) for key in _card_issuer_key(connection, request)):
+    if not any(_is_issued_by(certificate, key) for key in _card_issuer_key(card, request)):
         raise HierarchyForeign("no accepted CA key has signed the certificate")
 
 
-def _card_issuer_key(connection: CardConnection, request: SignRequest) -> Iterator[bytes]:
+def _card_issuer_key(card: AuthenticationCard, request: SignRequest) -> Iterator[bytes]:
     """The key of the CA certificate on the card, where the signed request lists it: a CA newer than our trust file."""
     unknown = request.accepted_issuers - request.broker.issuer_keys.keys()
     if not unknown:
         return
-    der = converse(jpki_ap.read_auth_ca_certificate(), connection.transmit)
+    der = card.ca_certificate()
     key = _public_key_info(_load_certificate(der))
     if hashlib.sha256(key).digest() in unknown:
         yield key

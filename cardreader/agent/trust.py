@@ -9,10 +9,14 @@ import hashlib
 import ipaddress
 import json
 import os
+import re
 import tempfile
+import threading
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Final, TextIO
 from urllib.parse import urlsplit
 
 from cryptography.hazmat.primitives.serialization import load_der_public_key
@@ -22,6 +26,8 @@ from cardreader.errors import RequestMalformed
 
 MAX_FILE = 256 * 1024  # bytes
 MAX_PHRASE = 80  # characters
+MAX_USED: Final = 10_000  # transactions that are never answered again
+_MARK: Final = re.compile(r"[0-9a-f]{64}")
 _BROKER_MEMBERS = {"issuer", "agent_root", "issuer_keys", "name", "sandbox"}
 
 
@@ -58,11 +64,17 @@ class Trust:
 
 
 class AgentState:
-    """The agent's own folder: `seen.json` (0600, replaced atomically). One agent per folder (see server.py)."""
+    """The agent's own folder (files are 0600): `seen.json`, replaced atomically, and `used.log`, appended to.
+
+    One agent per folder (see server.py).
+    """
 
     def __init__(self, folder: Path) -> None:
         """Raises TrustInvalid where the folder cannot be made."""
         self._path = folder / "seen.json"
+        self._used_path = folder / "used.log"
+        self._used: OrderedDict[str, None] | None = None
+        self._used_lock = threading.Lock()
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
@@ -98,6 +110,51 @@ class AgentState:
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise
+
+    def use(self, issuer: str, transaction: str) -> bool:
+        """Take a transaction for good, across restarts; False where it was taken before. On disk before it returns.
+
+        Only hashes are kept, of the last MAX_USED transactions. Raises TrustInvalid where they cannot be kept: an agent
+        that forgets could answer one request twice.
+        """
+        mark = hashlib.sha256(f"{issuer}\0{transaction}".encode()).hexdigest()
+        with self._used_lock:
+            try:
+                used = self._load_used()
+                if mark in used:
+                    return False
+                used[mark] = None
+                with self._open_used(os.O_APPEND) as file:
+                    file.write(f"{mark}\n")
+                    file.flush()
+                    os.fsync(file.fileno())
+            except OSError as error:
+                raise TrustInvalid(f"{self._used_path} cannot be used: {error.strerror}") from None
+            while len(used) > MAX_USED:
+                used.popitem(last=False)
+        return True
+
+    def _load_used(self) -> OrderedDict[str, None]:
+        if self._used is not None:
+            return self._used
+        lines: list[str] = []
+        if self._used_path.exists():
+            lines = self._used_path.read_text(encoding="ascii", errors="replace").splitlines()
+        whole = [line for line in lines if _MARK.fullmatch(line)]  # one cut off by a crash had no effect either
+        if len(whole) > MAX_USED or len(whole) != len(lines):
+            whole = whole[-MAX_USED:]
+            fresh = self._used_path.with_suffix(".new")
+            with self._open_used(os.O_TRUNC, fresh) as file:
+                file.writelines(f"{line}\n" for line in whole)
+                file.flush()
+                os.fsync(file.fileno())
+            fresh.replace(self._used_path)
+        self._used = OrderedDict.fromkeys(whole)
+        return self._used
+
+    def _open_used(self, flag: int, path: Path | None = None) -> TextIO:
+        descriptor = os.open(path or self._used_path, os.O_WRONLY | os.O_CREAT | flag, 0o600)
+        return os.fdopen(descriptor, "w", encoding="ascii")
 
 
 def load_trust(path: Path, *, sandbox: bool) -> Trust:

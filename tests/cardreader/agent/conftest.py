@@ -30,6 +30,7 @@ from werkzeug.test import TestResponse
 
 from cardreader.agent.app import create_agent
 from cardreader.agent.trust import AgentState, Trust, parse_trust
+from cardreader.authentication import APDUCards
 from cardreader.emulator import SoftwareCard
 from cardreader.transport import CardConnection, CountingConnection
 from cardreader.tray import SoftwareReaders, Tray
@@ -238,6 +239,10 @@ class _Interrupted:
         self._readers.before_transmit()
         return self._inner.transmit(command)
 
+    def check_present(self) -> None:
+        self._readers.before_transmit()
+        self._inner.check_present()
+
 
 class _Forms(html.parser.HTMLParser):
     """Forms with their fields, and the text of every element that has an id."""
@@ -334,7 +339,7 @@ def desk(broker: Broker, hierarchy: Hierarchy, card_maker: CardMaker, tmp_path: 
     tray.insert_card(SoftwareCard(card_maker(certificate=hierarchy.certificate())))
     readers = WatchedReaders(tray)
     app = create_agent(
-        readers=readers,
+        cards=APDUCards(readers),
         trust=broker.trust(),
         state=AgentState(tmp_path / "state"),
         clock=lambda: NOW,

@@ -19,6 +19,7 @@ from playwright.sync_api import Browser, BrowserContext, Page
 from cardreader.agent.app import create_agent
 from cardreader.agent.server import AgentServer, bind_loopback
 from cardreader.agent.trust import AgentState
+from cardreader.authentication import APDUCards
 from cardreader.emulator import SoftwareCard
 from cardreader.tray import Tray
 from tests.cardreader.agent.conftest import NOW, Broker, Hierarchy, WatchedReaders, spki
@@ -57,7 +58,7 @@ def site(hierarchy: Hierarchy, card_maker: CardMaker, tmp_path: Path) -> Iterato
     sockets = bind_loopback(0)
     port = int(sockets[0].getsockname()[1])
     app = create_agent(
-        readers=WatchedReaders(tray),
+        cards=APDUCards(WatchedReaders(tray)),
         trust=broker.trust(),
         state=AgentState(tmp_path / "state"),
         clock=lambda: NOW,

@@ -22,7 +22,9 @@ JAPANESE = re.compile(r"[\u3041-\u30ff\u4e00-\u9fff]")
 def test_every_japanese_page_text_has_an_english_one_and_no_text_is_left_over() -> None:
     used = {
         message[0] if isinstance(message, tuple) else message
-        for _, _, message, _, _ in extract_from_dir(PACKAGE, method_map=[("**/templates/**.html", "jinja2")])
+        for _, _, message, _, _ in extract_from_dir(
+            PACKAGE, method_map=[("**.py", "python"), ("**/templates/**.html", "jinja2")]
+        )
     }
     with (TRANSLATIONS / "en/LC_MESSAGES/messages.po").open("rb") as file:
         entries = {

@@ -19,9 +19,11 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from cardreader.agent.app import create_agent
-from cardreader.agent.direct import PinPrompt, answer_request
+from cardreader.agent.direct import answer_request
+from cardreader.agent.entry import PinPrompt
 from cardreader.agent.frame import build_frame
 from cardreader.agent.trust import AgentState
+from cardreader.authentication import APDUCards
 from cardreader.emulator import SoftwareCard
 from cardreader.errors import LastTryNotConfirmed, LoginCancelled, PINFormatInvalid, PINRejected
 from tests.cardreader.agent.conftest import (
@@ -205,7 +207,7 @@ def test_card_trouble_before_the_pin_ends_on_its_own_page_and_costs_no_try(
         ("AGENT-017", lambda: insert(certificate=hierarchy.certificate(signing=True))),
         ("AGENT-017", lambda: insert(certificate=bytes.fromhex("3003020101"))),
         ("AGENT-019", lambda: insert(certificate=foreign.certificate())),
-        ("CARD-010", lambda: insert(token_label="HPKI")),
+        ("CARD-010", lambda: insert(kind="android", token_label="HPKI")),
         ("CARD-002", lambda: setattr(desk.tray, "reader_present", False)),
     ]
     for code, arrange in cases:
@@ -279,7 +281,10 @@ def test_login_over_the_real_smart_card_service(
 ) -> None:
     through_pcscd.insert(card_maker(certificate=hierarchy.certificate()))
     app = create_agent(
-        readers=through_pcscd.readers, trust=broker.trust(), state=AgentState(tmp_path / "other"), clock=lambda: NOW
+        cards=APDUCards(through_pcscd.readers),
+        trust=broker.trust(),
+        state=AgentState(tmp_path / "other"),
+        clock=lambda: NOW,
     )
     person, claims = Person(app.test_client()), broker.claims()
     person.open_request(_signed(broker, claims))
@@ -410,7 +415,7 @@ def test_answer_is_shown_again_to_its_own_page_only(desk: Desk) -> None:
 
 def test_time_without_a_pin_lets_the_card_go_and_can_be_retried(broker: Broker, desk: Desk, tmp_path: Path) -> None:
     app = create_agent(
-        readers=desk.readers,
+        cards=APDUCards(desk.readers),
         trust=broker.trust(),
         state=AgentState(tmp_path / "other"),
         clock=lambda: NOW,
@@ -433,7 +438,7 @@ def test_time_without_a_pin_lets_the_card_go_and_can_be_retried(broker: Broker, 
 
 def test_hung_reader_gets_a_page_in_time_and_blocks_nothing_else(broker: Broker, desk: Desk, tmp_path: Path) -> None:
     app = create_agent(
-        readers=desk.readers,
+        cards=APDUCards(desk.readers),
         trust=broker.trust(),
         state=AgentState(tmp_path / "other"),
         clock=lambda: NOW,
@@ -515,7 +520,7 @@ def test_programs_take_the_same_way_with_a_pin_from_a_function(desk: Desk) -> No
         _signed(desk.broker, claims),
         origin=ISSUER,
         trust=desk.broker.trust(),
-        readers=desk.readers,
+        cards=APDUCards(desk.readers),
         pin=pin,
         now=NOW,
     )
@@ -530,7 +535,7 @@ def test_programs_never_spend_more_than_the_first_try(desk: Desk) -> None:
             desk.broker.request(),
             origin=ISSUER,
             trust=desk.broker.trust(),
-            readers=desk.readers,
+            cards=APDUCards(desk.readers),
             pin=lambda _: pin,
             now=NOW,
         )

@@ -24,6 +24,7 @@ from cardreader.agent import journal
 from cardreader.agent.command import serve
 from cardreader.agent.peer import SocketRow, endpoint, holder_of_port, owner_of_peer, parse_table, read_rows
 from cardreader.agent.server import AgentServer, StartRefused, bind_loopback, only_agent
+from cardreader.authentication import APDUCards
 from tests.cardreader.agent.conftest import ISSUER, Broker, Desk, Person, WatchedReaders
 from tests.cardreader.agent.conftest import _Forms as Forms
 
@@ -69,7 +70,7 @@ def running(desk: Desk, tmp_path: Path) -> Iterator[Running]:
         started.append(server)
         ready.set()
 
-    options = {"port": port, "sandbox": True, "readers": desk.readers, "on_ready": on_ready}
+    options = {"port": port, "sandbox": True, "cards": APDUCards(desk.readers), "on_ready": on_ready}
     thread = threading.Thread(target=serve, args=(desk.broker.trust(), tmp_path / "served"), kwargs=options)
     thread.start()
     assert ready.wait(10)

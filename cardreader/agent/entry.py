@@ -1,0 +1,202 @@
+"""Where the PIN is typed: what a person is shown, and the means of asking beside the agent's own page.
+
+Order (design 4.3, ux 1.3): the reader's own keys, a window of our own, pinentry, the page, the terminal. A window comes
+before the page because a browser's extensions may read pages.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+import unicodedata
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from babel.support import NullTranslations, Translations
+
+from cardreader.agent.answer import PINEntry
+from cardreader.agent.request import SignRequest
+from cardreader.errors import CardError, answer_for
+
+CHOICES = ("auto", "native", "pinentry", "page", "terminal")
+"""What `--pin-entry` takes; a reader's own keys are used by `auto` wherever a reader has them."""
+
+LANGUAGES = ("ja", "en")
+TRANSLATIONS = Path(__file__).parent / "translations"
+MAX_TYPED = 64  # characters
+_TERMINAL_PINENTRY = ("pinentry-curses", "pinentry-tty")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PinPrompt:
+    """What a person must see before typing a PIN. `client` is None for an unvetted service without a host name.
+
+    `error` is why the PIN is asked for again.
+    """
+
+    phrase: str
+    client: str | None
+    client_vetted: bool
+    origin: str
+    tries_left: int | None
+    released: tuple[str, ...]
+    language: str = "ja"
+    error: CardError | None = None
+
+    @classmethod
+    def of(
+        cls, request: SignRequest, *, phrase: str, tries_left: int | None, error: CardError | None = None
+    ) -> PinPrompt:
+        """The prompt for `request` over a card with `tries_left`."""
+        return cls(
+            phrase=phrase,
+            client=request.display_client,
+            client_vetted=request.client_vetted,
+            origin=request.origin,
+            tries_left=tries_left,
+            released=request.released,
+            language=first_language(request.ui_locales) or "ja",
+            error=error,
+        )
+
+
+class EntryUnavailable(Exception):
+    """This means of entry cannot be used now (no display, program gone): the page takes its place."""
+
+
+class PINAsker(Protocol):
+    """A means of asking for a PIN outside the browser. Keeps and logs nothing of what was typed."""
+
+    @property
+    def name(self) -> PINEntry:
+        """How the answer names it."""
+
+    def ask(self, prompt: PinPrompt, *, seconds: float, stop: threading.Event) -> str | None:
+        """What was typed; None where the person gave up, `seconds` ran out, or `stop` was set by another thread.
+
+        Raises EntryUnavailable.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptText:
+    """A prompt in words, in one language."""
+
+    title: str
+    error: str
+    lines: tuple[str, ...]
+    label: str
+    ok: str
+    cancel: str
+
+
+def first_language(ui_locales: str) -> str | None:
+    """The first of `ui_locales` that we speak."""
+    tags = (tag.lower().partition("-")[0] for tag in ui_locales.split())
+    return next((tag for tag in tags if tag in LANGUAGES), None)
+
+
+def typed_pin(text: str) -> str:
+    """What was typed, with a Japanese keyboard's full-width digits made plain and blanks around it dropped."""
+    return unicodedata.normalize("NFKC", text[:MAX_TYPED]).strip()
+
+
+def write_prompt(prompt: PinPrompt) -> PromptText:
+    """What every means but the page shows: phrase, who asks, for what, and how many tries are left."""
+    speech = _speech(prompt.language)
+    _, ngettext = speech.gettext, speech.ngettext
+    client = prompt.client or _("名前を確かめられないサービス")
+    if not prompt.client_vetted:
+        client = f"{client}（{_('未審査')}）"
+    if prompt.tries_left is None:
+        tries = _("残りの回数は、このカードからは読み取れません。")
+    else:
+        tries = ngettext("残り%(num)s回入力できます。", "残り%(num)s回入力できます。", prompt.tries_left) % {
+            "num": prompt.tries_left
+        }
+    what = _("ログイン（本人の確認）")
+    if prompt.released:
+        names = _released_names(speech)
+        listed = _("、").join(names[name] for name in prompt.released)
+        what = f"{_('ログイン（本人の確認）と、次の情報の提供')} {listed}"
+    colon = _("：")
+    return PromptText(
+        title=_("暗証番号（数字4桁）を入力してください"),
+        error=_error_text(prompt),
+        lines=(
+            f"{_('あなたの合言葉')}{colon}{prompt.phrase}",
+            _("設定したときの合言葉と違う場合は、入力せずに「やめる」を押してください。"),
+            f"{_('依頼したサービス')}{colon}{client}",
+            f"{_('接続先')}{colon}{prompt.origin}",
+            f"{_('すること')}{colon}{what}",
+            tries,
+        ),
+        label=_("暗証番号（数字4桁）"),
+        ok=_("確認する"),
+        cancel=_("やめる"),
+    )
+
+
+def choose(
+    wanted: str,
+    *,
+    environment: Mapping[str, str],
+    find: Callable[[str], str | None] = shutil.which,
+    window: Callable[[], PINAsker | None],
+    pinentry: Callable[[str], PINAsker],
+    terminal: Callable[[], PINAsker],
+) -> PINAsker | None:
+    """The asker for `wanted` (one of CHOICES); None stands for the page.
+
+    `auto` takes the window where one can be shown, then a graphical pinentry, then the page. A named means that cannot
+    be had raises EntryUnavailable, because silently typing a PIN elsewhere is not what was asked for.
+    """
+    has_display = bool(environment.get("WAYLAND_DISPLAY") or environment.get("DISPLAY"))
+    program = find("pinentry")
+    is_graphical = (
+        program is not None and has_display and Path(os.path.realpath(program)).name not in _TERMINAL_PINENTRY
+    )
+    if wanted in ("auto", "native") and has_display:
+        asker = window()
+        if asker is not None:
+            return asker
+    if wanted == "auto":
+        return pinentry(program) if program is not None and is_graphical else None
+    if wanted == "native":
+        raise EntryUnavailable("no window can be shown: there is no display, or no Python with tkinter")
+    if wanted == "pinentry":
+        if program is None:
+            raise EntryUnavailable("there is no program named pinentry")
+        return pinentry(program)
+    return terminal() if wanted == "terminal" else None
+
+
+def _error_text(prompt: PinPrompt) -> str:
+    if prompt.error is None:
+        return ""
+    row = answer_for(prompt.error)
+    words = row.en if prompt.language == "en" else row.ja
+    return f"{words.title} ({row.code})"
+
+
+def _released_names(speech: NullTranslations) -> dict[str, str]:
+    _ = speech.gettext
+    return {
+        "name": _("氏名"),
+        "address": _("住所"),
+        "birthdate": _("生年月日"),
+        "gender": _("性別"),
+        "linked_id": _("このサービスでのお客様番号"),
+        "offline_access": _("ログインしていない間の利用の継続"),
+        "sign": _("文書への電子署名の準備"),
+    }
+
+
+def _speech(language: str) -> NullTranslations:
+    """Japanese is the language the texts are written in; English comes from the catalogue of the pages."""
+    if language != "en":
+        return NullTranslations()
+    return Translations.load(str(TRANSLATIONS), ["en"])

@@ -1,0 +1,117 @@
+"""What a login needs of a card, whichever way leads to it: APDUs of our own, or a vendor's PKCS #11 module.
+
+The agent knows these Protocols only. `APDUCards` is the way through a PC/SC reader or a software card.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from cardreader import jpki_ap
+from cardreader.apdu import converse
+from cardreader.errors import NoAuthCertificate
+from cardreader.transport import CardConnection, Readers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CardFace:
+    """What the card shows before any PIN. `certificate` (DER) is None where it is shown only after the PIN (phones).
+
+    `tries_left` is None where nobody tells.
+    """
+
+    certificate: bytes | None = field(repr=False)
+    tries_left: int | None
+
+
+class AuthenticationCard(Protocol):
+    """One card, held exclusively, with its user-authentication key. Every method may raise a TransportError."""
+
+    @property
+    def reader_kind(self) -> str:
+        """A short word for the way to the card ("pcsc", "pkcs11", "software"); never a reader's name or serial."""
+
+    @property
+    def algorithm(self) -> str:
+        """JWA name (RFC 7518 section 3.1) of the signatures that `sign` makes."""
+
+    def present(self) -> CardFace:
+        """Read what the card shows before the PIN; to be called first, and costs no try. Raises the card's errors."""
+
+    def ca_certificate(self) -> bytes:
+        """The CA certificate (DER) on the card, which anchors nothing. Raises NoAuthCertificate where there is none."""
+
+    def verify_pin(self, pin: str) -> None:
+        """Hand the PIN to the card once; nothing behind this method ever tries twice.
+
+        Raises PINFormatInvalid before the card is touched; CardRemoved and its kin where the card was gone before the
+        PIN was sent, so that no try was used; PINRejected, PINBlocked; PINOutcomeUnknown where the verdict was lost.
+        """
+
+    def certificate(self) -> bytes:
+        """The user-authentication certificate (DER); on phones only after `verify_pin`. Raises NoAuthCertificate."""
+
+    def sign(self, message: bytes) -> bytes:
+        """Sign `message`, hashed on our side. Needs `verify_pin`; raises PINRequired without, MalformedCardData."""
+
+
+class AuthenticationCards(Protocol):
+    """The way to the one card that lies on this machine's readers."""
+
+    def connect(self) -> AbstractContextManager[AuthenticationCard]:
+        """Hold the card exclusively; leaving takes the PIN's verdict from it. Raises as transport.Readers.connect."""
+
+
+class APDUCards:
+    """Cards in `readers`, spoken to by our own driver (jpki_ap)."""
+
+    def __init__(self, readers: Readers) -> None:
+        self._readers = readers
+
+    @contextlib.contextmanager
+    def connect(self) -> Iterator[AuthenticationCard]:
+        """See AuthenticationCards."""
+        with self._readers.connect() as connection:
+            yield _APDUCard(connection)
+
+
+class _APDUCard:
+    def __init__(self, connection: CardConnection) -> None:
+        self._connection = connection
+        self._channel = jpki_ap.Channel()
+        self._face: jpki_ap.CardFace | None = None
+
+    @property
+    def reader_kind(self) -> str:
+        return self._connection.reader_kind
+
+    @property
+    def algorithm(self) -> str:
+        return self._channel.profile.algorithm
+
+    def present(self) -> CardFace:
+        face = converse(jpki_ap.read_card(self._channel), self._connection.transmit)
+        if face.certificate is None and not face.kind.is_phone:
+            raise NoAuthCertificate("the card shows no certificate")
+        self._face = face
+        return CardFace(certificate=face.certificate, tries_left=face.tries_left)
+
+    def ca_certificate(self) -> bytes:
+        return converse(jpki_ap.read_auth_ca_certificate(self._channel), self._connection.transmit)
+
+    def verify_pin(self, pin: str) -> None:
+        jpki_ap.check_pin_format(pin)
+        self._connection.check_present()  # a card taken away while its holder typed: certainly no try was used
+        converse(jpki_ap.verify_auth_pin(pin, self._channel), self._connection.transmit)
+
+    def certificate(self) -> bytes:
+        if self._face is not None and self._face.certificate is not None:
+            return self._face.certificate
+        return converse(jpki_ap.read_auth_certificate(self._channel), self._connection.transmit)
+
+    def sign(self, message: bytes) -> bytes:
+        return converse(jpki_ap.sign_with_auth_key(message, self._channel), self._connection.transmit)
