@@ -111,9 +111,7 @@ class Registry:
         if wrong == "wrong-key":  # a responder that another authority delegated to
             other = self._authority("foreign-auth-1")
             authorities = [
-                replace(
-                    authority, responder_key=other.responder_key, responder_certificate=other.responder_certificate
-                )
+                replace(authority, responder_key=other.responder_key, responder_certificate=other.responder_certificate)
                 for authority in authorities
             ]
         return answer_ocsp(

@@ -12,6 +12,7 @@ from cardreader import cardfile
 from sandbox import ledger
 from sandbox.generate import World, generate
 from sandbox.residents import RESIDENTS_FILE, load_residents
+from sandbox.residentspage import page
 from tests.sandbox.conftest import NOW, leaf
 
 
@@ -112,3 +113,11 @@ def test_a_bad_residents_file_is_refused_by_the_resident_at_fault(tmp_path: Path
 def test_a_time_without_zone_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="aware"):
         generate(tmp_path, NOW.replace(tzinfo=None))
+
+
+def test_the_page_of_residents_is_the_one_the_file_makes() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "residents.md").read_text(encoding="utf-8")
+    residents = load_residents(RESIDENTS_FILE.read_bytes()).residents
+    assert text == page(residents)
+    assert all(f"`{resident.name}`" in text for resident in residents)
+    assert all(f"`{card}`" in text for card in ("hanakoandroid", "taroiphone", "koshinold"))
