@@ -11,14 +11,15 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from flask import Flask
 
 from broker.errors import SettingsError
-from broker.flows.ports import Policy, Ports
+from broker.flows.ports import Policy, Ports, RevocationSource
 from broker.jobs import start_embedded
 from broker.jpki.certificate import issuer_key_hash, parse
 from broker.jpki.profile import hierarchy
 from broker.keys.software import open_keys
-from broker.network.configuration import read_sources
+from broker.network.configuration import RevocationPolicy, Sources, read_sources
 from broker.network.correspondence import CorrespondenceGateway
 from broker.network.crl import CRLSource
+from broker.network.ocsp import FirstProof, OCSPSource
 from broker.network.outbound import OutboundGuard
 from broker.settings import Settings, refuse_plain_http
 from broker.storage.engine import open_engine
@@ -60,6 +61,7 @@ def join(settings: Settings, *, guard: OutboundGuard) -> Ports:
     if keys.issuer != settings.issuer:
         raise SettingsError(f"the keys belong to {keys.issuer}, not to {settings.issuer}")
     sources = read_sources(settings.crl_sources, guard, anchors=anchors)
+    lists = CRLSource(sources.lists, IndexFolder(settings.revocation_folder), store, now, anchors=anchors)
     return Ports(
         policy=Policy(
             issuer=settings.issuer,
@@ -70,13 +72,24 @@ def join(settings: Settings, *, guard: OutboundGuard) -> Ports:
         ),
         store=store,
         keys=keys,
-        revocation=CRLSource(sources.lists, IndexFolder(settings.revocation_folder), store, now, anchors=anchors),
+        revocation=_decided_by(sources, lists, guard),
         clock=now,
         entropy=os.urandom,
         correspondence=CorrespondenceGateway(settings.correspondence_url, guard)
         if settings.correspondence_url
         else None,
     )
+
+
+def _decided_by(sources: Sources, lists: CRLSource, guard: OutboundGuard) -> RevocationSource:
+    """What the operator's policy asks, and in which order."""
+    match sources.policy:
+        case RevocationPolicy.CRL:
+            return lists
+        case RevocationPolicy.OCSP:
+            return OCSPSource(sources.responders, guard, now, os.urandom)
+        case RevocationPolicy.OCSP_THEN_CRL:
+            return FirstProof(OCSPSource(sources.responders, guard, now, os.urandom), lists)
 
 
 def now() -> datetime:
