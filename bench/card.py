@@ -1,21 +1,30 @@
-"""What one login asks of the card: commands, and bytes that come from it. Our driver, and OpenSC's beside it."""
+"""What one login asks of the card: commands, and bytes that come from it. Our driver, and OpenSC's beside it; and how
+long one command takes through the real card daemon, beside the bare PC/SC call."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from cardreader import jpki_ap
+from cardreader.apdu import converse
+from cardreader.authentication import APDUCards
+from cardreader.cardfile import CardFile
+from cardreader.emulator import SoftwareCard
 from cardreader.softcard import CannotStart, PrivatePCSCD, why_not
 from cardreader.transport import CardConnection, CountingConnection, Readers
+from cardreader.tray import SoftwareReaders, Tray
 
 MAX_APDUS: Final = 13
 MAX_BYTES_IN: Final = 1600
@@ -56,14 +65,92 @@ class CountingReaders:
                 self.last = CardCost(apdus=counting.apdus, bytes_out=counting.bytes_out, bytes_in=counting.bytes_in)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoundTrip:
+    """Microseconds of the shortest command over the real daemon: by our reader code, and by SCardTransmit alone."""
+
+    ours: float
+    raw: float
+
+    @property
+    def ratio(self) -> float:
+        """How much ours costs beside the bare call."""
+        return self.ours / self.raw
+
+
+def driver_costs(card: CardFile) -> dict[str, tuple[CardCost, int]]:
+    """What our driver asks of `card` in one cold authentication, and in a signature alone; with the limit of APDUs.
+
+    The card is a software card of this process: commands and bytes are the same through a reader.
+    """
+    cold = "our driver, cold: certificate, PIN, signature"
+    return {
+        f"{cold}, by short identifiers": (_cost(card, _log_in, short_identifiers=True), 9),
+        f"{cold}, each file selected": (_cost(card, _log_in, short_identifiers=False), 13),
+        "our driver, signature only on a card known to take short identifiers": (
+            _cost(card, _sign, short_identifiers=True),
+            3,
+        ),
+    }
+
+
+def _cost(card: CardFile, act: Callable[[Readers, str], None], *, short_identifiers: bool) -> CardCost:
+    tray = Tray()
+    tray.insert_card(SoftwareCard(card, short_identifiers=short_identifiers))
+    readers = CountingReaders(SoftwareReaders(tray))
+    act(readers, card.auth.pin)
+    return readers.last
+
+
+def _log_in(readers: Readers, pin: str) -> None:
+    with APDUCards(readers).connect() as card:
+        card.present()
+        card.verify_pin(pin)
+        card.sign(b"bench")
+
+
+def _sign(readers: Readers, pin: str) -> None:
+    channel = jpki_ap.Channel(takes_short_identifiers=True)
+    with readers.connect() as connection:
+        converse(jpki_ap.select_jpki_ap(channel), connection.transmit)
+        converse(jpki_ap.verify_auth_pin(pin, channel), connection.transmit)
+        converse(jpki_ap.sign_with_auth_key(b"bench", channel), connection.transmit)
+
+
+def round_trip(card: Path) -> RoundTrip:
+    """One command over the real daemon, ours and raw interleaved in one process. Raises NotMeasured."""
+    missing = why_not()
+    if missing is not None:
+        raise NotMeasured(missing)
+    with tempfile.TemporaryDirectory(prefix="bench-") as name:
+        try:
+            with PrivatePCSCD(Path(name), save=False) as daemon:
+                daemon.insert(card)
+                done = subprocess.run(
+                    [sys.executable, "-m", "bench.roundtrip"],
+                    env=daemon.environment,
+                    capture_output=True,
+                    text=True,
+                    timeout=_SECONDS,
+                    check=False,
+                )
+        except CannotStart as reason:
+            raise NotMeasured(str(reason)) from None
+        except subprocess.TimeoutExpired:
+            raise NotMeasured("the round trips did not end in time") from None
+    if done.returncode != 0:
+        raise NotMeasured(f"the round trips ended with status {done.returncode}")
+    return RoundTrip(**json.loads(done.stdout))
+
+
 class NotMeasured(Exception):
-    """OpenSC could not be asked here; the message says what is missing."""
+    """Something could not be measured here; the message says what is missing."""
 
 
-def opensc_cost(card: Path, *, pin: str) -> CardCost:
-    """One signature by OpenSC's PKCS #11 module with its default settings over the real PC/SC daemon.
+def opensc_cost(card: Path, *, pin: str, forced: bool) -> CardCost:
+    """One signature by OpenSC's PKCS #11 module over the real PC/SC daemon. Raises NotMeasured.
 
-    Raises NotMeasured.
+    `forced` names its driver for JPKI cards; by default it tries one driver after another.
     """
     tool = shutil.which("pkcs11-tool")
     module = next((path for path in _MODULES if path.exists()), None)
@@ -74,6 +161,10 @@ def opensc_cost(card: Path, *, pin: str) -> CardCost:
         raise NotMeasured(str(missing))
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)
+        drivers = "card_drivers = jpki; " if forced else ""
+        (folder / "opensc.conf").write_text(
+            f"app default {{ {drivers}framework pkcs15 {{ use_file_caching = no; }} }}\n", encoding="ascii"
+        )
         (folder / "in").write_bytes(_DIGEST_INFO + hashlib.sha256(b"bench").digest())
         try:
             with PrivatePCSCD(folder / "run", save=False) as daemon:
@@ -81,6 +172,7 @@ def opensc_cost(card: Path, *, pin: str) -> CardCost:
                 environment = {
                     **os.environ,
                     "PCSCLITE_CSOCK_NAME": str(daemon.socket_path),
+                    "OPENSC_CONF": str(folder / "opensc.conf"),
                     "OPENSC_DEBUG": "9",
                     "OPENSC_DEBUG_FILE": str(folder / "log"),
                     "BENCH_CARD_PIN": pin,  # of a software card; a real one's never stands in an environment
