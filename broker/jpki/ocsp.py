@@ -46,6 +46,7 @@ _KNOWN_IN_DELEGATES: Final = (
 
 _ENUMERATED: Final = 0x0A
 _CONTEXT_0, _CONTEXT_1, _CONTEXT_2 = 0xA0, 0xA1, 0xA2
+_VERSION_1: Final = b"\x02\x01\x00"
 _STATUS_GOOD, _STATUS_REVOKED = 0x80, 0xA1
 
 
@@ -91,6 +92,8 @@ def judge(
     mine = [answer for answer in basic.answers if _is_about(answer, leaf, authority)]
     if len(mine) != 1:
         raise RevocationUnknown("OCSP: no answer for this certificate, or several")
+    if not leaf.not_before <= basic.produced_at <= leaf.not_after:  # §4.4.4: responders forget what has expired
+        raise RevocationUnknown("OCSP: produced outside the certificate's validity period")
     return _verdict(mine[0], basic.produced_at, at, max_age)
 
 
@@ -110,7 +113,7 @@ def _read(response: bytes) -> _Response:
     if _expect(signature, der.BIT_STRING).value[:1] != b"\x00":
         raise ValueError("signature is not whole bytes")
     parts = list(_expect(body, der.SEQUENCE).children())
-    if parts[0].tag == _CONTEXT_0:  # version 1 is written by leaving it out
+    if parts[0].tag == _CONTEXT_0 and parts.pop(0).value != _VERSION_1:  # it should be left out; written, it is no lie
         raise RevocationUnknown("OCSP: version is not 1")
     responder, produced_at, answers, *tail = parts
     if len(tail) > 1 or len(certificates) > 1:

@@ -1,7 +1,7 @@
 """Revocation lists and OCSP responses with something changed after they were signed: none may be believed.
 
-`python -m tests.campaigns.mutated_evidence` is the full form (10,000 of each, about five seconds), and exits with 1 where
-one was believed; tests/broker/jpki/test_mutated_evidence.py runs 500 of each.
+`python -m tests.campaigns.mutated_evidence` is the full form (10,000 of each in about five seconds); it exits
+with 1 where one was believed. tests/broker/jpki/test_mutated_evidence.py runs 500 of each.
 """
 
 from __future__ import annotations

@@ -25,6 +25,7 @@ from tests.broker.jpki.jpki_authority import (
     generalized_time,
     key_hash,
     key_usage,
+    oid,
     rsa_key,
     tlv,
 )
@@ -180,6 +181,27 @@ def test_response_that_must_not_answer_is_unknown_with_a_reason(response: bytes)
     verdict = check(response)
     assert verdict.status is UNKNOWN
     assert verdict.reason
+
+
+def test_answer_produced_before_the_certificate_or_after_its_end_is_unknown() -> None:
+    """Nobody vouches for what does not exist yet, and responders forget what has expired (RFC 6960 §4.4.4)."""
+    for dates in ((NOW - MINUTE, NOW + DAY), (NOW - DAY, NOW - 6 * MINUTE)):
+        leaf = CA.leaf(not_before=dates[0], not_after=dates[1])
+        verdict = check(CA.ocsp(CA.single(SERIAL)), certificate=leaf)
+        assert (verdict.status, "validity period" in verdict.reason) == (UNKNOWN, True)
+
+
+def test_version_written_out_is_read_and_another_is_not() -> None:
+    for version, status in ((0, GOOD), (1, UNKNOWN)):
+        body = tlv(
+            0x30,
+            tlv(0xA0, tlv(0x02, bytes([version]))),
+            tlv(0xA1, CA.name.public_bytes()),
+            generalized_time(NOW - 5 * MINUTE),
+            tlv(0x30, CA.single(SERIAL)),
+        )
+        typed = tlv(0x30, oid("1.3.6.1.5.5.7.48.1.1"), tlv(0x04, CA.signed(body)))
+        assert check(tlv(0x30, b"\x0a\x01\x00", tlv(0xA0, typed))).status is status
 
 
 def test_answers_for_others_beside_ours_do_no_harm() -> None:

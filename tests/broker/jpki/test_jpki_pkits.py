@@ -1,11 +1,12 @@
 """NIST's PKITS (2011) out of cryptography-vectors: paths under GENERIC, and CRLs of the certificate's own issuer.
 
-What GENERIC does not judge it refuses: the suite's valid paths with policy constraints, mappings, name constraints
-beyond DNS, DSA, dates or names in a form the engine does not take, and authorities as end entities.
+What GENERIC does not judge it refuses: DIFFERENCES declares every valid path of the suite that is refused, with the
+reason. No invalid path is accepted but those whose fault lies in a list, which the second half is about.
 """
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -90,29 +91,31 @@ def test_invalid_path_is_refused(name: str) -> None:
     assert not accepts(name)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "ValidCertificatePathTest1EE",
-        "Validpre2000UTCnotBeforeDateTest3EE",
-        "ValidGeneralizedTimenotAfterDateTest8EE",
-        "ValidNameUIDsTest6EE",
-        "ValidRFC3280OptionalAttributeTypesTest8EE",
-        "ValidUTF8StringEncodedNamesTest9EE",
-        "ValidbasicConstraintsNotCriticalTest4EE",
-        "ValidpathLenConstraintTest7EE",
-        "ValidpathLenConstraintTest13EE",
-        "ValidkeyUsageNotCriticalTest3EE",
-        "ValidBasicSelfIssuedOldWithNewTest1EE",
-        "ValidBasicSelfIssuedNewWithOldTest3EE",
-        "ValidDNSnameConstraintsTest30EE",
-        "ValidDNSnameConstraintsTest32EE",
-        "ValidUnknownNotCriticalCertificateExtensionTest1EE",
-        "ValidTwoCRLsTest7EE",
-    ],
-)
-def test_valid_path_is_accepted(name: str) -> None:
-    assert accepts(name)
+DIFFERENCES = {  # valid by the suite and refused here, with the reason
+    "policy constraints, mappings and inhibitAnyPolicy are not judged, so a path with one is refused (design 4.6)": (
+        r"AllCertificatesSamePoliciesTest1[03]|AllCertificatesanyPolicyTest11|AnyPolicyTest14|DifferentPoliciesTest(4|5|9|12)"
+        r"|UserNoticeQualifierTest18|ValidPolicyMappingTest\d+|ValidinhibitPolicyMappingTest[24]|ValidinhibitAnyPolicyTest2"
+        r"|inhibitAnyPolicyTest3|ValidrequireExplicitPolicyTest[124]|ValidSelfIssued(inhibit|requireExplicit).*"
+    ),
+    "name constraints beyond DNS and IP are not judged, so a path with one is refused": (
+        r"Valid(DN|RFC822|URI|DNandRFC822)nameConstraintsTest\d+"
+    ),
+    "names are compared octet by octet, as nearly every authority writes them": (
+        r"ValidNameChaining(Capitalization|Whitespace)Test\d|ValidRolloverfromPrintableString.*|ValidUTF8StringCase.*"
+    ),
+    "DSA is not accepted": r"ValidDSA.*",
+    "a certificate's dates before 2050 are UTCTime (RFC 5280 §4.1.2.5)": r"ValidGeneralizedTimenotBeforeDateTest4",
+    "an authority is no end entity": (
+        r"DifferentPoliciesTest[78]|OverlappingPoliciesTest6|ValidonlyContainsCACertsTest13|ValidpathLenConstraintTest(8|14)"
+    ),
+    "a self-issued authority counts in a path's length": r"ValidSelfIssuedpathLenConstraintTest1[57]",
+}
+
+
+@pytest.mark.parametrize("name", [name for name in CHAINS if "Invalid" not in name])
+def test_valid_path_is_accepted_or_its_refusal_declared(name: str) -> None:
+    reasons = [why for why, names in DIFFERENCES.items() if re.fullmatch(f"(?:{names})EE", name)]
+    assert len(reasons) == (0 if accepts(name) else 1)
 
 
 @pytest.mark.parametrize(
