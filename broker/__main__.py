@@ -10,6 +10,7 @@ import click
 from broker.commands.certificate import certificate
 from broker.commands.client import client
 from broker.commands.config import config
+from broker.commands.crl import crl
 from broker.commands.db import db
 from broker.commands.exits import answering
 from broker.commands.house import configured
@@ -25,7 +26,7 @@ def main() -> None:
     """The MyNumber card (JPKI) OpenID Provider."""
 
 
-for _group in (certificate, client, config, db, jobs, keys, ocsp, purge):
+for _group in (certificate, client, config, crl, db, jobs, keys, ocsp, purge):
     main.add_command(_group)
 
 

@@ -35,6 +35,7 @@ ORDINARY_CHANGE: Final = 10_000
 
 _TRAILER: Final = struct.Struct("<8sQQQQ")  # magic, where the heading begins, CRC-32 of it, sum and xor of all words
 _WORD: Final = 8
+_BLOCK: Final = 128 * 1024
 _MASK: Final = (1 << 64) - 1
 _DELTA_INDICATOR: Final = bytes.fromhex("551d1b")  # 2.5.29.27
 
@@ -213,15 +214,35 @@ def _load(text: bytes) -> Heading:
 # --- reading ---------------------------------------------------------------------------------------------------------
 
 
+def check_octets(source: scan.Source) -> None:
+    """Raises IndexDamaged unless every octet of the index that `source` holds is as it was written.
+
+    It is read, not mapped: what is only looked at once should not stay in the memory of every process.
+    """
+    try:
+        trailer = memoryview(bytearray(_TRAILER.size))
+        source.read_into(source.size - _TRAILER.size, trailer)
+        _, where, _, total, xor = _TRAILER.unpack(trailer)
+        sums, block = _Sums(), np.empty(_BLOCK, np.uint64)
+        for begin in range(0, where, _BLOCK * _WORD):
+            words = block[: (min(where - begin, _BLOCK * _WORD)) // _WORD]
+            source.read_into(begin, words.data.cast("B"))
+            sums.add(words)
+    except (EOFError, OSError, ValueError) as broken:
+        raise IndexDamaged("not a whole index") from broken
+    if (sums.sum, sums.xor) != (total, xor):
+        raise IndexDamaged("octets have changed")
+
+
 class Index:
     """One index file in memory, most likely mapped. Threads may share it."""
 
     __slots__ = ("_below", "_bits", "_count", "_places", "_records", "_row", "_width", "heading")
 
     def __init__(self, data: memoryview) -> None:
-        """Raises IndexDamaged unless `data` is all of what `write_index` wrote."""
+        """`data` is what `write_index` wrote and `check_octets` has let pass. Raises IndexDamaged."""
         try:
-            magic, where, check, total, xor = _TRAILER.unpack(data[-_TRAILER.size :])
+            magic, where, check, _, _ = _TRAILER.unpack(data[-_TRAILER.size :])
             text = bytes(data[where : len(data) - _TRAILER.size])
             if magic != MAGIC or zlib.crc32(text) != check:
                 raise IndexDamaged("not a whole index")
@@ -231,13 +252,8 @@ class Index:
             middle = self._count * self._row * _WORD
             if where != middle + self._count * _WORD:
                 raise IndexDamaged("the sizes do not agree")
-            words = np.frombuffer(data[:where], np.uint64)
         except (struct.error, ValueError, TypeError, KeyError) as broken:
             raise IndexDamaged("not a whole index") from broken
-        sums = _Sums()
-        sums.add(words)
-        if (sums.sum, sums.xor) != (total, xor):
-            raise IndexDamaged("octets have changed")
         self._records = data[:middle].cast("Q")
         self._places = data[middle:where].cast("Q")
         self._below = (1 << self._bits) - 1

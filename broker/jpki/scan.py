@@ -126,7 +126,24 @@ _ODD: Final = tuple(np.uint64(each) for each in _ODD_INT)
 # --- the whole -------------------------------------------------------------------------------------------------------
 
 
-def _scan(source: Source, width: int, sink: Sink) -> Scanned:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Outline:
+    """Where the entries are, and all that is not entries. `signed` are the octets hashed before and after them."""
+
+    version: int
+    algorithm: bytes
+    begin: int
+    end: int
+    signed: tuple[bytes, bytes] = field(repr=False)
+    head: bytes = field(repr=False)
+
+
+def read_head(source: Source) -> bytes:
+    """The list without its entries, not believed yet. Raises as `scan` does."""
+    return _outline(source).head
+
+
+def _outline(source: Source) -> _Outline:
     size = source.size
     first = _read(source, 0, min(size, MAX_HEAD))
     outer = der.read(first, 0, size)
@@ -134,30 +151,41 @@ def _scan(source: Source, width: int, sink: Sink) -> Scanned:
     if (outer.tag, outer.end, tbs.tag) != (der.SEQUENCE, size, der.SEQUENCE):
         raise RevocationUnknown("CRL: not one signed list")
     version, algorithm, revoked = _head(first, tbs)
-    begin, end = (revoked.content, revoked.end) if revoked is not None else (tbs.end, tbs.end)
-    rest = (revoked.end if revoked is not None else tbs.end, size)
-    if rest[1] - rest[0] > MAX_TAIL:
-        raise RevocationUnknown("CRL: more than 1 MiB after its entries")
-    tail = _read(source, rest[0], rest[1] - rest[0])
-    split = tbs.end - rest[0]
-    prefix = first[tbs.content : tbs.end if revoked is None else revoked.begin]
-    if len(prefix) != (tbs.end if revoked is None else revoked.begin) - tbs.content:
+    begin, end, before = (tbs.end,) * 3 if revoked is None else (revoked.content, revoked.end, revoked.begin)
+    if before > len(first):
         raise RevocationUnknown("CRL: more than 64 KiB before its entries")
-    head = der.write(der.SEQUENCE, der.write(der.SEQUENCE, prefix, tail[:split]), tail[split:])
+    if size - end > MAX_TAIL:
+        raise RevocationUnknown("CRL: more than 1 MiB after its entries")
+    tail = _read(source, end, size - end)
+    after = tail[: tbs.end - end]
+    head = der.write(der.SEQUENCE, der.write(der.SEQUENCE, first[tbs.content : before], after), tail[len(after) :])
     if der.signed(head).algorithm != algorithm:
         raise RevocationUnknown("CRL: signature algorithm differs inside and outside")  # RFC 5280 §5.1.1.2
-    hasher = hashlib.new(signature_scheme(algorithm)[1])
-    hasher.update(first[tbs.begin : begin])
-    walk = _Walk(width=width, version=version, longest=end - begin, sink=sink)
+    return _Outline(
+        version=version,
+        algorithm=algorithm,
+        begin=begin,
+        end=end,
+        signed=(first[tbs.begin : begin], after),
+        head=head,
+    )
+
+
+def _scan(source: Source, width: int, sink: Sink) -> Scanned:
+    outline = _outline(source)
+    hasher = hashlib.new(signature_scheme(outline.algorithm)[1])
+    hasher.update(outline.signed[0])
+    begin, end = outline.begin, outline.end
+    walk = _Walk(width=width, version=outline.version, longest=end - begin, sink=sink)
     while begin < end:
         piece = walk.room(end - begin)
         source.read_into(begin, piece)
         hasher.update(piece)
         begin += len(piece)
         walk.take(len(piece), last=begin == end)
-    hasher.update(tail[:split])
+    hasher.update(outline.signed[1])
     return Scanned(
-        head=head,
+        head=outline.head,
         digest=hasher.digest(),
         count=walk.count,
         width=width,

@@ -22,7 +22,16 @@ import structlog
 
 from broker.errors import SettingsError, StoreUnavailable
 from broker.flows.ports import HeldList
-from broker.jpki.index import Heading, Index, IndexDamaged, ListRefused, check_delta, check_succession, write_index
+from broker.jpki.index import (
+    Heading,
+    Index,
+    IndexDamaged,
+    ListRefused,
+    check_delta,
+    check_octets,
+    check_succession,
+    write_index,
+)
 from broker.jpki.scan import Octets, Source
 
 _SPOOL: Final = 8 * 1024 * 1024
@@ -141,6 +150,7 @@ class IndexFolder:
         try:
             with path.open("rb") as file:
                 found = os.fstat(file.fileno())
+                check_octets(FileSource(file))
                 index = Index(memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)))
         except (IndexDamaged, OSError, ValueError) as broken:
             _log.error("revocation_index_damaged", file=path.name, cause=str(broken))
