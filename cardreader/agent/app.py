@@ -48,6 +48,7 @@ def create_agent(
     """
     app = Flask(__name__)
     app.config.update(MAX_CONTENT_LENGTH=MAX_BODY, MAX_FORM_MEMORY_SIZE=MAX_BODY, MAX_FORM_PARTS=8)
+    app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False  # no preflight is ever answered
     speak(app)
     guard(app, trust=trust, port=port, monotonic=monotonic)
     desk = Desk(
