@@ -21,6 +21,7 @@ from broker.network.correspondence import CorrespondenceGateway
 from broker.network.crl import CRLSource
 from broker.network.ocsp import FirstProof, OCSPSource
 from broker.network.outbound import OutboundGuard
+from broker.network.platform import PlatformOperator
 from broker.settings import Settings, refuse_plain_http
 from broker.storage.engine import open_engine
 from broker.storage.indexes import IndexFolder
@@ -90,6 +91,10 @@ def _decided_by(sources: Sources, lists: CRLSource, guard: OutboundGuard) -> Rev
             return OCSPSource(sources.responders, guard, now, os.urandom)
         case RevocationPolicy.OCSP_THEN_CRL:
             return FirstProof(OCSPSource(sources.responders, guard, now, os.urandom), lists)
+        case RevocationPolicy.PLATFORM if sources.platform is not None:
+            return PlatformOperator(sources.platform, guard, now, os.urandom)
+        case RevocationPolicy.PLATFORM:
+            raise SettingsError("crl_sources: policy platform needs a source of type platform")
 
 
 def now() -> datetime:

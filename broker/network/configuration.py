@@ -2,7 +2,7 @@
 
 TOML, or JSON of the same shape (also the bare array of earlier files, whose rows are of type http):
 
-    policy = "ocsp-then-crl"        # "crl" (default), "ocsp", "ocsp-then-crl"
+    policy = "ocsp-then-crl"        # "crl" (default), "ocsp", "ocsp-then-crl", "platform"
 
     [[source]]
     type = "http"                   # "file": path; "http": url; "ldap": url; "ocsp": url; "platform": url
@@ -56,11 +56,14 @@ _WORDS: Final[dict[str, frozenset[str]]] = {
 
 
 class RevocationPolicy(StrEnum):
-    """What a login is decided by. OCSP_THEN_CRL asks the list where the responder proves nothing."""
+    """What a login is decided by. OCSP_THEN_CRL asks the list where the responder proves nothing; PLATFORM takes the
+    word of the platform operator that verifies for us.
+    """
 
     CRL = "crl"
     OCSP = "ocsp"
     OCSP_THEN_CRL = "ocsp-then-crl"
+    PLATFORM = "platform"
 
 
 class Nonce(StrEnum):
@@ -171,7 +174,10 @@ def _check_whole(
     asked = [responder.issuer_key_hash for responder in responders]
     if len(set(asked)) != len(asked):
         raise SettingsError("crl_sources: two OCSP responders for one CA")
-    if policy is not RevocationPolicy.CRL and not set(issuers) <= set(asked):
+    if policy is RevocationPolicy.PLATFORM and not platforms:
+        raise SettingsError("crl_sources: policy platform needs a source of type platform")
+    by_ocsp = policy in {RevocationPolicy.OCSP, RevocationPolicy.OCSP_THEN_CRL}
+    if by_ocsp and not set(issuers) <= set(asked):
         raise SettingsError(f"crl_sources: policy {policy.value} needs an OCSP responder for each accepted CA")
     addresses = [source.fetcher.address for source in lists]
     if len(set(addresses)) != len(addresses):

@@ -27,13 +27,12 @@ from broker.jpki.certificate import TrustedCertificate
 from broker.jpki.ocsp import MAX_RESPONSE
 from broker.jpki.revocation import check_ocsp
 from broker.jpki.verdict import RevocationStatus, RevocationVerdict
+from broker.network.breaker import Breaker
 from broker.network.configuration import Nonce, Responder
 from broker.network.outbound import OutboundGuard
 
 SECONDS: Final = 2.0
 """For a question and its answer together; a login waits no longer (reliability F10)."""
-BREAKER: Final = timedelta(seconds=10)
-"""A responder that gave no answer is left alone for so long."""
 MAX_KEPT: Final = 10_000
 NONCE_BYTES: Final = 32  # RFC 9654 §2.1
 AHEAD: Final = timedelta(seconds=5)
@@ -50,8 +49,8 @@ class _State:
     """What this process knows of one responder."""
 
     responder: Responder
+    breaker: Breaker
     lock: threading.Lock = field(default_factory=threading.Lock)
-    quiet_until: datetime | None = None
     kept: OrderedDict[_Key, bytes] = field(default_factory=OrderedDict)
     """Whole answers that proved something, the least used first; none that told nothing."""
     asking: dict[_Key, Future[RevocationVerdict]] = field(default_factory=dict)
@@ -69,7 +68,7 @@ class OCSPSource:
     ) -> None:
         self._guard = replace(guard, total_seconds=min(SECONDS, guard.total_seconds))
         self._clock, self._entropy = clock, entropy
-        self._states = {each.issuer_key_hash: _State(responder=each) for each in responders}
+        self._states = {each.issuer_key_hash: _State(responder=each, breaker=Breaker(clock)) for each in responders}
 
     def judge(self, certificate: TrustedCertificate, *, at: datetime, max_age: timedelta) -> Evidence:
         """What the responder says now, or said within the policy's age. UNKNOWN where nothing proves anything.
@@ -98,7 +97,7 @@ class OCSPSource:
                     state.kept.move_to_end(key)
                     return verdict
                 del state.kept[key]
-            if self._quiet(state):
+            if state.breaker.open:
                 return _unknown("the responder gave no answer a moment ago")
             asked = state.asking.get(key)
             first = asked is None
@@ -129,8 +128,7 @@ class OCSPSource:
                 limit=MAX_RESPONSE,
             )
         except (OutboundFailed, OutboundRefused) as failed:
-            with state.lock:
-                state.quiet_until = self._clock() + BREAKER
+            state.breaker.trip()
             _log.warning("ocsp_not_answered", source=responder.url, cause=str(failed))
             return _unknown("the responder gave no answer")
         # by the time after the wait: an answer made meanwhile is not from the future
@@ -143,10 +141,6 @@ class OCSPSource:
                 while len(state.kept) > MAX_KEPT:
                     state.kept.popitem(last=False)
         return verdict
-
-    def _quiet(self, state: _State) -> bool:
-        now = self._clock()
-        return state.quiet_until is not None and now < state.quiet_until <= now + BREAKER
 
 
 class FirstProof:

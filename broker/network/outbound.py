@@ -93,6 +93,7 @@ class _Question(NamedTuple):
     method: str
     body: bytes | None
     media_type: str
+    bearer: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,9 +115,13 @@ class OutboundGuard:
         """The same in pieces, for what is too large to hold. Only at the end without an error was it all of it."""
         return self._call(url, _Question(method="GET", body=None, media_type=""), limit)
 
-    def post(self, url: str, body: bytes, *, media_type: str, limit: int = DEFAULT_LIMIT) -> bytes:
-        """The same for a question that stands in a body: it is in no address and so in no log of the other side."""
-        return b"".join(self._call(url, _Question(method="POST", body=body, media_type=media_type), limit))
+    def post(self, url: str, body: bytes, *, media_type: str, bearer: str = "", limit: int = DEFAULT_LIMIT) -> bytes:
+        """The same for a question that stands in a body: it is in no address and so in no log of the other side.
+
+        `bearer` is our token there (RFC 6750 §2.1), if we have one.
+        """
+        question = _Question(method="POST", body=body, media_type=media_type, bearer=bearer)
+        return b"".join(self._call(url, question, limit))
 
     def check_directory(self, scheme: str, host: str, port: int, *, private_line: bool, deadline: float) -> None:
         """Whether an LDAP server may be called by its name: ldaps at a public address, or, on the operator's word,
@@ -267,6 +272,8 @@ class _PinnedHTTPS(_Pinned, HTTPSConnection):
 def _fetch(connection: _Pinned, parts: SplitResult, question: _Question, limit: int) -> Iterator[bytes]:
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     headers = {"Accept-Encoding": "identity", "User-Agent": "jpki-broker", "Connection": "close"}
+    if question.bearer:
+        headers["Authorization"] = f"Bearer {question.bearer}"
     connection.request(
         question.method,
         target,

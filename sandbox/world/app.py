@@ -16,6 +16,7 @@ from cardreader.tray import TrayClient
 from sandbox.generate import WORLD_URL
 from sandbox.world.language import LANGUAGES, language
 from sandbox.world.mapping import mapping_blueprint
+from sandbox.world.platform import platform_blueprint
 from sandbox.world.registry import Registry
 from sandbox.world.services import services_blueprint
 from sandbox.world.traypage import CardDrawer, Reader, tray_blueprint
@@ -54,6 +55,7 @@ def create_world(
     reader = Reader(tray)
     app.register_blueprint(services_blueprint(registry, clock=clock))
     app.register_blueprint(mapping_blueprint(registry, clock=clock))
+    app.register_blueprint(platform_blueprint(registry, clock=clock))
     app.register_blueprint(
         tray_blueprint(
             registry,

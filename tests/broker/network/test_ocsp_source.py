@@ -20,8 +20,9 @@ from cryptography.x509 import ocsp
 from broker.flows.ports import Evidence
 from broker.jpki.certificate import TrustedCertificate
 from broker.jpki.verdict import RevocationStatus, RevocationVerdict
+from broker.network.breaker import PAUSE
 from broker.network.configuration import Nonce, Responder
-from broker.network.ocsp import AHEAD, BREAKER, NONCE_BYTES, SECONDS, FirstProof, OCSPSource, request
+from broker.network.ocsp import AHEAD, NONCE_BYTES, SECONDS, FirstProof, OCSPSource, request
 from broker.network.outbound import OutboundGuard
 from tests.broker.jpki.hierarchy import CA, DAY, NOW
 
@@ -186,7 +187,7 @@ def test_a_responder_that_is_down_is_left_alone_for_a_while(world: World) -> Non
         assert world.ask(source, certificate).status is UNKNOWN
     assert len(world.asked) == 1
     world.mode = "answer"
-    world.now += BREAKER + timedelta(seconds=1)
+    world.now += PAUSE + timedelta(seconds=1)
     assert world.ask(source, certificate).status is GOOD
 
 

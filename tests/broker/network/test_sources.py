@@ -106,6 +106,7 @@ OCSP = {"type": "ocsp", "issuer_key_hash": HASH, "url": "https://ocsp.example/"}
         ([OCSP | {"nonce": "never"}], "nonce"),
         ([OCSP | {"max_age_minutes": 0}], "max_age_minutes"),
         ({"policy": "ocsp", "source": []}, "needs an OCSP responder"),
+        ({"policy": "platform", "source": []}, "needs a source of type platform"),
         ([{"type": "platform", "url": "https://p.example", "token_file": "none"}], "token_file"),
         ([{"type": "platform", "url": "https://p.example"}], "token_file"),
     ],
