@@ -10,10 +10,11 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
-from cardreader.apdu import VERIFY, CommandAPDU, ResponseAPDU
+from cardreader.apdu import VERIFY, CommandAPDU, ResponseAPDU, converse
 from cardreader.errors import HoldExpired, LoginCancelled, MalformedCardData, PINFormatInvalid, TransportFault
+from cardreader.jpki_ap import Channel, verify_auth_pin
 
 GET_FEATURE_REQUEST: Final = 0x42000000 + 3400  # CM_IOCTL_GET_FEATURE_REQUEST as pcsc-lite numbers it (SCARD_CTL_CODE)
 FEATURE_VERIFY_PIN_DIRECT: Final = 0x06  # PC/SC part 10 section 2.2
@@ -30,6 +31,8 @@ _ASCII_LEFT_IN_BYTES: Final = 0x82  # bmFormatString: unit bytes, PIN right afte
 _ON_VALIDATION_KEY: Final = 0x02  # bEntryValidationCondition
 _TIMED_OUT, _CANCELLED, _WRONG_LENGTH = 0x6400, 0x6401, 0x6403  # the reader's own words (part 10 section 2.5.2)
 _STRUCTURE_REFUSED: Final = 0x6B80
+
+_PLACE_FOR_THE_PIN: Final = "0000"  # gives the length only: the command that carries it is never sent
 
 Control = Callable[[int, bytes], bytes]
 """SCardControl to the reader: control code and request in, answer out; empty where the reader knows no such code."""
@@ -50,6 +53,33 @@ class PINPad:
     def accepts(self, length: int) -> bool:
         """Whether a PIN of exactly `length` characters can be typed there."""
         return (self.min_length or 0) <= length <= (self.max_length or length)
+
+
+class PINPadConnection(Protocol):
+    """A card in a reader with keys of its own: transport.CardConnection and one call more."""
+
+    def transmit(self, command: CommandAPDU) -> ResponseAPDU:
+        """See transport.CardConnection."""
+
+    def verify_on_pin_pad(self, control_code: int, structure: bytes, *, seconds: float) -> ResponseAPDU:
+        """Have the PIN typed on the reader and sent in the command that `structure` holds; the card's answer."""
+
+
+def verify_auth_pin_on_reader(
+    connection: PINPadConnection, pad: PINPad, channel: Channel, *, language: str, seconds: int
+) -> None:
+    """VERIFY the authentication PIN, typed on the reader's keys within `seconds`; once, as jpki_ap.verify_auth_pin.
+
+    Raises what that raises; HoldExpired, LoginCancelled or PINFormatInvalid where the reader sent nothing.
+    """
+
+    def transmit(command: CommandAPDU) -> ResponseAPDU:
+        if command.ins != VERIFY or not command.data:
+            return connection.transmit(command)
+        structure = verify_structure(reference=command.p2, length=len(command.data), language=language, seconds=seconds)
+        return judge_reader_status(connection.verify_on_pin_pad(pad.verify_control_code, structure, seconds=seconds))
+
+    converse(verify_auth_pin(_PLACE_FOR_THE_PIN, channel), transmit)
 
 
 def pin_pad(control: Control) -> PINPad | None:

@@ -9,17 +9,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cardreader import pinpad
-from cardreader.apdu import ResponseAPDU
+from cardreader.apdu import CommandAPDU, ResponseAPDU, converse
+from cardreader.emulator import SoftwareCard
 from cardreader.errors import (
     CardError,
     HoldExpired,
     LoginCancelled,
     MalformedCardData,
     PINFormatInvalid,
+    PINRejected,
     TransportFault,
 )
+from cardreader.jpki_ap import Channel, read_card, sign_with_auth_key
+from tests.cardreader.conftest import CardMaker
 
 FEATURES = bytes.fromhex("060442330006 0704 42330007 1204 42330012")
+
+PAD = pinpad.PINPad(verify_control_code=0x42330006)
 
 
 def reader(properties: bytes = b"") -> pinpad.Control:
@@ -87,6 +93,53 @@ def test_the_readers_own_status_words_say_that_nothing_was_sent(status: int, err
 @pytest.mark.parametrize("status", [0x9000, 0x63C2, 0x6984, 0x6983])
 def test_the_cards_own_verdict_is_handed_on(status: int) -> None:
     assert pinpad.judge_reader_status(ResponseAPDU(sw=status)).sw == status
+
+
+class ReaderWithKeys:
+    """A software card in a reader on which somebody types."""
+
+    def __init__(self, card: SoftwareCard, typed: str | int) -> None:
+        self._card = card
+        self._typed = typed
+        card.power_on()
+
+    def transmit(self, command: CommandAPDU) -> ResponseAPDU:
+        assert command.ins != 0x20 or not command.data, "a PIN came from this side"
+        return self._card.transmit(command)
+
+    def verify_on_pin_pad(self, control_code: int, structure: bytes, *, seconds: float) -> ResponseAPDU:
+        assert (control_code, seconds) == (0x42330006, 60)
+        if isinstance(self._typed, int):
+            return ResponseAPDU(sw=self._typed)
+        head, command = structure[:19], structure[19:]
+        assert int.from_bytes(head[15:], "little") == len(command)
+        assert command[5:] == b"\xff" * 4
+        return self._card.transmit(CommandAPDU.decode(command[:5] + self._typed.encode()))
+
+
+@pytest.mark.parametrize("short_identifiers", [True, False])
+def test_a_pin_typed_on_the_reader_is_verified_by_the_card(card_maker: CardMaker, *, short_identifiers: bool) -> None:
+    card = SoftwareCard(card_maker(tries=2), short_identifiers=short_identifiers)
+    reader, channel = ReaderWithKeys(card, "1234"), Channel()
+    converse(read_card(channel), reader.transmit)
+    pinpad.verify_auth_pin_on_reader(reader, PAD, channel, language="ja", seconds=60)
+    assert len(converse(sign_with_auth_key(b"message", channel), reader.transmit)) == 256
+    assert card.card.auth.tries == 3
+
+
+@pytest.mark.parametrize(
+    ("typed", "error", "tries"),
+    [("9999", PINRejected, 2), (0x6401, LoginCancelled, 3), (0x6400, HoldExpired, 3), (0x6403, PINFormatInvalid, 3)],
+)
+def test_only_a_wrong_pin_costs_a_try_on_the_reader(
+    card_maker: CardMaker, typed: str | int, error: type[CardError], tries: int
+) -> None:
+    card = SoftwareCard(card_maker())
+    reader, channel = ReaderWithKeys(card, typed), Channel()
+    converse(read_card(channel), reader.transmit)
+    with pytest.raises(error):
+        pinpad.verify_auth_pin_on_reader(reader, PAD, channel, language="ja", seconds=60)
+    assert card.card.auth.tries == tries
 
 
 @given(st.binary(max_size=400))
