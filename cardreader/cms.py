@@ -84,7 +84,7 @@ def verify_attributes(attributes: bytes, signature: bytes, *, certificate: bytes
     """
     try:
         key = x509.load_der_x509_certificate(certificate).public_key()
-    except (ValueError, UnsupportedAlgorithm):
+    except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion):
         raise MalformedCardData("the certificate cannot be read") from None
     try:
         if isinstance(key, rsa.RSAPublicKey):
@@ -143,11 +143,13 @@ def _der_signature(signature: bytes) -> bytes:
 
 
 def _parse(certificate: bytes) -> asn1_x509.Certificate:
-    """A certificate whose every byte is read now: asn1crypto would else complain later."""
+    """A certificate of which issuer and serial number can be read; nothing else of it is looked at here.
+
+    asn1crypto reads late, and its look-ups of unknown identifiers raise KeyError: all that is used is read now.
+    """
     try:
-        x509.load_der_x509_certificate(certificate)
         parsed = asn1_x509.Certificate.load(certificate, strict=True)
-        _ = parsed.native
-    except (ValueError, TypeError, OverflowError):
+        _ = (parsed.issuer.native, parsed.serial_number)
+    except (ValueError, TypeError, KeyError):
         raise MalformedCardData("the certificate cannot be read") from None
     return parsed

@@ -121,9 +121,9 @@ class SoftwareCard:
     def reset_pin(self) -> None:
         """What the municipal office does: both counters start anew, the PINs stay."""
         with self._lock:
-            for name in self._keys:
-                slot = self._slot(name)
-                self._update(name, replace(slot, tries=slot.tries_max))
+            for name, slot in (("auth", self._card.auth), ("sign", self._card.sign)):
+                if slot is not None:
+                    self._update(name, replace(slot, tries=slot.tries_max))
 
     def fail(self, fault: Fault | None, *, taken_out: Callable[[], object] = lambda: None) -> None:
         """From now on do `fault` where it strikes; None makes the card well again.

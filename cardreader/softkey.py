@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, utils
@@ -66,8 +67,13 @@ class ECKey:
 
 def load_key(slot: KeySlot) -> RSAKey | ECKey:
     """The slot's private key. Raises CardFileInvalid unless it is an unencrypted PKCS #8 PEM of RSA-2048 or P-384."""
+    return _load(slot.private_key)
+
+
+@lru_cache(maxsize=64)  # OpenSSL proves an RSA key on loading, which takes longer than all the rest of a card
+def _load(pem: str) -> RSAKey | ECKey:
     try:
-        key = serialization.load_pem_private_key(slot.private_key.encode(), None)
+        key = serialization.load_pem_private_key(pem.encode(), None)
     except (ValueError, TypeError):
         raise CardFileInvalid("private_key is no unencrypted PKCS #8 PEM") from None
     if isinstance(key, rsa.RSAPrivateKey) and key.key_size == _RSA_BITS:

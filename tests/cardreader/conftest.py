@@ -33,13 +33,21 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "daemon: goes through the real PC/SC daemon (left out by -m 'not daemon')")
 
 
+_DAEMON_FIXTURES = frozenset({"private_pcscd", "through_pcscd", "faulty", "run_dir"})
+_DAEMON_MODULES = frozenset({"test_softcard.py", "test_fault_campaign.py", "test_opensc_residents.py", "test_pcsc.py"})
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whatever needs the daemon says so by its fixtures: the rest runs anywhere, without rights, in seconds."""
-    daemons = {"private_pcscd", "through_pcscd", "faulty", "run_dir"}
+    """Mark what starts a daemon: the rest runs anywhere, without rights, in seconds."""
     for item in items:
         call = getattr(item, "callspec", None)
-        if daemons & set(getattr(item, "fixturenames", ())) or (call and call.params.get("rig") == "pcscd"):
+        through_daemon = (
+            bool(_DAEMON_FIXTURES & set(getattr(item, "fixturenames", ())))
+            or (call is not None and call.params.get("rig") == "pcscd")
+            or (item.path.parent == Path(__file__).parent and item.path.name in _DAEMON_MODULES)
+        )
+        if through_daemon:
             item.add_marker("daemon")
 
 

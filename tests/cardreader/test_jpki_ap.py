@@ -19,6 +19,7 @@ from cardreader.emulator import SoftwareCard
 from cardreader.errors import (
     CardError,
     CardRemoved,
+    MalformedCardData,
     NoSignCertificate,
     PINChangeOutcomeUnknown,
     PINChangeRefused,
@@ -262,3 +263,18 @@ def test_a_signature_by_another_key_is_never_handed_out(card: SoftwareCard, card
     verify_attributes(attributes, signature, certificate=card_maker.certificate)
     with pytest.raises(SignatureMismatch):
         verify_attributes(attributes + b"x", signature, certificate=card_maker.certificate)
+
+
+def test_a_certificate_that_only_looks_like_one_is_malformed_card_data(card_maker: CardMaker) -> None:
+    """Both were found by the campaign: one library names the version, the other stumbles over the identifier."""
+    version, algorithm = bytes.fromhex("a003020102"), bytes.fromhex("06092a864886f70d010101")
+    assert version in card_maker.certificate
+    scheme, moment = SCHEMES["RS256"], datetime(2026, 11, 20, tzinfo=UTC)
+    for odd in (
+        card_maker.certificate.replace(version, bytes.fromhex("a00302012c")),
+        card_maker.certificate.replace(algorithm, bytes.fromhex("060900000048f70d010101")),
+        card_maker.certificate[:40],
+    ):
+        with pytest.raises(MalformedCardData):  # noqa: PT012 - either step may be the one that sees it
+            attributes = signed_attributes(digest=bytes(32), certificate=odd, signed_at=moment, scheme=scheme)
+            verify_attributes(attributes, bytes(256), certificate=odd)
