@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from broker.accounts.lifecycle import CertificateName
-from broker.errors import CorrespondenceUnknown
+from broker.errors import CorrespondenceUnknown, OutboundFailed
 from broker.network.correspondence import CorrespondenceGateway
-from broker.network.outbound import OutboundGuard
+from broker.network.outbound import DEFAULT_LIMIT, OutboundGuard
 
 OLD, NEW = (CertificateName(issuer_key_hash=bytes([part]) * 32, serial=0x0ABC00 + part) for part in (1, 2))
 GUARD = OutboundGuard(allow_loopback_http=True, total_seconds=1.0)
@@ -161,3 +161,32 @@ def test_plain_http_beyond_the_sandbox_is_never_called(gateway: Gateway) -> None
     with pytest.raises(CorrespondenceUnknown):
         source.predecessor(NEW)
     assert gateway.asked == []
+
+
+def test_a_gateway_that_let_somebody_wait_is_left_alone_for_ten_seconds() -> None:
+    now = [0.0]
+
+    class Slow(OutboundGuard):
+        def post(self, url: str, body: bytes, *, media_type: str, limit: int = DEFAULT_LIMIT) -> bytes:
+            now[0] += 3.0
+            raise OutboundFailed("no complete answer within 3 s")
+
+    source = CorrespondenceGateway("http://127.0.0.1:1/mapping", Slow(), timer=lambda: now[0])
+    with pytest.raises(CorrespondenceUnknown, match="no complete answer"):
+        source.predecessor(NEW)
+    now[0] += 9.9
+    with pytest.raises(CorrespondenceUnknown, match="a moment ago"):
+        source.predecessor(NEW)
+    now[0] += 0.1
+    with pytest.raises(CorrespondenceUnknown, match="no complete answer"):
+        source.predecessor(NEW)
+
+
+def test_a_gateway_that_fails_at_once_is_asked_again_at_once(gateway: Gateway) -> None:
+    source = ask(gateway)
+    gateway.status = 503
+    with pytest.raises(CorrespondenceUnknown):
+        source.predecessor(NEW)
+    gateway.status = 200
+    gateway.says(certificate=document(NEW), predecessor=document(OLD))
+    assert source.predecessor(NEW) == OLD
