@@ -167,7 +167,9 @@ def test_a_gateway_that_let_somebody_wait_is_left_alone_for_ten_seconds() -> Non
     now = [0.0]
 
     class Slow(OutboundGuard):
-        def post(self, url: str, body: bytes, *, media_type: str, limit: int = DEFAULT_LIMIT) -> bytes:
+        def post(
+            self, url: str, body: bytes, *, media_type: str, bearer: str = "", limit: int = DEFAULT_LIMIT
+        ) -> bytes:
             now[0] += 3.0
             raise OutboundFailed("no complete answer within 3 s")
 
