@@ -7,12 +7,13 @@ it is there and the list's signature held. An answer compares whole serial numbe
 
 from __future__ import annotations
 
+import hashlib
 import json
 import struct
 import zlib
 from base64 import b64decode, b64encode
 from bisect import bisect_left
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, BinaryIO, Final
@@ -71,9 +72,14 @@ class Heading:
     def document(self) -> dict[str, Any]:
         """As `broker crl show --json` prints it."""
         return {
-            name: value.isoformat() if isinstance(value, datetime) else value
-            for name, value in asdict(self).items()
-            if name not in {"head", "width", "bits"}
+            "issuer_key_hash": self.issuer_key_hash,
+            "number": self.number,
+            "base": self.base,
+            "this_update": self.this_update.isoformat(),
+            "next_update": None if self.next_update is None else self.next_update.isoformat(),
+            "count": self.count,
+            "digest": self.digest,
+            "scope": self.scope,
         }
 
 
@@ -131,7 +137,7 @@ def _heading(scanned: scan.Scanned, issuer: bytes, algorithms: Algorithms) -> He
     listed = crl_.read_list(der.signed(head), authority)
     scope = _extension_value(head, bytes.fromhex("551d1c"))
     return Heading(
-        issuer_key_hash=issuer_key_hash(issuer).hex(),
+        issuer_key_hash=hashlib.sha256(authority.certificate.spki).hexdigest(),
         number=listed.number,
         base=base,
         this_update=listed.this_update,
@@ -196,7 +202,7 @@ class _Sums:
 
 
 def _dump(heading: Heading) -> bytes:
-    members = asdict(heading)
+    members: dict[str, Any] = {name: getattr(heading, name) for name in Heading.__slots__}
     members["head"] = b64encode(heading.head).decode()
     for name in ("this_update", "next_update"):
         members[name] = None if members[name] is None else int(members[name].timestamp())

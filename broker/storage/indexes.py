@@ -94,7 +94,7 @@ class IndexFolder:
         """Put the list that `source` holds in force, complete or delta. Raises ListRefused, StoreUnavailable."""
         path = self._path(distribution_point, issuer_key_hash)
         try:
-            with self._alone(path), _beside(path) as (out, name):
+            with self._alone() as folder, _beside(path) as (out, beside):
                 heading = write_index(source, out, issuer=issuer)
                 held = self._current(path)
                 if heading.base is not None:
@@ -106,8 +106,8 @@ class IndexFolder:
                 stamp = int(now.timestamp() * 1e9)
                 os.utime(out.fileno(), ns=(stamp, stamp))
                 os.fsync(out.fileno())
-                os.rename(name, path)
-                _sync(self._folder)
+                os.rename(beside, path)
+                os.fsync(folder)
         except OSError as failed:
             raise StoreUnavailable(f"the index cannot be written ({failed.strerror})") from failed
         return heading
@@ -159,29 +159,26 @@ class IndexFolder:
         return index
 
     @contextmanager
-    def _alone(self, path: Path) -> Iterator[None]:
-        """One writer of a list at a time, over all processes; what killed ones left behind is taken away."""
-        with path.with_suffix(".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            for left in self._folder.glob(f"{path.stem}.*.new"):
-                left.unlink(missing_ok=True)
-            yield
+    def _alone(self) -> Iterator[int]:
+        """One writer in the folder at a time, over all threads and processes; answers its descriptor."""
+        descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield descriptor
+        finally:
+            os.close(descriptor)
 
 
 @contextmanager
-def _beside(path: Path) -> Iterator[tuple[BinaryIO, str]]:
-    """A new file beside `path`, taken away unless it was renamed."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f"{path.stem}.", suffix=".new")
+def _beside(path: Path) -> Iterator[tuple[BinaryIO, Path]]:
+    """A new file beside `path`, taken away unless it was renamed; one that a killed writer left is written over."""
+    beside = path.with_suffix(".new")
     try:
-        with os.fdopen(descriptor, "wb", buffering=_BUFFER) as out:
-            yield out, name
+        with open(beside, "wb", buffering=_BUFFER, opener=_for_owner) as out:
+            yield out, beside
     finally:
-        Path(name).unlink(missing_ok=True)
+        beside.unlink(missing_ok=True)
 
 
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _for_owner(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_CLOEXEC, 0o600)

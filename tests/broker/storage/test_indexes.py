@@ -229,7 +229,7 @@ def test_a_long_list_is_read_from_a_file_without_a_name(tmp_path: Path, monkeypa
         assert isinstance(source, FileSource)
         folder.put(POINT, KEY, source, issuer=CA.certificate, now=NOW)
     assert number_in_force(folder) == 3
-    assert sorted(file.suffix for file in tmp_path.iterdir()) == [".index", ".lock"]
+    assert sorted(file.suffix for file in tmp_path.iterdir()) == [".index"]
 
 
 def test_a_folder_that_cannot_be_made_stops_the_start(tmp_path: Path) -> None:
