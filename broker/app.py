@@ -76,7 +76,7 @@ def join(settings: Settings, *, guard: OutboundGuard) -> Ports:
         revocation=_decided_by(sources, lists, guard),
         clock=now,
         entropy=os.urandom,
-        correspondence=CorrespondenceGateway(settings.correspondence_url, guard)
+        correspondence=CorrespondenceGateway(settings.correspondence_url, guard, now)
         if settings.correspondence_url
         else None,
     )

@@ -14,21 +14,20 @@ a proxy must not begin a second account for somebody who has one.
 from __future__ import annotations
 
 import json
-import math
 import re
-import time
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from broker.accounts.lifecycle import CertificateName
 from broker.errors import CorrespondenceUnknown, InvalidToken, OutboundFailed, OutboundRefused
 from broker.jose import parse_json
+from broker.network.breaker import Breaker
 from broker.network.outbound import OutboundGuard
 
 MAX_ANSWER: Final = 4096
-SLOW: Final = 1.0
-"""Seconds after which a failure has cost somebody time."""
-BREAKER: Final = 10.0
+SLOW: Final = timedelta(seconds=1)
+"""After so long a failure has cost somebody time."""
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
 _SERIAL: Final = re.compile(r"[1-9a-f][0-9a-f]{0,39}")  # positive, at most 20 octets (RFC 5280 §4.1.2.2)
 
@@ -36,15 +35,15 @@ _SERIAL: Final = re.compile(r"[1-9a-f][0-9a-f]{0,39}")  # positive, at most 20 o
 class CorrespondenceGateway:
     """Asks at one configured address; threads share it.
 
-    A gateway that let somebody wait for nothing is left alone for BREAKER seconds, so that it does not hold one thread
-    after another; who would have waited is refused at once.
+    A gateway that let somebody wait for nothing is left alone for a while, so that it does not hold one thread after
+    another; one that fails at once costs nobody time and is asked again.
     """
 
-    def __init__(self, address: str, guard: OutboundGuard, *, timer: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, address: str, guard: OutboundGuard, clock: Callable[[], datetime]) -> None:
         self._address = address.rstrip("/")
         self._guard = guard
-        self._timer = timer
-        self._quiet_until = -math.inf
+        self._clock = clock
+        self._breaker = Breaker(clock)
 
     def predecessor(self, certificate: CertificateName) -> CertificateName | None:
         """The certificate in whose place this one was issued. Raises CorrespondenceUnknown."""
@@ -61,16 +60,16 @@ class CorrespondenceGateway:
 
     def _ask(self, what: str, question: dict[str, Any]) -> dict[str, Any]:
         body = json.dumps(question).encode()
-        asked_at = self._timer()
-        if asked_at < self._quiet_until:
+        if self._breaker.open:
             raise CorrespondenceUnknown("the gateway to the old-new mapping did not answer a moment ago")
+        asked_at = self._clock()
         try:
             answer = parse_json(
                 self._guard.post(f"{self._address}/{what}", body, media_type="application/json", limit=MAX_ANSWER)
             )
         except (OutboundFailed, OutboundRefused) as failed:
-            if self._timer() - asked_at >= SLOW:
-                self._quiet_until = self._timer() + BREAKER
+            if self._clock() - asked_at >= SLOW:
+                self._breaker.trip()
             raise CorrespondenceUnknown(f"the gateway to the old-new mapping: {failed}") from failed
         except InvalidToken as malformed:
             raise CorrespondenceUnknown("the gateway to the old-new mapping answers no JSON object") from malformed

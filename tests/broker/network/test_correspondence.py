@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -17,6 +18,7 @@ from broker.network.correspondence import CorrespondenceGateway
 from broker.network.outbound import DEFAULT_LIMIT, OutboundGuard
 
 OLD, NEW = (CertificateName(issuer_key_hash=bytes([part]) * 32, serial=0x0ABC00 + part) for part in (1, 2))
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 GUARD = OutboundGuard(allow_loopback_http=True, total_seconds=1.0)
 
 
@@ -72,7 +74,9 @@ def gateway() -> Iterator[Gateway]:
 
 
 def ask(gateway: Gateway) -> CorrespondenceGateway:
-    return CorrespondenceGateway(f"http://127.0.0.1:{gateway.server_address[1]}/mapping/", GUARD)
+    return CorrespondenceGateway(
+        f"http://127.0.0.1:{gateway.server_address[1]}/mapping/", GUARD, lambda: datetime.now(UTC)
+    )
 
 
 def test_a_predecessor_is_named_and_no_serial_stands_in_the_address(gateway: Gateway) -> None:
@@ -157,29 +161,31 @@ def test_nobody_there_is_no_answer() -> None:
 
 
 def test_plain_http_beyond_the_sandbox_is_never_called(gateway: Gateway) -> None:
-    source = CorrespondenceGateway(f"http://127.0.0.1:{gateway.server_address[1]}/mapping", OutboundGuard())
+    source = CorrespondenceGateway(
+        f"http://127.0.0.1:{gateway.server_address[1]}/mapping", OutboundGuard(), lambda: NOON
+    )
     with pytest.raises(CorrespondenceUnknown):
         source.predecessor(NEW)
     assert gateway.asked == []
 
 
 def test_a_gateway_that_let_somebody_wait_is_left_alone_for_ten_seconds() -> None:
-    now = [0.0]
+    now = [NOON]
 
     class Slow(OutboundGuard):
         def post(
             self, url: str, body: bytes, *, media_type: str, bearer: str = "", limit: int = DEFAULT_LIMIT
         ) -> bytes:
-            now[0] += 3.0
+            now[0] += timedelta(seconds=3)
             raise OutboundFailed("no complete answer within 3 s")
 
-    source = CorrespondenceGateway("http://127.0.0.1:1/mapping", Slow(), timer=lambda: now[0])
+    source = CorrespondenceGateway("http://127.0.0.1:1/mapping", Slow(), lambda: now[0])
     with pytest.raises(CorrespondenceUnknown, match="no complete answer"):
         source.predecessor(NEW)
-    now[0] += 9.9
+    now[0] += timedelta(seconds=9.9)
     with pytest.raises(CorrespondenceUnknown, match="a moment ago"):
         source.predecessor(NEW)
-    now[0] += 0.1
+    now[0] += timedelta(seconds=0.1)
     with pytest.raises(CorrespondenceUnknown, match="no complete answer"):
         source.predecessor(NEW)
 
