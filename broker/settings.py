@@ -37,7 +37,7 @@ class Settings:
         repr=False, metadata=_means("opens the key file; give it as BROKER_KEY_PASSPHRASE_FILE")
     )
     anchors: Path = field(metadata=_means("PEM file of the accepted user-authentication CA certificates"))
-    crl_sources: Path = field(metadata=_means("JSON file: which CRL distribution point is fetched from which address"))
+    crl_sources: Path = field(metadata=_means("TOML or JSON file of the sources of revocation (docs/sources.md)"))
     revocation_directory: str = field(
         default="",
         metadata=_means(
