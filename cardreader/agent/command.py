@@ -25,6 +25,7 @@ from cardreader.agent.pinentry import Pinentry
 from cardreader.agent.server import AgentServer, StartRefused, bind_loopback, only_agent, require_known_ownership
 from cardreader.agent.terminal import Terminal, terminal_name
 from cardreader.agent.trust import AgentState, Trust, TrustInvalid, load_trust
+from cardreader.agent.unit import unit_file
 from cardreader.authentication import APDUCards, AuthenticationCards
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ _ENVIRONMENT = "CARDREADER"
 )
 @click.option("--kiosk", "is_kiosk", is_flag=True, help="A terminal that everybody uses: sessions end with the card.")
 @click.option("--browser", default="chromium", show_default=True, help="Kiosk: the browser to run (Chromium, Firefox).")
+@click.option("--print-unit", is_flag=True, help="Print a systemd user unit for this installation, and stop.")
 @click.option("--start-url", help="Kiosk: the page each session begins with.")
 def agent(
     trust_path: Path,
@@ -72,8 +74,12 @@ def agent(
     start_url: str | None,
     sandbox: bool,
     is_kiosk: bool,
+    print_unit: bool,
 ) -> None:
     """Serve the card reader on this machine to services you trust, with a PIN page of its own."""
+    if print_unit:
+        click.echo(unit_file(), nl=False)
+        return
     configure()
     try:
         trust = load_trust(trust_path, sandbox=sandbox)

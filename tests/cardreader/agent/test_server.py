@@ -7,6 +7,7 @@ import io
 import ipaddress
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -311,6 +312,25 @@ def test_command_serves_until_it_is_told_to_stop(broker: Broker, tmp_path: Path)
         rest = process.stderr.read()
         assert process.wait(10) == 0
     assert json.loads(rest.splitlines()[-1])["event"] == "stopped"
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="missing: systemd-analyze")
+def test_printed_unit_is_one_that_systemd_takes(tmp_path: Path) -> None:
+    printed = CliRunner().invoke(main, ["agent", "--print-unit"])
+    assert printed.exit_code == 0
+    path = tmp_path / "cardreader-agent.service"
+    path.write_text(printed.output, encoding="utf-8")
+    environment = {**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)}
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--user", str(path)],
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+    assert "LimitCORE=0" in printed.output
 
 
 def test_unlisted_fields_never_reach_the_log() -> None:
