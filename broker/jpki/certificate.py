@@ -7,6 +7,7 @@ later two, so a function that asks for one cannot be handed less.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -87,10 +88,16 @@ def parse(der: bytes) -> UnverifiedCertificate:
     """
     if len(der) > MAX_CERTIFICATE:
         raise CertificateMalformed("certificate is longer than 8 KiB")
+    return _parse(bytes(der))
+
+
+@functools.lru_cache(maxsize=64)
+def _parse(der: bytes) -> UnverifiedCertificate:
+    """Remembers the last few: each step of one decision starts from the bytes."""
     try:
-        certificate = x509.load_der_x509_certificate(bytes(der))
+        certificate = x509.load_der_x509_certificate(der)
         parsed = UnverifiedCertificate(
-            der=bytes(der),
+            der=der,
             x509=certificate,
             spki=certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo),
             serial=certificate.serial_number,
@@ -108,4 +115,9 @@ def parse(der: bytes) -> UnverifiedCertificate:
 
 def issuer_key_hash(issuer: bytes) -> bytes:
     """SHA-256 over the DER SubjectPublicKeyInfo of the CA certificate `issuer` (DER). Raises CertificateMalformed."""
+    return _key_hash(bytes(issuer))
+
+
+@functools.lru_cache(maxsize=64)
+def _key_hash(issuer: bytes) -> bytes:
     return hashlib.sha256(parse(issuer).spki).digest()

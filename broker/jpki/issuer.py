@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import unicodedata
+from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -13,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 
 from broker.errors import RevocationUnknown
 from broker.jpki import der
-from broker.jpki.algorithms import Algorithms, signature_holds
+from broker.jpki.algorithms import PRODUCTION, Algorithms, signature_holds
 from broker.jpki.certificate import UnverifiedCertificate, parse
 from broker.jpki.profile import extension
 
@@ -129,11 +130,28 @@ def signature_scheme(algorithm: bytes) -> tuple[str, str, int | None]:
         raise RevocationUnknown("signature algorithm cannot be read") from None
 
 
+_PROVED: Final[OrderedDict[tuple[bytes, bytes], None]] = OrderedDict()
+"""Who issued the last few certificates, as `path` has proved: (certificate, its issuer's certificate), both DER."""
+_MAX_PROVED: Final = 64
+
+
+def remember_issued(certificate: bytes, issuer: bytes) -> None:
+    """`path` has just proved, under algorithms no weaker than PRODUCTION's, that `issuer` issued `certificate`."""
+    _PROVED[certificate, issuer] = None
+    while len(_PROVED) > _MAX_PROVED:
+        try:
+            _PROVED.popitem(last=False)
+        except KeyError:  # another thread has just made room
+            break
+
+
 def check_issued(certificate: UnverifiedCertificate, issuer: Issuer, algorithms: Algorithms) -> None:
     """Raise RevocationUnknown unless this very key of the CA signed `certificate`.
 
     Generations share a name and may share serials: what one generation's list says means nothing for another's.
     """
+    if algorithms is PRODUCTION and (certificate.der, issuer.certificate.der) in _PROVED:
+        return
     if prepared(certificate.x509.issuer) != issuer.name:
         raise RevocationUnknown("certificate: issuer has another name")
     try:

@@ -7,18 +7,18 @@ rest. The issuer is found by signature, because generations of the JPKI share on
 from __future__ import annotations
 
 import functools
-import hashlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.verification import Criticality, ExtensionPolicy, Policy, PolicyBuilder, Store, VerificationError
 
 from broker.errors import CertificateExpired, CertificateUntrusted
-from broker.jpki.certificate import TrustedCertificate, UnverifiedCertificate, parse
+from broker.jpki.certificate import TrustedCertificate, UnverifiedCertificate, issuer_key_hash, parse
+from broker.jpki.issuer import remember_issued
 from broker.jpki.profile import Profile, hierarchy
 
 MAX_INTERMEDIATES: Final = 16
@@ -44,12 +44,12 @@ def validate_path(
     profile.check(chain)
     if not in_time:
         raise CertificateExpired("certificate is outside its validity period")
-    issuer = chain[1]
-    spki = issuer.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    issuer = _der(chain[1])
+    remember_issued(certificate.der, issuer)
     return TrustedCertificate(
         der=certificate.der,
-        issuer=issuer.public_bytes(Encoding.DER),
-        issuer_key_hash=hashlib.sha256(spki).digest(),
+        issuer=issuer,
+        issuer_key_hash=issuer_key_hash(issuer),
         serial=certificate.serial,
         spki=certificate.spki,
         not_before=certificate.not_before,
@@ -57,6 +57,11 @@ def validate_path(
         profile=profile.name,
         kind=profile.kind,
     )
+
+
+@functools.lru_cache(maxsize=MAX_ANCHORS)
+def _der(certificate: x509.Certificate) -> bytes:
+    return certificate.public_bytes(Encoding.DER)
 
 
 def find_chain(

@@ -6,8 +6,8 @@ the whole chain and raises CertificateUntrusted through `refuse`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final, NoReturn, TypeVar
 
 from cryptography import x509
@@ -250,3 +250,18 @@ GENERIC: Final = Profile(  # RFC 5280 as far as the engine judges it
     ),
     max_intermediates=8,
 )
+
+
+def on_phone(profile: Profile, policies: Mapping[str, str]) -> Profile:
+    """`profile` for 移動端末設備用電子証明書, which other CAs issue under policies of their own; `kind` is "phone".
+
+    `policies` gives the one policy (dotted) per hierarchy. Neither these CAs nor their policies are public, so nothing
+    here knows them: an operator who was told them configures both, and until then no phone's certificate is accepted.
+    Raises ValueError for a hierarchy we do not know, no policy, or one that a card's certificate has.
+    """
+    if not policies or not policies.keys() <= profile.policies.keys():
+        raise ValueError("a policy for JPKI or JPKI-TEST, and nothing else")
+    identifiers = {name: ObjectIdentifier(dotted) for name, dotted in policies.items()}
+    if set(identifiers.values()) & {*USER_AUTHENTICATION.policies.values(), *DIGITAL_SIGNATURE.policies.values()}:
+        raise ValueError("a phone's policy is none of a card's")
+    return replace(profile, kind="phone", policies=identifiers)

@@ -334,3 +334,12 @@ def test_any_bytes_are_unknown(crl: bytes, certificate: bytes) -> None:
 
 def test_policy_of_the_certificate_does_not_matter_to_revocation() -> None:
     assert check(CA.crl(), certificate=CA.leaf(policy=policies(AUTH_TEST, "1.2.3"))).status is GOOD
+
+
+def test_what_the_path_has_proved_is_remembered_for_that_very_pair_only() -> None:
+    validate_path(LEAF, anchors=[CA.der], at=NOW, profile=USER_AUTHENTICATION)
+    assert check(CA.crl()).status is GOOD
+    for issuer in (OLDER, Authority(key=rsa_key("older ca"), serial=1)):
+        assert check(issuer.crl(), issuer=issuer).status is UNKNOWN
+    changed = LEAF[:-1] + bytes([LEAF[-1] ^ 1])
+    assert check(CA.crl(), certificate=changed).status is UNKNOWN

@@ -11,7 +11,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
 from broker.errors import CertificateUntrusted
 from broker.jpki.path import validate_path
-from broker.jpki.profile import DIGITAL_SIGNATURE, GENERIC, USER_AUTHENTICATION
+from broker.jpki.profile import DIGITAL_SIGNATURE, GENERIC, USER_AUTHENTICATION, on_phone
 from tests.broker.jpki.jpki_authority import (
     AUTH_TEST,
     DAY,
@@ -206,3 +206,25 @@ def test_every_rule_names_its_source_and_stands_once() -> None:
         names = [rule.name for rule in profile.rules]
         assert len(set(names)) == len(names)
         assert all(rule.source for rule in profile.rules)
+
+
+PHONE = "1.2.392.200149.8.5.99.1"
+
+
+def test_phone_s_certificate_is_accepted_only_where_its_policy_was_configured() -> None:
+    phones = Authority(key=rsa_key("phone ca"))
+    leaf = phones.leaf(policy=policies(PHONE))
+    configured = on_phone(USER_AUTHENTICATION, {"JPKI-TEST": PHONE})
+    trusted = validate_path(leaf, anchors=[phones.der], at=NOW, profile=configured)
+    assert (trusted.kind, trusted.profile) == ("phone", "user-authentication")
+    for profile, given in ((USER_AUTHENTICATION, leaf), (configured, phones.leaf())):
+        with pytest.raises(CertificateUntrusted, match=r"^policy:"):
+            validate_path(given, anchors=[phones.der], at=NOW, profile=profile)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{}, {"Example": PHONE}, {"JPKI-TEST": AUTH_TEST}, {"JPKI": SIGN_TEST}, {"JPKI": "x"}]
+)
+def test_phone_s_policy_is_one_of_its_own_in_a_known_hierarchy(wrong: dict[str, str]) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 -- each has its own words
+        on_phone(USER_AUTHENTICATION, wrong)
