@@ -11,6 +11,7 @@ import errno
 import os
 import shutil
 import socket
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib.util import find_spec
@@ -87,8 +88,8 @@ def service_state() -> ServiceState:
     """How the service's socket takes us."""
     if find_spec("smartcard") is None:
         return ServiceState.NO_LIBRARY
-    if not hasattr(socket, "AF_UNIX") or os.name == "nt":
-        return ServiceState.ANSWERS  # the system's own service: only asking it can tell
+    if not sys.platform.startswith("linux"):
+        return ServiceState.ANSWERS  # the system's own service has no socket to look at: only asking it can tell
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(_CONNECT_SECONDS)
         try:

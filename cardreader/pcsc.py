@@ -90,6 +90,7 @@ class PCSCReaders:
         self._reader = reader
         self._select = select
         self._threads: list[DeadlineThread] = []
+        self._threads_lock = threading.Lock()
 
     @contextlib.contextmanager
     def connect(self) -> Iterator[PCSCConnection]:
@@ -134,12 +135,14 @@ class PCSCReaders:
         if self._hanging() >= _MAX_HANGING:
             raise CardTimeout("earlier calls to the reader have not come back")
         worker = DeadlineThread(self._deadline)
-        self._threads.append(worker)
+        with self._threads_lock:
+            self._threads.append(worker)
         return worker
 
     def _hanging(self) -> int:
-        self._threads = [thread for thread in self._threads if not thread.is_finished]
-        return sum(thread.is_hanging for thread in self._threads)
+        with self._threads_lock:
+            self._threads = [thread for thread in self._threads if not thread.is_finished]
+            return sum(thread.is_hanging for thread in self._threads)
 
 
 class PCSCConnection:

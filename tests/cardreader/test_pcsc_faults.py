@@ -73,7 +73,6 @@ def outcome(environment: dict[str, str]) -> str:
     [
         ("twice", {"SeveralCards"}),
         ("beside", {"3"}),
-        ("well", {"3"}),
     ],
 )
 def test_of_cards_in_two_readers_the_one_with_the_application_is_meant_and_two_of_them_are_refused(
