@@ -19,6 +19,7 @@ import psutil
 from cryptography.hazmat.backends.openssl import backend
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from bench import revocation
 from bench.card import (
     MAX_APDUS,
     MAX_BYTES_IN,
@@ -206,13 +207,14 @@ def _versions(root: Path) -> dict[str, str]:
 
 @click.command()
 @click.option("--quick", is_flag=True, help="Few logins: shows that it works, figures are rough.")
+@click.option("--full", is_flag=True, help="The revocation list with five million entries instead of one.")
 @click.option("--rounds", type=click.IntRange(3, 100), default=3, show_default=True)
 @click.option("--logins", type=click.IntRange(1, 10_000), default=150, show_default=True, help="Per round and kind.")
 @click.option("--workers", type=click.IntRange(1, 2), default=2, show_default=True)
 @click.option(
     "--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write the figures there too."
 )
-def main(*, quick: bool, rounds: int, logins: int, workers: int, json_file: Path | None) -> None:
+def main(*, quick: bool, full: bool, rounds: int, logins: int, workers: int, json_file: Path | None) -> None:
     """Measure the broker and the card on this machine, and print the table."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         try:
@@ -222,8 +224,13 @@ def main(*, quick: bool, rounds: int, logins: int, workers: int, json_file: Path
         except (ProgramFailed, Unexpected) as failure:
             raise click.ClickException(str(failure)) from None
     click.echo(report.text())
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        size = 20_000 if quick else 5_000_000 if full else 1_000_000
+        lists = revocation.measure(Path(folder), entries=size, rounds=1 if quick else 3)
+    click.echo(f"\n{lists.text()}")
     if json_file is not None:
-        json_file.write_text(json.dumps(report.document(), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        document = {**report.document(), "revocation": lists.document()}
+        json_file.write_text(json.dumps(document, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     if not report.card_within_limits:
         raise click.ClickException(f"the card is asked for more than {MAX_APDUS} APDUs or {MAX_BYTES_IN} bytes")
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 
 import click
+import structlog
 
 from broker.commands.certificate import certificate
 from broker.commands.client import client
@@ -24,6 +26,8 @@ from broker.settings import read
 @click.group()
 def main() -> None:
     """The MyNumber card (JPKI) OpenID Provider."""
+    # stdout is the answer; what is logged on the way goes to stderr, as it is at that moment
+    structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
 
 
 for _group in (certificate, client, config, crl, db, jobs, keys, ocsp, purge):

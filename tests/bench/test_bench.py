@@ -66,6 +66,11 @@ def test_one_quick_run_prints_every_figure_and_keeps_the_cards_limits(tmp_path: 
     assert document["card"]["bytes_in"] <= MAX_BYTES_IN
     assert document["certificate_bytes"] <= 1280
     assert set(document["versions"]) == {"machine", "interpreter", "OpenSSL", "server", "database"}
+    lists = {figure["name"]: figure for figure in document["revocation"]["figures"]}
+    assert lists["index"]["seconds"] < lists["cryptography"]["seconds"]
+    assert lists["index"]["lookup_us"] < lists["cryptography"]["lookup_us"] / 10
+    assert lists["delta of 10000, put and seen"]["seconds"] < 0.25
+    assert "not measured" in lists["OpenSSL"]["missing"] or lists["OpenSSL"]["seconds"] > 0
     if document["opensc"] is None:
         assert document["opensc_missing"] in done.stdout
     else:

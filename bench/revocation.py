@@ -1,0 +1,335 @@
+"""A revocation list of national size, from its octets to an answer: ours, OpenSSL's C API, cryptography, side by side.
+
+Every figure comes from a process of its own, so that its memory is its own too, in interleaved rounds. Ours is ready
+when the list is verified, indexed, synced to the disk, checked and mapped; a peer when it has verified the list and
+gives its first answer from memory. Peers keep dates and reasons in memory; ours keeps them in the file.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import mmap
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import click
+import numpy as np
+
+PARTITIONS: Final = 1900
+DELTA: Final = 10_000
+_ASKED: Final = 1000
+_ISSUER: Final = b"k" * 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """Medians of the rounds; None where a measure has no such figure or the peer is absent."""
+
+    name: str
+    seconds: float | None = None
+    rss_mb: float | None = None
+    lookup_us: float | None = None
+    missing: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revocation:
+    """All figures of one run."""
+
+    entries: int
+    megabytes: float
+    rounds: int
+    figures: Sequence[Figure]
+
+    def ratios(self) -> dict[str, float]:
+        """Of figures of this run only."""
+        by = {figure.name: figure for figure in self.figures}
+        ours, found = by["index"], {}
+        for peer in ("OpenSSL", "cryptography"):
+            for what in ("seconds", "rss_mb", "lookup_us"):
+                theirs, mine = getattr(by[peer], what), getattr(ours, what)
+                if theirs is not None and mine:
+                    found[f"{peer} / index, {what}"] = round(theirs / mine, 2)
+        parts, peer_parts = by[f"index, {PARTITIONS} lists"], by[f"cryptography, {PARTITIONS} lists"]
+        if parts.seconds and peer_parts.seconds:
+            found[f"cryptography / index, {PARTITIONS} lists"] = round(peer_parts.seconds / parts.seconds, 2)
+        if ours.seconds and (limit := by["SHA-256 of the file alone"].seconds):
+            found["index / SHA-256 of the file alone"] = round(ours.seconds / limit, 2)
+        return found
+
+    def document(self) -> dict[str, Any]:
+        """As `--json` writes it."""
+        return {**asdict(self), "ratios": self.ratios()}
+
+    def text(self) -> str:
+        """As printed: Markdown."""
+        lines = [
+            f"revocation list of {self.entries} entries, {self.megabytes:.1f} MB; medians of {self.rounds} rounds",
+            "",
+            "| | ready s | peak MB | lookup µs |",
+            "|---|---:|---:|---:|",
+        ]
+        for figure in self.figures:
+            cells = [
+                "" if value is None else f"{value:.{digits}f}"
+                for value, digits in ((figure.seconds, 4), (figure.rss_mb, 0), (figure.lookup_us, 2))
+            ]
+            lines.append(f"| {figure.name} {figure.missing} | " + " | ".join(cells) + " |")
+        return "\n".join([*lines, "", *(f"ratio {name}: {value}" for name, value in self.ratios().items())])
+
+
+def measure(folder: Path, *, entries: int, rounds: int) -> Revocation:
+    """Make the lists in `folder` and measure everything; needs about 400 bytes of disk an entry."""
+    _child("make", folder, entries)
+    peer, missing = _compile(folder)
+    commands: dict[str, list[str] | None] = {
+        "index": _command("index", folder, entries),
+        "OpenSSL": peer,
+        "cryptography": _command("cryptography", folder, entries),
+        "SHA-256 of the file alone": _command("hash", folder, entries),
+        f"index, {PARTITIONS} lists": _command("parts", folder, entries),
+        f"index, {PARTITIONS} lists, each synced and swapped": _command("durable-parts", folder, entries),
+        f"cryptography, {PARTITIONS} lists": _command("cryptography-parts", folder, entries),
+        f"delta of {DELTA}, put and seen": _command("delta", folder, entries),
+        "lookup in 10000": _command("small", folder, entries),
+    }
+    seen: dict[str, list[dict[str, float]]] = {name: [] for name in commands}
+    for _ in range(rounds):
+        for name, command in commands.items():
+            if command is not None:
+                seen[name].append(_run(command))
+    figures = []
+    for name, runs in seen.items():
+        medians = {key: statistics.median(run[key] for run in runs) for key in (runs[0] if runs else ())}
+        figures.append(Figure(name=name, missing="" if runs else f"(not measured: {missing})", **medians))
+    size = (folder / "list.crl").stat().st_size / 1e6
+    return Revocation(entries=entries, megabytes=size, rounds=rounds, figures=figures)
+
+
+def _compile(folder: Path) -> tuple[list[str] | None, str]:
+    program = folder / "crl_openssl"
+    command = ["cc", "-O2", "-o", str(program), str(Path(__file__).with_name("crl_openssl.c")), "-lcrypto"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return None, "no C compiler"
+    if done.returncode != 0:
+        return None, "OpenSSL's headers are not installed"
+    return [str(each) for each in (program, folder / "list.crl", folder / "ca.der", folder / "asked")], ""
+
+
+def _command(what: str, folder: Path, entries: int) -> list[str]:
+    return [sys.executable, "-m", "bench.revocation", "child", what, str(folder), str(entries)]
+
+
+def _run(command: list[str]) -> dict[str, float]:
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    figures: dict[str, float] = json.loads(done.stdout)
+    return figures
+
+
+def _child(what: str, folder: Path, entries: int) -> None:
+    subprocess.run(_command(what, folder, entries), check=True)
+
+
+# --- what each process does ------------------------------------------------------------------------------------------
+
+
+def _make(folder: Path, entries: int) -> None:
+    from bench.crl import Maker  # noqa: PLC0415 -- only this process may pay for it
+    from bench.crl import entries as encoded  # noqa: PLC0415
+
+    random, maker = np.random.default_rng(1), Maker.fresh()
+    serials = random.integers(1, 2**63, entries + DELTA, dtype=np.uint64)
+    piece = 200_000
+    body = b"".join(encoded(serials[at : min(at + piece, entries)], random) for at in range(0, entries, piece))
+    (folder / "ca.der").write_bytes(maker.certificate)
+    (folder / "list.crl").write_bytes(maker.crl(body, number=1))
+    (folder / "delta.crl").write_bytes(maker.crl(encoded(serials[entries:], random), number=2, base=1))
+    (folder / "small.crl").write_bytes(maker.crl(encoded(serials[:10_000], random), number=1))
+    random.choice(serials[: min(entries, 10_000)], _ASKED, replace=False).tofile(folder / "asked")
+    (folder / "parts").mkdir(exist_ok=True)
+    for number, part in enumerate(np.array_split(serials[:entries], PARTITIONS)):
+        (folder / "parts" / f"{number}.crl").write_bytes(maker.crl(encoded(part, random), number=1))
+
+
+def _index(folder: Path, name: str = "list") -> dict[str, float]:
+    from broker.jpki.index import Index, check_octets, write_index  # noqa: PLC0415
+    from broker.storage.indexes import FileSource  # noqa: PLC0415
+
+    issuer, target = (folder / "ca.der").read_bytes(), folder / f"{name}.index"
+    before = time.perf_counter()
+    with (folder / f"{name}.crl").open("rb") as file, tempfile.NamedTemporaryFile(dir=folder, delete=False) as out:
+        write_index(FileSource(file), out, issuer=issuer)  # type: ignore[arg-type]  # a BinaryIO in all that is used
+        out.flush()
+        os.fsync(out.fileno())
+        os.rename(out.name, target)
+    with target.open("rb") as file:
+        check_octets(FileSource(file))
+        index = Index(memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)))
+    seconds = time.perf_counter() - before
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+    asked = _asked(folder)
+    if not all(index.holds(serial) for serial in asked):
+        raise click.ClickException("the index lost an entry")
+    absent = [serial ^ 0x5A5A for serial in asked]
+    return {"seconds": seconds, "rss_mb": peak, "lookup_us": _per_call(index.holds, asked + absent)}
+
+
+def _small(folder: Path) -> dict[str, float]:
+    return {"lookup_us": _index(folder, "small")["lookup_us"]}
+
+
+def _asked(folder: Path) -> list[int]:
+    return [int(serial) for serial in np.fromfile(folder / "asked", np.uint64)]
+
+
+def _per_call(ask: Callable[[int], object], serials: Sequence[int], times: int = 20) -> float:
+    before = time.perf_counter()
+    for _ in range(times):
+        for serial in serials:
+            ask(serial)
+    return (time.perf_counter() - before) / times / len(serials) * 1e6
+
+
+def _load(data: bytes, issuer: bytes) -> tuple[Any, set[int]]:
+    from cryptography import x509  # noqa: PLC0415
+
+    crl = x509.load_der_x509_crl(data)
+    key = x509.load_der_x509_certificate(issuer).public_key()
+    if not crl.is_signature_valid(key):  # type: ignore[arg-type]  # the CA's key is RSA
+        raise click.ClickException("the list does not verify")
+    return crl, {entry.serial_number for entry in crl}
+
+
+def _cryptography(folder: Path) -> dict[str, float]:
+    issuer = (folder / "ca.der").read_bytes()
+    before = time.perf_counter()
+    crl, _ = _load((folder / "list.crl").read_bytes(), issuer)
+    seconds = time.perf_counter() - before
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+    lookup = _per_call(crl.get_revoked_certificate_by_serial_number, _asked(folder)[:3], times=1)
+    return {"seconds": seconds, "rss_mb": peak, "lookup_us": lookup}
+
+
+def _parts(folder: Path) -> dict[str, float]:
+    from broker.jpki.index import Index, write_index  # noqa: PLC0415
+    from broker.storage.indexes import FileSource  # noqa: PLC0415
+
+    issuer, kept = (folder / "ca.der").read_bytes(), []
+    before = time.perf_counter()
+    for number in range(PARTITIONS):
+        out = io.BytesIO()
+        with (folder / "parts" / f"{number}.crl").open("rb") as file:
+            write_index(FileSource(file), out, issuer=issuer)
+        kept.append(Index(out.getbuffer()))
+    seconds = time.perf_counter() - before
+    return {"seconds": seconds, "rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000}
+
+
+def _durable_parts(folder: Path) -> dict[str, float]:
+    from bench.crl import NOW  # noqa: PLC0415
+    from broker.storage.indexes import FileSource, IndexFolder  # noqa: PLC0415
+
+    issuer = (folder / "ca.der").read_bytes()
+    with tempfile.TemporaryDirectory(dir=folder) as empty:
+        target = IndexFolder(Path(empty))
+        before = time.perf_counter()
+        for number in range(PARTITIONS):
+            with (folder / "parts" / f"{number}.crl").open("rb") as file:
+                target.put(f"CN={number}", _ISSUER, FileSource(file), issuer=issuer, now=NOW)
+        seconds = time.perf_counter() - before
+    return {"seconds": seconds, "rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000}
+
+
+def _cryptography_parts(folder: Path) -> dict[str, float]:
+    issuer = (folder / "ca.der").read_bytes()
+    before = time.perf_counter()
+    kept = [_load((folder / "parts" / f"{number}.crl").read_bytes(), issuer)[1] for number in range(PARTITIONS)]
+    seconds = time.perf_counter() - before
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+    return {"seconds": seconds if kept else 0.0, "rss_mb": peak}
+
+
+def _delta(folder: Path) -> dict[str, float]:
+    from bench.crl import NOW  # noqa: PLC0415
+    from broker.storage.indexes import FileSource, IndexFolder  # noqa: PLC0415
+
+    issuer = (folder / "ca.der").read_bytes()
+    with tempfile.TemporaryDirectory(dir=folder) as empty:
+        writer, reader = IndexFolder(Path(empty)), IndexFolder(Path(empty))
+        with (folder / "list.crl").open("rb") as file:
+            writer.put("CN=1", _ISSUER, FileSource(file), issuer=issuer, now=NOW)
+        reader.get("CN=1", _ISSUER)
+        before = time.perf_counter()
+        with (folder / "delta.crl").open("rb") as file:
+            writer.put("CN=1", _ISSUER, FileSource(file), issuer=issuer, now=NOW)
+        held = reader.get("CN=1", _ISSUER)
+        seconds = time.perf_counter() - before
+    if held is None or held.delta is None or len(held.delta) != DELTA:
+        raise click.ClickException("the delta list is not seen")
+    return {"seconds": seconds}
+
+
+def _hash(folder: Path) -> dict[str, float]:
+    import hashlib  # noqa: PLC0415
+
+    before = time.perf_counter()
+    with (folder / "list.crl").open("rb") as file:
+        hashlib.file_digest(file, "sha256")
+    return {"seconds": time.perf_counter() - before}
+
+
+@click.group()
+def main() -> None:
+    """Measure revocation lists."""
+
+
+@main.command()
+@click.option("--entries", type=click.IntRange(10_000, 20_000_000), default=1_000_000, show_default=True)
+@click.option("--full", is_flag=True, help="Five million entries.")
+@click.option("--rounds", type=click.IntRange(1, 20), default=3, show_default=True)
+@click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False))
+def run(*, entries: int, full: bool, rounds: int, json_file: Path | None) -> None:
+    """Print the table."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        report = measure(Path(folder), entries=5_000_000 if full else entries, rounds=rounds)
+    click.echo(report.text())
+    if json_file is not None:
+        json_file.write_text(json.dumps(report.document(), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+
+
+@main.command(hidden=True)
+@click.argument("what")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("entries", type=int)
+def child(what: str, folder: Path, entries: int) -> None:
+    """One measure, in a process of its own."""
+    if what == "make":
+        _make(folder, entries)
+        return
+    measures: dict[str, Callable[[Path], dict[str, float]]] = {
+        "index": _index,
+        "small": _small,
+        "cryptography": _cryptography,
+        "hash": _hash,
+        "parts": _parts,
+        "durable-parts": _durable_parts,
+        "cryptography-parts": _cryptography_parts,
+        "delta": _delta,
+    }
+    click.echo(json.dumps(measures[what](folder)))
+
+
+if __name__ == "__main__":
+    main()
