@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from urllib.parse import urlsplit
 
 import pytest
 from cryptography import x509
@@ -14,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from werkzeug.serving import make_server
 
 from broker.app import read_anchors
+from broker.flows.ports import Evidence, Ports
 from broker.jpki.certificate import TrustedCertificate
 from broker.jpki.path import validate_path
 from broker.jpki.profile import USER_AUTHENTICATION
@@ -21,9 +23,12 @@ from broker.jpki.verdict import RevocationStatus
 from broker.network.configuration import RevocationPolicy, read_sources
 from broker.network.ocsp import OCSPSource
 from broker.network.outbound import OutboundGuard
+from broker.settings import read
+from sandbox.broker import BrokerHouse, open_ports, set_up
 from sandbox.ca import AIA_OCSP
 from sandbox.generate import World
 from sandbox.world import create_world
+from sandbox.world.platform import TOKEN
 from tests.sandbox.conftest import leaf
 
 
@@ -78,3 +83,52 @@ def test_the_configured_responder_is_asked_and_the_certificates_own_address_neve
     trap = leaf(own_world, "hanako").extensions.get_extension_for_class(x509.AuthorityInformationAccess).value
     assert [each.access_location.value for each in trap] == [AIA_OCSP]
     assert not resolved
+
+
+def broker(world: World, address: str, *, policy: str, responder: str = "/ocsp/auth") -> Ports:
+    """The sandbox's broker over a file of sources that names every kind the world answers for."""
+    house = BrokerHouse(
+        root=world.root, issuer="http://localhost:8000", agent_origins=("http://127.0.0.1:24780",), port=8000
+    )
+    set_up(house, [])
+    rows: list[dict[str, str]] = json.loads(world.crl_sources.read_bytes())
+    rows = [row | {"url": address + urlsplit(row["url"]).path} for row in rows]
+    hashes = {row["issuer_key_hash"] for row in rows if "/crl/auth/" in row["url"]}
+    rows += [{"type": "ocsp", "issuer_key_hash": each, "url": address + responder} for each in sorted(hashes)]
+    rows.append({"type": "platform", "url": f"{address}/platform", "token_file": "token"})
+    (world.root / "token").write_text(TOKEN)
+    path = world.root / "sources.json"
+    path.write_text(json.dumps({"policy": policy, "source": rows}))
+    return open_ports(read(house.environment() | {"BROKER_CRL_SOURCES": str(path)}))
+
+
+def judged(world: World, ports: Ports, resident: str) -> Evidence:
+    certificate = trusted(world, ports.policy.anchors, resident)
+    return ports.revocation.judge(certificate, at=now(), max_age=ports.policy.crl_max_age)
+
+
+@pytest.mark.parametrize(
+    ("policy", "source", "where"),
+    [
+        ("crl", "crl", "/crl/auth/"),
+        ("ocsp", "ocsp", "/ocsp/auth"),
+        ("ocsp-then-crl", "ocsp", "/ocsp/auth"),
+        ("platform", "platform", "/platform"),
+    ],
+)
+def test_a_broker_of_each_policy_tells_the_living_from_the_revoked(
+    own_world: World, address: str, policy: str, source: str, where: str
+) -> None:
+    ports = broker(own_world, address, policy=policy)
+    for resident, expected in (("taro", RevocationStatus.GOOD), ("shikko", RevocationStatus.REVOKED)):
+        evidence = judged(own_world, ports, resident)
+        assert (evidence.verdict.status, evidence.verdict.source) == (expected, source), evidence.verdict.reason
+        assert where in evidence.address
+
+
+def test_where_the_responder_is_silent_the_list_decides_or_nothing_does(own_world: World, address: str) -> None:
+    both = broker(own_world, address, policy="ocsp-then-crl", responder="/nowhere")
+    assert judged(own_world, both, "taro").verdict.source == "crl"
+    assert judged(own_world, both, "shikko").verdict.status is RevocationStatus.REVOKED
+    alone = broker(own_world, address, policy="ocsp", responder="/nowhere")
+    assert judged(own_world, alone, "taro").verdict.status is RevocationStatus.UNKNOWN
