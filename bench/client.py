@@ -27,7 +27,7 @@ from cardreader.agent.direct import answer_request
 from cardreader.agent.trust import Trust
 from cardreader.authentication import APDUCards
 from cardreader.transport import Readers
-from sandbox.webclient import Elements, keep_cookies
+from cardreader.webclient import Elements, keep_cookies
 
 CLIENT_ID: Final = "bench"
 REDIRECT_URI: Final = "http://127.0.0.1:9/callback"

@@ -28,7 +28,7 @@ from cardreader.authentication import APDUCards
 from cardreader.emulator import SoftwareCard
 from cardreader.errors import CardError, answer_for
 from cardreader.tray import SoftwareReaders, Tray
-from sandbox.webclient import Form, Page, WebClient, WebFault, origin_of
+from cardreader.webclient import Form, Page, WebClient, WebFault, origin_of
 
 ROOT: Final = Path(__file__).resolve().parent.parent / ".sandbox"
 BROKER: Final = "http://localhost:8000"
@@ -215,7 +215,8 @@ class _Login:
 
     def _link(self, page: Page) -> Page:
         """Enter this resident's own number, else a spare one, and the next where somebody was faster."""
-        numbers = sorted(page.elements.numbers, key=lambda row: row[1] != self._card.label)
+        rows = [(row["number"], row.get("name", "")) for row in page.elements.items if "number" in row]
+        numbers = sorted(rows, key=lambda row: row[1] != self._card.label)
         if numbers and numbers[0][1] != self._card.label:
             numbers.reverse()  # the last rows belong to nobody
         for number, _ in numbers:

@@ -7,8 +7,8 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import parse_qs, urlsplit
 
+from cardreader.webclient import Form, Page, WebClient, origin_of
 from sandbox.launcher import Addresses, Running
-from sandbox.webclient import Form, Page, WebClient, origin_of
 
 PIN = "1234"
 
@@ -62,7 +62,7 @@ class Person:
         if page.form("consent-form") is not None:
             page = self.press(page, "consent-form", decision="approve")
         page = self.web.get(page.elements.links["continue-link"])
-        for number, _ in page.elements.numbers:
+        for number in [row["number"] for row in page.elements.items if "number" in row]:
             if page.form("link-form") is None:
                 break
             page = self.press(page, "link-form", customer_number=number)

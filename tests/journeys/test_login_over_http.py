@@ -13,9 +13,9 @@ import pytest
 from cryptography import x509
 
 from cardreader.tray import TrayClient
+from cardreader.webclient import Form, origin_of
 from sandbox.launcher import Running
 from sandbox.login import login
-from sandbox.webclient import Form, origin_of
 from tests.journeys.person import PIN, Person, card_pin, error_code, forged, returned
 
 pytestmark = pytest.mark.timeout(180)

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 
 import pytest
 
+from cardreader.webclient import Form, WebClient
 from sandbox.launcher import Running
 from sandbox.login import LoginFailed, login
-from sandbox.webclient import Form, WebClient
 
 pytestmark = pytest.mark.timeout(180)
 

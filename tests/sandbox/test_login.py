@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from bench.servers import Servers, running
 from cardreader import cardfile
+from cardreader.webclient import Elements, WebClient, WebFault
 from sandbox.login import LoginFailed, LoginResult, Series, command, login, login_series, percentile
-from sandbox.webclient import Elements, WebClient, WebFault
 
 SUBJECT = re.compile(r"[A-Za-z0-9_-]{43}")
 
@@ -213,7 +213,11 @@ def test_a_page_is_read_by_its_ids() -> None:
     )
     assert (page.forms["f"].action, page.forms["f"].method) == ("/x?a=1&b=2", "post")
     assert page.forms["f"].fields == {"t": '<"'}
-    assert (page.texts["p"], page.links["l"], page.numbers) == ("one two", "/y", [("7", "n")])
+    assert (page.texts["p"], page.links["l"], page.items) == (
+        "one two",
+        "/y",
+        [{"number": "7", "name": "n"}],
+    )
 
 
 @given(st.text(max_size=300))
