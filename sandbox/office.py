@@ -85,6 +85,8 @@ class Office:
         A renewal puts new certificates on the same card, a reissue is a new card; both get new keys from the newest
         generation and stand in the old-new mapping. Raises ValueError where the event cannot be: nothing to end.
         """
+        if resident.hierarchy != ca.TEST_ORGANIZATION or resident.kind != "plastic":
+            raise ValueError(f"{resident.name} holds no card of this office")
         at = at.replace(microsecond=0)
         held = {kind: found for kind in ca.KINDS if (found := self.ledger.of_resident(resident.name, kind)) is not None}
         if event == "release":
@@ -101,7 +103,7 @@ class Office:
             raise ValueError(f"{resident.name} has no certificate that this could end")
         for kind, (index, entry) in held.items():
             reason = reasons.get(kind)
-            if reason is not None and entry.revoked_at is None:
+            if reason is not None and entry.reason in (None, "certificateHold"):
                 self._entries[index] = replace(entry, revoked_at=at, reason=reason)
         return self._hand_out(resident, held) if event in ("renewal", "reissue") else None
 

@@ -65,7 +65,13 @@ def read_trouble(root: Path) -> Trouble:
 
 
 def write_trouble(root: Path, trouble: Trouble) -> None:
-    """Make this the trouble from now on. Raises OSError."""
+    """Make this the trouble from now on. Raises OSError.
+
+    The lists published before are thrown away: the next honest one is newer than any that trouble handed out, so that
+    a verifier that took one of those is not left believing that the truth rolled back.
+    """
+    for published in (root / "world" / "crl").glob("**/*.crl"):
+        published.unlink(missing_ok=True)
     atomicfile.write(_file(root), json.dumps(asdict(trouble)).encode())
 
 

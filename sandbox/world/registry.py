@@ -108,8 +108,8 @@ class Registry:
             return try_later()
         with self._lock:
             authorities = [self._authority(f"{kind}-{generation}") for generation in self.generations(kind)]
-        if wrong == "wrong-key":  # a responder that another authority delegated to
             other = self._authority("foreign-auth-1")
+        if wrong == "wrong-key":  # a responder that another authority delegated to
             authorities = [
                 replace(authority, responder_key=other.responder_key, responder_certificate=other.responder_certificate)
                 for authority in authorities
@@ -141,10 +141,9 @@ class Registry:
         """
         person = self._residents[resident]
         with self._lock, atomicfile.exclusive(self._root / "ca" / ".lock"):
-            authorities = {
-                name: self._authority(name)
-                for name in (f"{kind}-{number}" for kind in ("auth", "sign") for number in self._numbers(kind))
-            }
+            kinds: tuple[Kind, ...] = ("auth", "sign")
+            names = [f"{kind}-{number}" for kind in kinds for number in self.generations(kind)]
+            authorities = {name: self._authority(name) for name in names}
             office = Office(authorities=authorities, today=now.astimezone(UTC).date(), ledger=self.ledger())
             card = office.enter(event, person, at=now)
             path = None
@@ -178,9 +177,6 @@ class Registry:
         return len(in_force) == 2 and in_force[0].resident == in_force[1].resident
 
     # --- inside -------------------------------------------------------------------------------------------------------
-
-    def _numbers(self, word: str) -> tuple[int, ...]:
-        return self.generations("sign" if word == "sign" else "auth")
 
     def _names_by_key(self) -> dict[str, str]:
         return {

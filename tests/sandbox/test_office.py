@@ -131,6 +131,20 @@ def test_who_has_no_certificate_has_none_to_lose(own_world: World) -> None:
         Registry(own_world.root).enter("loss", "nobody", now=NOW)
 
 
+@pytest.mark.parametrize("resident", ["yoso", "jukiko"])
+def test_the_office_knows_no_card_of_others(own_world: World, resident: str) -> None:
+    with pytest.raises(ValueError, match="no card of this office"):
+        Registry(own_world.root).enter("renewal", resident, now=NOW)
+
+
+def test_a_loss_reported_during_a_hold_is_a_loss(own_world: World) -> None:
+    registry = Registry(own_world.root)
+    registry.enter("hold", "hanako", now=NOW)
+    registry.enter("loss", "hanako", now=NOW)
+    registry.enter("release", "hanako", now=NOW)
+    assert listed(own_world)[leaf(own_world, "hanako").serial_number] is x509.ReasonFlags.key_compromise
+
+
 def test_a_revocation_is_listed_from_its_time_on(own_world: World) -> None:
     old = leaf(own_world, "koshinold").serial_number
     assert old in listed(own_world, generation=1, code="49201")
@@ -252,9 +266,9 @@ def test_a_new_generation_issues_under_the_old_name_and_the_old_ones_stay_good(o
 # --- trouble ---------------------------------------------------------------------------------------------------------
 
 
-def crl_now(world: World) -> bytes:
+def crl_now(world: World, *, after: timedelta = timedelta()) -> bytes:
     registry = Registry(world.root)
-    return registry.crl("auth", 1, registry.municipalities["48101"], now=NOW)
+    return registry.crl("auth", 1, registry.municipalities["48101"], now=NOW + after)
 
 
 def number(crl: x509.CertificateRevocationList) -> int:
@@ -283,7 +297,10 @@ def test_each_trouble_of_a_list_is_the_one_it_says_and_ends_with_it(own_world: W
     with pytest.raises(ValueError, match="ShortData"):
         x509.load_der_x509_crl(crl_now(own_world))
     write_trouble(own_world.root, Trouble())
-    assert crl_now(own_world) == honest.public_bytes(Encoding.DER)
+    healed = x509.load_der_x509_crl(crl_now(own_world, after=timedelta(seconds=2)))
+    assert entries(healed) == entries(honest)
+    assert number(healed) > number(honest) + 1, "newer than any list that trouble handed out"
+    assert healed.is_signature_valid(key)
 
 
 def test_each_trouble_of_ocsp_is_the_one_it_says(own_world: World) -> None:
