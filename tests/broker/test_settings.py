@@ -69,6 +69,9 @@ def test_production_serves_https_only() -> None:
     plain = read({**GOOD, "BROKER_ISSUER": "http://localhost:8000"})
     with pytest.raises(SettingsError, match="https only"):
         refuse_plain_http(plain)
+    gateway = read({**GOOD, "BROKER_CORRESPONDENCE_URL": "http://127.0.0.1:8010/mapping"})
+    with pytest.raises(SettingsError, match="correspondence_url: https only"):
+        refuse_plain_http(gateway)
 
 
 def test_a_secret_may_come_from_a_file_and_never_prints(tmp_path: Path) -> None:
