@@ -9,10 +9,13 @@ import time
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from broker.errors import (
     BrokerError,
@@ -204,6 +207,52 @@ def test_the_child_answers_nothing_to_a_question_it_cannot_read() -> None:
     assert done.stdout == b""
 
 
+def test_mutated_chains_are_refused_with_our_errors_only(house: House) -> None:
+    """Every bit of the evidence counts: no changed byte in leaf, authority or list leaves the proof standing."""
+    leaf = house.authority.leaf(directory=hc_role(MEDICAL_DOCTOR)).public_bytes(Encoding.DER)
+    pieces = [leaf, house.authority.der, house.root.crl(), house.authority.crl()]
+    random = Random(20261120)
+    believed = 0
+    for _ in range(24):
+        changed = list(pieces)
+        which = random.randrange(len(changed))
+        place = random.randrange(len(changed[which]))
+        changed[which] = (
+            changed[which][:place]
+            + bytes([changed[which][place] ^ (1 << random.randrange(8))])
+            + changed[which][place + 1 :]
+        )
+        try:
+            validate_foreign_path(
+                changed[0],
+                anchors=[house.root.der],
+                intermediates=[changed[1]],
+                crls=changed[2:],
+                at=NOW,
+                max_age=2 * DAY,
+                profile=HPKI_SIGNATURE,
+            )
+            believed += 1
+        except BrokerError:
+            continue
+    assert believed == 0
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_names_that_certify_each_other_in_circles_end_in_time(house: House, depth: int) -> None:
+    """Twins with one key under several issuers: the path builder walks every way round before it gives up."""
+    circle = [CA(f"Circle {number}", house.root) for number in range(depth)]
+    web = [each.der for each in circle]
+    for one, other in zip(circle, circle[1:] + circle[:1], strict=True):
+        twin = CA(other.common, one, key=other.key)
+        web.append(twin.der)
+    stranger = CA("Circle 0").leaf(directory=hc_role(MEDICAL_DOCTOR))
+    before = time.monotonic()
+    with pytest.raises(CertificateUntrusted):
+        house.judge(stranger, intermediates=web)
+    assert time.monotonic() - before < 5.0
+
+
 # --- hcRole ----------------------------------------------------------------------------------------------------------
 
 
@@ -241,6 +290,19 @@ def test_an_extension_under_the_roles_own_identifier_is_no_role(house: House) ->
 def test_half_a_licence_is_none(house: House, value: bytes) -> None:
     with pytest.raises(CertificateMalformed):
         hc_roles(house.authority.leaf(directory=value).public_bytes(Encoding.DER))
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(st.data())
+def test_hostile_attributes_raise_our_error_or_name_roles(house: House, data: st.DataObject) -> None:
+    value = bytearray(hc_role("Medical Doctor", "Director of Clinic"))
+    for place in data.draw(st.lists(st.integers(0, len(value) - 1), max_size=3)):
+        value[place] = data.draw(st.integers(0, 255))
+    try:
+        roles = hc_roles(house.authority.leaf(directory=bytes(value)).public_bytes(Encoding.DER))
+    except CertificateMalformed:
+        return
+    assert all(0 < len(role) <= 64 for role in roles)
 
 
 def test_a_certificate_without_the_attribute_has_no_roles(house: House) -> None:
