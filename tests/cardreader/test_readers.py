@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from cardreader.apdu import converse
 from cardreader.errors import CardAbsent, NoReader
+from cardreader.jpki_ap import read_card
+from cardreader.pcsc import PCSCReaders
 from cardreader.readers import Happening, ReaderEvent, ReaderState, changes, readers_with_card
+from tests.cardreader.conftest import CardMaker, ThroughPCSCD
 
 DESK = ReaderState(name="SONY FeliCa RC-S300/P 00 00", has_card=True, events=1)
 EMPTY = ReaderState(name="ACS ACR39U 01 00", has_card=False)
@@ -76,3 +80,20 @@ def test_a_service_that_ends_takes_every_card_along_and_comes_back_with_them() -
     found = names(changes(None, look(DESK)))
     assert found[0] == (Happening.SERVICE_FOUND, "")
     assert found[-1] == (Happening.CARD_INSERTED, DESK.name)
+
+
+def test_a_reader_chosen_by_name_is_the_only_one_asked(through_pcscd: ThroughPCSCD, card_maker: CardMaker) -> None:
+    through_pcscd.insert(card_maker())
+    with PCSCReaders(reader="software card 00 00").connect() as connection:
+        assert converse(read_card(), connection.transmit).tries_left == 3
+    with pytest.raises(CardAbsent), PCSCReaders(reader="00 01", card_wait=0.0).connect():
+        pass
+    with pytest.raises(NoReader, match="wanted name"), PCSCReaders(reader="RC-S380").connect():
+        pass
+
+
+def test_a_plain_reader_offers_no_keys_of_its_own(through_pcscd: ThroughPCSCD, card_maker: CardMaker) -> None:
+    through_pcscd.insert(card_maker())
+    with PCSCReaders().connect() as connection:
+        assert connection.pin_pad() is None
+        assert converse(read_card(), connection.transmit).tries_left == 3
