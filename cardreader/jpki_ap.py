@@ -71,9 +71,9 @@ class Channel:
     profile: CardProfile = RSA_2048
     takes_short_identifiers: bool = False
     extended_length: bool = False
-    _declines_short: bool = False
-    _answered_short: set[int] = field(default_factory=set)
-    _current: int | None = None
+    _declines_short: bool = field(default=False, init=False)
+    _answered_short: set[int] = field(default_factory=set, init=False)
+    _current: int | None = field(default=None, init=False)
 
     def may_read_by_short(self) -> bool:
         """Whether a command that risks nothing should go by short identifier."""
