@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 
 import pytest
+from asn1crypto import x509 as asn1_x509
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -307,3 +309,50 @@ def test_look_alike_intermediates_are_never_searched(monkeypatch: pytest.MonkeyP
 def test_too_many_intermediates_are_refused_unread() -> None:
     with pytest.raises(CertificateUntrusted, match="too many"):
         validate(CA.leaf(), profile=GENERIC, intermediates=(b"not even DER",) * 17)
+
+
+def resigned(change: Callable[[asn1_x509.TbsCertificate], None]) -> bytes:
+    """hanako's certificate with something changed that no builder writes, signed by the CA all the same."""
+    certificate = asn1_x509.Certificate.load(CA.leaf())
+    change(certificate["tbs_certificate"])
+    body = certificate["tbs_certificate"].dump(force=True)
+    return CA.signed(body)
+
+
+def _twice(tbs: asn1_x509.TbsCertificate) -> None:
+    tbs["extensions"].append(tbs["extensions"][1].copy())
+
+
+def _negative(tbs: asn1_x509.TbsCertificate) -> None:
+    tbs["serial_number"] = -5
+
+
+def _version_1(tbs: asn1_x509.TbsCertificate) -> None:
+    tbs["version"] = "v1"
+
+
+def _unique_identifier(tbs: asn1_x509.TbsCertificate) -> None:
+    tbs["version"] = "v2"
+
+
+def _long_serial(tbs: asn1_x509.TbsCertificate) -> None:
+    tbs["serial_number"] = 1 << 160
+
+
+AS_THEY_ARE = resigned(lambda _: None)
+UNWRITABLE = {
+    "an extension twice": resigned(_twice),
+    "a negative serial": resigned(_negative),
+    "a serial of 21 octets": resigned(_long_serial),
+    "version 1 with extensions": resigned(_version_1),
+    "version 2 with extensions": resigned(_unique_identifier),
+}
+
+
+@pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")
+@pytest.mark.parametrize("leaf", UNWRITABLE.values(), ids=UNWRITABLE)
+def test_signed_certificate_against_rfc_5280_s_form_is_refused_under_every_profile(leaf: bytes) -> None:
+    assert validate(AS_THEY_ARE).der == AS_THEY_ARE
+    for profile in (USER_AUTHENTICATION, GENERIC):
+        with pytest.raises(BrokerError):
+            validate(leaf, profile=profile)
