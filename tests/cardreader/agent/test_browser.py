@@ -16,7 +16,9 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]  # it ships no types
 from playwright.sync_api import Browser, BrowserContext, Page
 
+from cardreader.agent.answer import PINEntry
 from cardreader.agent.app import create_agent
+from cardreader.agent.entry import PinPrompt
 from cardreader.agent.server import AgentServer, bind_loopback
 from cardreader.agent.trust import AgentState
 from cardreader.authentication import APDUCards
@@ -37,6 +39,7 @@ class Site:
     agent_port: int
     tray: Tray
     insert: Callable[..., None]
+    typist: Typist | None = None
     request_changes: dict[str, Any] = field(default_factory=dict)
     posted: list[tuple[str | None, dict[str, list[str]]]] = field(default_factory=list)
 
@@ -46,7 +49,10 @@ class Site:
 
 
 @pytest.fixture
-def site(hierarchy: Hierarchy, card_maker: CardMaker, tmp_path: Path) -> Iterator[Site]:
+def site(request: pytest.FixtureRequest, hierarchy: Hierarchy, card_maker: CardMaker, tmp_path: Path) -> Iterator[Site]:
+    """Parametrised with what is typed in a window; with the agent's page otherwise."""
+    typed: tuple[str, ...] = getattr(request, "param", ())
+    typist = Typist(*typed) if typed else None
     tray = Tray()
 
     def insert(**options: Any) -> None:
@@ -63,8 +69,9 @@ def site(hierarchy: Hierarchy, card_maker: CardMaker, tmp_path: Path) -> Iterato
         state=AgentState(tmp_path / "state"),
         clock=lambda: NOW,
         port=port,
+        asker=typist,
     )
-    site = Site(broker=broker, agent_port=port, tray=tray, insert=insert)
+    site = Site(broker=broker, agent_port=port, tray=tray, insert=insert, typist=typist)
     server.RequestHandlerClass = _handler(site)
     agent = AgentServer(app, sockets)
     threads = [threading.Thread(target=agent.run), threading.Thread(target=server.serve_forever)]
@@ -198,6 +205,76 @@ def test_every_page_is_accessible_and_fits(
         _judge(page, picture("answer"))
         page.goto(f"http://127.0.0.1:{site.agent_port}/")
         _judge(page, picture("status"))
+
+
+class Typist:
+    """A window in whose place somebody types after a moment; `wrong` times the PIN is wrong."""
+
+    name: PINEntry = "native"
+
+    def __init__(self, *typed: str) -> None:
+        self.typed = list(typed)
+        self.go_on = threading.Event()
+
+    def ask(self, prompt: PinPrompt, *, seconds: float, stop: threading.Event) -> str | None:
+        self.go_on.wait(10)
+        return None if stop.is_set() else self.typed.pop(0)
+
+
+@pytest.mark.parametrize("site", [("0000", "1234")], indirect=True)
+@pytest.mark.parametrize("language", ["ja", "en"])
+@pytest.mark.parametrize("width", [1024, 320])
+def test_page_waits_while_the_pin_is_typed_in_a_window_and_goes_on_by_itself(
+    chromium: Browser, site: Site, tmp_path: Path, language: str, width: int
+) -> None:
+    assert site.typist is not None
+    with _context(chromium, locale=language, viewport={"width": width, "height": 800}) as context:
+        page = context.new_page()
+        context.route("**/submit.js", lambda route: route.abort())
+        _open(page, site, ui_locales=language)
+        assert page.locator("#pin").count() == 0
+        _judge(page, tmp_path / f"elsewhere-{language}-{width}.png")
+        site.typist.go_on.set()
+        page.click("#elsewhere")
+        assert page.text_content("#tries-left") == "2"
+        _judge(page, tmp_path / f"elsewhere-wrong-{language}-{width}.png")
+        context.unroute("**/submit.js")
+        page.click("#elsewhere")
+        page.wait_for_selector("#back")
+        assert site.broker.open(site.posted[-1][1]["answer"][0])["pin_entry"] == "native"
+
+
+@pytest.mark.parametrize("site", [("1234",)], indirect=True)
+def test_window_opens_without_a_click_and_the_pages_cancel_button_works_meanwhile(
+    chromium: Browser, site: Site
+) -> None:
+    assert site.typist is not None
+    with _context(chromium) as context:
+        page = context.new_page()
+        threading.Timer(2, site.typist.go_on.set).start()
+        _open(page, site)
+        page.wait_for_selector("#back")
+        assert "answer" in site.posted[-1][1]
+
+
+@pytest.mark.parametrize("language", ["ja", "en"])
+@pytest.mark.parametrize("width", [1024, 320])
+def test_abandoned_tab_gives_way_in_one_click(
+    chromium: Browser, site: Site, tmp_path: Path, language: str, width: int
+) -> None:
+    with _context(chromium, locale=language, viewport={"width": width, "height": 800}) as context:
+        closed = context.new_page()
+        _open(closed, site, ui_locales=language)
+        closed.close()
+        page = context.new_page()
+        _open(page, site, ui_locales=language)
+        assert page.text_content("#error-code") == "AGENT-012"
+        _judge(page, tmp_path / f"take-over-{language}-{width}.png")
+        page.click("#take-over")
+        page.fill("#pin", "1234")
+        page.click("#pin-submit")
+        page.wait_for_selector("#back")
+        assert "answer" in site.posted[-1][1]
 
 
 def test_pages_hold_in_forced_colours(chromium: Browser, site: Site, tmp_path: Path) -> None:
