@@ -6,8 +6,10 @@ import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 
+from bench.card import CountingReaders
 from cardreader import jpki_ap
 from cardreader.apdu import CommandAPDU, Conversation, converse
+from cardreader.authentication import APDUCards
 from cardreader.cardfile import Kind
 from cardreader.emulator import SoftwareCard
 from cardreader.errors import (
@@ -68,6 +70,18 @@ def test_a_card_that_wants_a_select_first_stays_within_thirteen_apdus(card_maker
         counting = CountingConnection(connection)
         converse(login("1234", b"message"), counting.transmit)
     assert counting.apdus == 13
+
+
+@pytest.mark.parametrize(("short_identifiers", "apdus"), [(True, 9), (False, 13)])
+def test_the_way_the_agent_goes_costs_no_more(card_maker: CardMaker, short_identifiers: bool, apdus: int) -> None:
+    tray = Tray()
+    tray.insert_card(SoftwareCard(card_maker(), short_identifiers=short_identifiers))
+    readers = CountingReaders(SoftwareReaders(tray))
+    with APDUCards(readers).connect() as card:
+        card.present()
+        card.verify_pin("1234")
+        card.sign(b"message")
+    assert readers.last.apdus == apdus
 
 
 def test_a_signature_alone_costs_three_apdus_on_a_card_known_to_take_short_identifiers(
