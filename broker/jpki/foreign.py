@@ -116,11 +116,14 @@ def validate_foreign_path(
         raise ValueError("the time must say its zone")
     at = at.astimezone(UTC)
     subject = parse(leaf)
-    roots = [parse(anchor) for anchor in anchors]
+    pinned = [parse(anchor) for anchor in _few(anchors, MAX_ANCHORS, "anchors")]
+    roots = [root for root in pinned if root.not_before <= at <= root.not_after]
     between = [parse(each) for each in _few(intermediates, MAX_INTERMEDIATES, "intermediate certificates")]
     _few((*crls, *ocsps), MAX_EVIDENCE, "lists and responses")
-    if not 0 < len(roots) <= MAX_ANCHORS or max(map(len, (*crls, *ocsps)), default=0) > MAX_LIST:
-        raise CertificateUntrusted("anchors or evidence are out of bounds")
+    if max(map(len, (*crls, *ocsps)), default=0) > MAX_LIST:
+        raise CertificateUntrusted("a list is longer than is judged here")
+    if not roots:  # the library would take none for "whatever the system trusts"
+        raise CertificateUntrusted("no anchor is in force")
     names = Counter(prepared(each.x509.subject) for each in between)
     if max(names.values(), default=0) > MAX_OF_ONE_SUBJECT:
         raise CertificateUntrusted("more than two intermediate certificates of one subject")
@@ -130,7 +133,7 @@ def validate_foreign_path(
     path = _judged_apart(
         foreign_child.Question(
             leaf=subject.der,
-            anchors=tuple(root.der for root in roots if root.not_before <= at <= root.not_after),
+            anchors=tuple(root.der for root in roots),
             intermediates=tuple(each.der for each in between),
             crls=tuple(crls),
             ocsps=tuple(ocsps),

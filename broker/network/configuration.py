@@ -282,6 +282,7 @@ def _address(row: Mapping[str, Any]) -> str:
     url = _text(row, "url")
     try:
         parts = urlsplit(url)
+        _ = parts.port
     except ValueError:
         raise SettingsError("url: not an address") from None
     if parts.scheme not in {"https", "http"} or not parts.hostname or parts.username or len(url) > MAX_URL:

@@ -32,7 +32,11 @@ class Directory:
     password: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
-        parts = urlsplit(self.url)
+        try:
+            parts = urlsplit(self.url)
+            _ = parts.port
+        except ValueError as broken:
+            raise SettingsError("ldap source: url is not an address") from broken
         if parts.scheme not in {"ldap", "ldaps"} or not parts.hostname or parts.path or parts.query or parts.username:
             raise SettingsError("ldap source: url is ldaps://host[:port] (ldap:// on a private line)")
         if self.user and parts.scheme == "ldap" and self.password:

@@ -52,7 +52,7 @@ class FileFetcher:
     def chunks(self, *, limit: int) -> Iterator[bytes]:
         """As Fetcher's. A pipe or device is refused: reading one may never end."""
         try:
-            with open(os.open(self.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb", buffering=0) as file:
+            with open(self.path, "rb", buffering=0, opener=_without_waiting) as file:
                 found = os.fstat(file.fileno())
                 if not stat.S_ISREG(found.st_mode):
                     raise OutboundFailed(f"{self.path.name} is not a file")
@@ -66,6 +66,10 @@ class FileFetcher:
                     raise OutboundFailed(f"{self.path.name} changed while it was read")
         except OSError as failed:
             raise OutboundFailed(f"{self.path.name}: {type(failed).__name__}") from failed
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)  # opening a pipe nobody writes to would wait for ever
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -100,7 +100,7 @@ def test_a_directory_elsewhere_than_the_operator_said_is_refused(url: str, guard
         fetched(fetcher(url, guard=guard))
 
 
-@pytest.mark.parametrize("url", ["http://a", "ldap://", "ldap://a/dc=x", "ldap://u@a", "ldapi:///"])
+@pytest.mark.parametrize("url", ["http://a", "ldap://", "ldap://a/dc=x", "ldap://u@a", "ldap://a:x", "ldapi:///"])
 def test_an_address_that_is_no_directory_stops_the_start(url: str) -> None:
     with pytest.raises(SettingsError):
         Directory(url=url)

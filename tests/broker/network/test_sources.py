@@ -92,6 +92,7 @@ OCSP = {"type": "ocsp", "issuer_key_hash": HASH, "url": "https://ocsp.example/"}
         ([row(url=None)], "url"),
         ([row(url="ftp://crl.example/")], "url"),
         ([row(url="https://user@crl.example/")], "url"),
+        ([row(url="https://crl.example:99999/")], "url"),
         ([row(issuer_key_hash="AB")], "issuer_key_hash"),
         ([row(distribution_point="")], "distribution_point"),
         ([row(seconds=0)], "seconds"),
