@@ -53,12 +53,12 @@ int main(int argc, char **argv) {
     double ready = now() - begin;
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
+    double cpu = (double)clock() / CLOCKS_PER_SEC;
     long count = serials_size / 8, hits = 0;
-    begin = now();
-    for (int round = 0; round < 20; round++)
-        for (long index = 0; index < count; index++) hits += listed(crl, serials[index]);
-    double lookup = (now() - begin) / (20.0 * count);
-    if (hits != 20 * count) return 1;
-    printf("{\"seconds\": %.6f, \"rss_mb\": %.1f, \"lookup_us\": %.4f}\n", ready, usage.ru_maxrss / 1000.0, lookup * 1e6);
+    begin = (double)clock() / CLOCKS_PER_SEC;
+    for (long index = 0; index < count; index++) hits += listed(crl, serials[index]);
+    double lookup = ((double)clock() / CLOCKS_PER_SEC - begin) / count;
+    if (hits != count) return 1;
+    printf("{\"seconds\": %.6f, \"cpu_seconds\": %.6f, \"rss_mb\": %.1f, \"lookup_us\": %.4f}\n", ready, cpu, usage.ru_maxrss / 1000.0, lookup * 1e6);
     return 0;
 }

@@ -38,6 +38,8 @@ _TRAILER: Final = struct.Struct("<8sQQQQ")  # magic, where the heading begins, C
 _WORD: Final = 8
 _BLOCK: Final = 128 * 1024
 _MASK: Final = (1 << 64) - 1
+_EXTENSIONS: Final = 0xA0
+_SCOPE: Final = bytes.fromhex("551d1c")  # 2.5.29.28, issuingDistributionPoint
 _DELTA_INDICATOR: Final = bytes.fromhex("551d1b")  # 2.5.29.27
 
 
@@ -133,9 +135,16 @@ def _heading(scanned: scan.Scanned, issuer: bytes, algorithms: Algorithms) -> He
         algorithms=algorithms,
         what="CRL",
     )
-    head, base = _without_indicator(scanned.head)
-    listed = crl_.read_list(der.signed(head), authority)
-    scope = _extension_value(head, bytes.fromhex("551d1c"))
+    head, base, scope = scanned.head, None, b""
+    extensions = _extensions(signed.body)
+    for each in extensions:
+        name, *_, value = each.children()
+        if name.value == _SCOPE:
+            scope = value.value
+        elif name.value == _DELTA_INDICATOR:
+            base = int.from_bytes(der.whole(value.value, der.INTEGER).value, "big")
+            head = _without(each, extensions, signed)
+    listed = crl_.read_list(signed if base is None else der.signed(head), authority)
     return Heading(
         issuer_key_hash=hashlib.sha256(authority.certificate.spki).hexdigest(),
         number=listed.number,
@@ -151,43 +160,21 @@ def _heading(scanned: scan.Scanned, issuer: bytes, algorithms: Algorithms) -> He
     )
 
 
-def _extensions(body: der.Element) -> tuple[der.Element, list[der.Element]] | None:
+def _extensions(body: der.Element) -> list[der.Element]:
     last = list(body.children())[-1]
-    if last.tag != 0xA0:
-        return None
-    (sequence,) = last.children()
-    return last, list(sequence.children())
+    return list(next(last.children()).children()) if last.tag == _EXTENSIONS else []
 
 
-def _extension_value(head: bytes, oid: bytes) -> bytes:
-    found = _extensions(der.signed(head).body)
-    for each in found[1] if found else ():
-        name, *_, value = each.children()
-        if name.value == oid:
-            return value.value
-    return b""
-
-
-def _without_indicator(head: bytes) -> tuple[bytes, int | None]:
-    """A delta list's head as a complete one's, and the number of the list it builds on (RFC 5280 §5.2.4)."""
-    value = _extension_value(head, _DELTA_INDICATOR)
-    if not value:
-        return head, None
-    signed = der.signed(head)
-    found = _extensions(signed.body)
-    if found is None:
-        raise ValueError("no extensions")
-    last, extensions = found
-    kept = [each.raw for each in extensions if next(each.children()).value != _DELTA_INDICATOR]
-    if len(kept) != len(extensions) - 1 or not kept:
-        raise RevocationUnknown("CRL: a delta list without a number")
+def _without(indicator: der.Element, extensions: list[der.Element], signed: der.Signed) -> bytes:
+    """A delta list's head as a complete one's, so that one set of rules judges both (RFC 5280 §5.2.4)."""
+    kept = [each.raw for each in extensions if each is not indicator]
+    *parts, _ = signed.body.children()
     body = der.write(
         der.SEQUENCE,
-        head[signed.body.content : last.begin],
-        der.write(0xA0, der.write(der.SEQUENCE, *kept)),
+        *(part.raw for part in parts),
+        der.write(_EXTENSIONS, der.write(der.SEQUENCE, *kept)),
     )
-    number = der.whole(value, der.INTEGER).value
-    return der.write(der.SEQUENCE, body, head[signed.body.end :]), int.from_bytes(number, "big")
+    return der.write(der.SEQUENCE, body, signed.body.data[signed.body.end :])
 
 
 class _Sums:
