@@ -17,8 +17,8 @@ from sandbox.residents import Resident
 ATR: Final = "3BE000FF8131FE4514"  # the contact card's, as OpenSC lists it
 TOKEN_LABELS: Final = {
     "plastic": "JPKIAPICCTOKEN2",
-    "android": "JPKIAPICCTOKEN2",
-    "iphone": "JPKIAPICCTOKEN2",
+    "android": "JPKIAPGPSETOKEN",
+    "iphone": "JPKIAPIOSTOKEN",
     "juki": "JPKIAPICCTOKEN",
 }
 PHONES: Final = {"android": "Android", "iphone": "iPhone"}

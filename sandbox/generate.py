@@ -26,7 +26,7 @@ from sandbox.cards import index_document, to_json
 from sandbox.office import Office, keys_needed
 from sandbox.residents import RESIDENTS_FILE, Population, load_residents
 
-VERSION: Final = 2  # raise it when the shape of certificates or files changes: everything is made anew
+VERSION: Final = 3  # raise it when the shape of certificates or files changes: everything is made anew
 WORLD_URL: Final = "http://127.0.0.1:8010"
 RENEW_BEFORE: Final = timedelta(days=30)  # a world this close to the first expiry that matters is made anew
 

@@ -21,6 +21,10 @@ from flask.testing import FlaskClient
 
 from broker.accounts.lifecycle import LIFE_EVENTS
 from cardreader import cardfile
+from cardreader.authentication import APDUCards
+from cardreader.emulator import SoftwareCard
+from cardreader.errors import PINRequired
+from cardreader.tray import SoftwareReaders, Tray
 from sandbox import trouble as troubles
 from sandbox.generate import World, issuer_key_hash, roll_over
 from sandbox.office import EVENTS
@@ -207,6 +211,19 @@ def test_a_phone_has_a_certificate_of_an_authority_of_its_own(world: World, card
     certificate.verify_directly_issued_by(root)
     trusted = [anchor.subject for anchor in x509.load_pem_x509_certificates(world.anchors.read_bytes())]
     assert root.subject not in trusted
+
+
+@pytest.mark.parametrize("card", ["hanakoandroid", "taroiphone"])
+def test_the_driver_reads_a_phones_certificate_after_the_pin_only(world: World, card: str) -> None:
+    tray = Tray()
+    file = cardfile.load(world.card(card))
+    tray.insert_card(SoftwareCard(file))
+    with APDUCards(SoftwareReaders(tray)).connect() as phone:
+        assert phone.present().certificate is None
+        with pytest.raises(PINRequired):
+            phone.certificate()
+        phone.verify_pin(file.auth.pin)
+        assert phone.certificate() == leaf(world, card).public_bytes(Encoding.DER)
 
 
 def test_card_and_phone_correspond_while_both_are_in_force(own_world: World, client: FlaskClient) -> None:
