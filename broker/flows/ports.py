@@ -94,16 +94,6 @@ class CardAnswer:
     """A certificate known here that this one follows by J-LIS's old-new mapping (R19)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredCRL:
-    """A certificate revocation list as fetched; judged anew at each use."""
-
-    source: str
-    """The configured address it came from."""
-    der: bytes = field(repr=False)
-    fetched_at: datetime
-
-
 # --- storage ---------------------------------------------------------------------------------------------------------
 
 
@@ -228,13 +218,6 @@ class AuditLog(Protocol):
     def append(self, entry: Entry) -> None: ...
 
 
-class CRLStore(Protocol):
-    def get(self, source: str) -> StoredCRL | None: ...
-
-    def put(self, crl: StoredCRL) -> None:
-        """Replace what is stored for the same source."""
-
-
 class LeaseStore(Protocol):
     def take(self, name: str, holder: str, *, now: datetime, length: timedelta) -> bool:
         """True when the lease was free, run out, or already this holder's; one statement."""
@@ -277,8 +260,6 @@ class Transaction(Protocol):
     def assertions(self) -> AssertionStore: ...
     @property
     def audit(self) -> AuditLog: ...
-    @property
-    def crls(self) -> CRLStore: ...
     @property
     def leases(self) -> LeaseStore: ...
     @property

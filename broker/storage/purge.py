@@ -33,7 +33,6 @@ from broker.storage.schema import (
     card_transactions,
     codes,
     credentials,
-    crls,
     interactions,
     leases,
     revoked_certificates,
@@ -46,8 +45,6 @@ BATCH: Final = 1000
 CLOCK_DIFFERENCE: Final = timedelta(minutes=1)
 """How far the clocks of two hosts may be apart before a purged assertion could be used again."""
 DAY: Final = timedelta(days=1)
-ROLL_BACK_MEMORY: Final = timedelta(days=30)
-"""A list this old proves nothing (at most 7 days do); its number still turns away one that is older yet."""
 
 
 class Purge(NamedTuple):
@@ -127,7 +124,6 @@ PURGES: Final = (  # in this order: what refers to another goes first
         kept_for=DAY,
         after="the certificate ran out",
     ),
-    _rows(crls, _past(crls.c.fetched_at), kept_for=ROLL_BACK_MEMORY, after="the list was fetched"),
     _rows(leases, _past(leases.c.until), kept_for=DAY, after="the lease ran out"),
 )
 

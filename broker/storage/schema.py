@@ -271,14 +271,6 @@ audit = Table(  # no foreign keys: the record outlives what it speaks of, and a 
     Column("detail", Text, nullable=False),
 )
 
-crls = Table(
-    "crls",
-    metadata,
-    Column("source", Text, primary_key=True),
-    Column("der", LargeBinary, nullable=False),
-    Column("fetched_at", UTCDateTime, nullable=False),
-)
-
 leases = Table(
     "leases",
     metadata,

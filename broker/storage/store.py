@@ -25,7 +25,6 @@ from broker.storage.clients import SQLClients
 from broker.storage.clock import SQLClock
 from broker.storage.codes import SQLCodes
 from broker.storage.consents import SQLConsents
-from broker.storage.crls import SQLCRLs
 from broker.storage.interactions import SQLInteractions
 from broker.storage.leases import SQLLeases
 from broker.storage.purge import BATCH, PURGES, count_left, delete_batch
@@ -92,10 +91,6 @@ class SQLTransaction:
     @property
     def audit(self) -> SQLAuditLog:
         return SQLAuditLog(self._work)
-
-    @property
-    def crls(self) -> SQLCRLs:
-        return SQLCRLs(self._work)
 
     @property
     def leases(self) -> SQLLeases:

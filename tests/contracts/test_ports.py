@@ -9,7 +9,6 @@ import pytest
 from sqlalchemy import Engine, text
 
 from broker.audit.entry import Entry, Event
-from broker.flows.ports import StoredCRL
 from broker.ids import AccountID, ClientID, InteractionID, SectorID, Subject, TransactionID
 from broker.oidc.client_authentication import Assertion
 from broker.oidc.consent import Consent
@@ -323,20 +322,6 @@ def test_an_audit_row_can_be_neither_changed_nor_deleted(store: SQLStore, engine
     with engine.connect() as connection:
         row = connection.execute(text("SELECT event, detail FROM audit WHERE reference = :r"), {"r": reference}).one()
     assert tuple(row) == ("login", '{"kind":"plastic","n":1}')
-
-
-def test_a_revocation_list_replaces_the_one_of_its_source(store: SQLStore) -> None:
-    source = f"http://127.0.0.1:8010/{records.name()}.crl"
-    first = StoredCRL(source=source, der=bytes(range(256)) * 40, fetched_at=NOW)
-    second = StoredCRL(source=source, der=b"newer", fetched_at=NOW + MINUTE)
-    with store.transaction() as tx:
-        assert tx.crls.get(source) is None
-        tx.crls.put(first)
-    with store.transaction() as tx:
-        assert tx.crls.get(source) == first
-        tx.crls.put(second)
-    with store.transaction() as tx:
-        assert tx.crls.get(source) == second
 
 
 def test_a_lease_has_one_holder_until_it_runs_out_or_is_given_back(store: SQLStore) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 
 from sqlalchemy import Engine, select
 
-from broker.flows.ports import StoredCRL
 from broker.oidc.client_authentication import Assertion
 from broker.storage.purge import KEPT, PURGES, schedule
 from broker.storage.schema import credentials, metadata
@@ -38,7 +37,6 @@ def live(store: SQLStore, at: datetime) -> None:
         tx.assertions.use(Assertion(client_id=login.client.client_id, jti=str(later), expires_at=at + MINUTE))
         tx.accounts.enrol(certificate)
         tx.revoked.remember(certificate.key, not_after=certificate.not_after, now=at)
-        tx.crls.put(StoredCRL(source=f"http://127.0.0.1:8010/{later}", der=b"crl", fetched_at=at))
         tx.leases.take(f"job-{later}", "host", now=at, length=MINUTE)
 
 
@@ -76,7 +74,6 @@ def test_a_row_stays_until_its_time_and_is_overdue_from_then_on(own_store: SQLSt
         "sessions": NOW,
         "credentials.serial_sealed": NOW + timedelta(days=3),
         "revoked_certificates": NOW + timedelta(days=3),
-        "crls": NOW,
         "leases": NOW + MINUTE,
     }
     assert instants.keys() == LIMITS.keys()
