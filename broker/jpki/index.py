@@ -267,13 +267,15 @@ class Index:
     def _find(self, serial: int) -> int | None:
         places, count, below = self._places, self._count, self._below
         wanted = (serial * 0x9E3779B97F4A7C15 & _MASK if serial <= _MASK else scan.fold_one(serial)) & ~below
-        # Hashes are spread evenly, so the place is nearly known; where it is not, all places are searched.
+        if not count:
+            return None
+        # Hashes are spread evenly, so the place is nearly known, and from there almost exactly. Where it is not, all
+        # places are searched.
         guess = wanted * count >> 64
-        low, high = guess - 4096, guess + 4096
-        if low < 0 or places[low] >= wanted:
-            low = 0
-        if high >= count or places[high] < wanted:
-            high = count
+        guess += (wanted - places[guess]) * count >> 64
+        low, high = guess - 128, guess + 128
+        if low < 0 or high >= count or not places[low] < wanted <= places[high]:
+            low, high = 0, count
         at = bisect_left(places, wanted, low, high)
         while at < count:
             word = places[at]
