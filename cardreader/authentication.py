@@ -9,12 +9,20 @@ import contextlib
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol, runtime_checkable
 
 from cardreader import jpki_ap
-from cardreader.apdu import converse
+from cardreader.apdu import VERIFY, CommandAPDU, ResponseAPDU, converse
 from cardreader.errors import NoAuthCertificate
+from cardreader.pinpad import PINPad, judge_reader_status, verify_structure
 from cardreader.transport import CardConnection, Readers
+
+_NO_PIN: Final = "0000"
+"""Stands for the four digits that only the reader knows; never sent to a card."""
+
+
+class PINPadMissing(Exception):
+    """Our own mistake: a reader without keys was asked for a PIN."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +65,32 @@ class AuthenticationCard(Protocol):
 
     def sign(self, message: bytes) -> bytes:
         """Sign `message`, hashed on our side. Needs `verify_pin`; raises PINRequired without, MalformedCardData."""
+
+
+@runtime_checkable
+class PINPadCard(Protocol):
+    """A card whose reader may have keys of its own, beside what AuthenticationCard promises."""
+
+    @property
+    def has_pin_pad(self) -> bool:
+        """Whether its PIN can be typed on the reader."""
+
+    def verify_pin_on_pad(self, *, language: str, seconds: int) -> None:
+        """As AuthenticationCard.verify_pin, with the PIN typed on the reader within `seconds`; it never comes here.
+
+        Also raises HoldExpired (nobody typed) and LoginCancelled (the reader's cancel key): no try was used.
+        """
+
+
+@runtime_checkable
+class PINPadConnection(Protocol):
+    """What a connection offers whose reader may have keys of its own (pcsc.PCSCConnection)."""
+
+    def pin_pad(self) -> PINPad | None:
+        """What the reader's keys can do; None where it has none."""
+
+    def verify_on_pin_pad(self, control_code: int, structure: bytes, *, seconds: float) -> ResponseAPDU:
+        """Let the holder type the PIN on the reader; the card's answer, or the reader's own word."""
 
 
 class AuthenticationCards(Protocol):
@@ -107,6 +141,32 @@ class _APDUCard:
         jpki_ap.check_pin_format(pin)
         self._connection.check_present()  # a card taken away while its holder typed: certainly no try was used
         converse(jpki_ap.verify_auth_pin(pin, self._channel), self._connection.transmit)
+
+    @property
+    def has_pin_pad(self) -> bool:
+        return self._pad() is not None
+
+    def verify_pin_on_pad(self, *, language: str, seconds: int) -> None:
+        pad, connection = self._pad(), self._connection
+        if pad is None or not isinstance(connection, PINPadConnection):
+            raise PINPadMissing("the reader has no keys for a PIN")
+
+        def transmit(command: CommandAPDU) -> ResponseAPDU:
+            """The conversation is that of every PIN; only what it would send is left to the reader."""
+            if command.ins != VERIFY or not command.data:
+                return self._connection.transmit(command)
+            structure = verify_structure(reference=command.p2, length=len(_NO_PIN), language=language, seconds=seconds)
+            answer = connection.verify_on_pin_pad(pad.verify_control_code, structure, seconds=seconds)
+            return judge_reader_status(answer)
+
+        self._connection.check_present()
+        converse(jpki_ap.verify_auth_pin(_NO_PIN, self._channel), transmit)
+
+    def _pad(self) -> PINPad | None:
+        if not isinstance(self._connection, PINPadConnection):
+            return None
+        pad = self._connection.pin_pad()
+        return pad if pad is not None and pad.accepts(len(_NO_PIN)) else None
 
     def certificate(self) -> bytes:
         if self._face is not None and self._face.certificate is not None:

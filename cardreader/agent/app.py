@@ -39,12 +39,14 @@ def create_agent(
     hold_seconds: float = HOLD_SECONDS,
     deadline_seconds: float = DEADLINE_SECONDS,
     asker: PINAsker | None = None,
+    uses_pin_pad: bool = False,
     kiosk: SharedTerminal | None = None,
 ) -> Flask:
     """The agent's WSGI application. Whoever serves it has already refused other users' connections (server.py).
 
-    `asker` asks for the PIN outside the page. With `kiosk` this is a terminal that everybody uses: no last try, and the
-    kiosk hears of what happens. Raises TrustInvalid where the English page texts were not compiled.
+    `asker` asks for the PIN outside the page; `uses_pin_pad` puts a reader's own keys before it. With `kiosk` this is a
+    terminal that everybody uses: no last try, and the kiosk hears of what happens.
+    Raises TrustInvalid where the English page texts were not compiled.
     """
     app = Flask(__name__)
     app.config.update(MAX_CONTENT_LENGTH=MAX_BODY, MAX_FORM_MEMORY_SIZE=MAX_BODY, MAX_FORM_PARTS=8)
@@ -61,6 +63,7 @@ def create_agent(
         hold_seconds=hold_seconds,
         deadline_seconds=deadline_seconds,
         asker=asker,
+        uses_pin_pad=uses_pin_pad,
         allows_last_try=kiosk is None,
         on_answer=kiosk.on_answer if kiosk is not None else lambda _: None,
     )

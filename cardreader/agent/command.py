@@ -83,16 +83,26 @@ def agent(
     configure()
     try:
         trust = load_trust(trust_path, sandbox=sandbox)
-        asker = _choose_entry(pin_entry)
+        asker, pads = _choose_entry(pin_entry), pin_entry == "auto"
         readers = _system_readers()
         cards = APDUCards(readers)
         if not is_kiosk:
-            serve(trust, state_folder, port=port, sandbox=sandbox, cards=cards, asker=asker)
+            serve(trust, state_folder, port=port, sandbox=sandbox, cards=cards, asker=asker, uses_pin_pad=pads)
             return
         require_read_only(trust_path)
+        first_page = _start_page(start_url, sandbox=sandbox)
         with readers.watch() as watch:
-            kiosk = Kiosk(browser=browser, url=_start_page(start_url, sandbox=sandbox), watch=watch)
-            serve(trust, state_folder, port=port, sandbox=sandbox, cards=cards, asker=asker, kiosk=kiosk)
+            kiosk = Kiosk(browser=browser, url=first_page, watch=watch)
+            serve(
+                trust,
+                state_folder,
+                port=port,
+                sandbox=sandbox,
+                cards=cards,
+                asker=asker,
+                uses_pin_pad=pads,
+                kiosk=kiosk,
+            )
     except (TrustInvalid, StartRefused, KioskRefused, EntryUnavailable) as error:
         raise click.ClickException(str(error)) from None
 
@@ -105,6 +115,7 @@ def serve(
     sandbox: bool,
     cards: AuthenticationCards,
     asker: PINAsker | None = None,
+    uses_pin_pad: bool = False,
     kiosk: Kiosk | None = None,
     on_ready: Callable[[AgentServer], None] = lambda _: None,
 ) -> None:
@@ -117,7 +128,14 @@ def serve(
     with only_agent(state_folder):
         hold_seconds = HOLD_SECONDS if kiosk is None else IDLE_SECONDS
         app = create_agent(
-            cards=cards, trust=trust, state=state, port=port, asker=asker, kiosk=kiosk, hold_seconds=hold_seconds
+            cards=cards,
+            trust=trust,
+            state=state,
+            port=port,
+            asker=asker,
+            uses_pin_pad=uses_pin_pad,
+            kiosk=kiosk,
+            hold_seconds=hold_seconds,
         )
         sockets = bind_loopback(port)
         try:

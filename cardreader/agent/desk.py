@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from cardreader.agent.answer import PINEntry, seal_answer
-from cardreader.agent.entry import EntryUnavailable, PINAsker, PinPrompt, typed_pin
+from cardreader.agent.entry import EntryUnavailable, PINAsker, PinPrompt, first_language, typed_pin
 from cardreader.agent.hold import CardHold
 from cardreader.agent.request import SignRequest, verify_request
-from cardreader.agent.signing import check_tries
+from cardreader.agent.signing import OnPINPad, check_tries
 from cardreader.agent.trust import AgentState, Trust
 from cardreader.authentication import AuthenticationCards
 from cardreader.errors import (
@@ -40,6 +40,7 @@ from cardreader.jpki_ap import check_pin_format
 HOLD_SECONDS = 120.0  # design 4.3: the lock is dropped then
 DEADLINE_SECONDS = 20.0  # for one page's card work, far above the connection's own deadlines
 SITTING_SECONDS = 600.0  # how long a page may lead back to its request
+PAD_SECONDS = 30  # for typing on a reader
 STOP_SECONDS = 3.0  # how long a window may take to close when its request is ended elsewhere
 MAX_SITTINGS = 16
 PERSON_FLOOR = 2  # a person confirms before the last try
@@ -122,10 +123,12 @@ class Desk:
         hold_seconds: float = HOLD_SECONDS,
         deadline_seconds: float = DEADLINE_SECONDS,
         asker: PINAsker | None = None,
+        uses_pin_pad: bool = False,
         allows_last_try: bool = True,
         on_answer: Callable[[SignRequest], None] = lambda _: None,
     ) -> None:
-        """`asker` asks for the PIN outside the page; without one the page asks. `on_answer` hears of each answer made.
+        """`asker` asks for the PIN outside the page; without one the page asks. `uses_pin_pad` puts a reader's own keys
+        before both, where it has any. `on_answer` hears of each answer made.
 
         Without `allows_last_try` a card with one try left is refused (terminals that everybody uses).
         """
@@ -138,6 +141,7 @@ class Desk:
         self._hold_seconds = hold_seconds
         self._deadline_seconds = deadline_seconds
         self._asker = asker
+        self._uses_pin_pad = uses_pin_pad
         self._allows_last_try = allows_last_try
         self._on_answer = on_answer
         self._mutex = threading.Lock()
@@ -302,16 +306,25 @@ class Desk:
         )
         sitting.last_try_confirmed = False
         sitting.error = None
-        sitting.tries_left = sitting.hold.open().tries_left
+        presented = sitting.hold.open()
+        sitting.tries_left = presented.tries_left
+        if self._uses_pin_pad and presented.has_pin_pad:
+            sitting.means = "pinpad"
         if not self._allows_last_try:
             check_tries(sitting.tries_left, floor=PERSON_FLOOR)
 
     def _ask_person(self, sitting: Sitting, hold: CardHold) -> None:
         """Ask outside the page. Where that cannot be done (any more), the page asks from now on."""
-        if self._asker is None:
-            raise AgentFault("nobody to ask")
         if not sitting.last_try_confirmed:
             check_tries(sitting.tries_left, floor=PERSON_FLOOR)
+        if sitting.means == "pinpad":
+            with self._mutex:
+                sitting.is_asking = False  # the reader cannot be told to stop: nobody takes over meanwhile
+            language = first_language(sitting.request.ui_locales) or "ja"
+            self._sign(sitting, hold, OnPINPad(language=language, seconds=PAD_SECONDS))
+            return
+        if self._asker is None:
+            raise AgentFault("nobody to ask")
         prompt = PinPrompt.of(
             sitting.request, phrase=self._trust.phrase, tries_left=sitting.tries_left, error=sitting.error
         )
@@ -338,6 +351,9 @@ class Desk:
         check_pin_format(pin)
         if not sitting.last_try_confirmed:
             check_tries(sitting.tries_left, floor=PERSON_FLOOR)
+        self._sign(sitting, hold, pin)
+
+    def _sign(self, sitting: Sitting, hold: CardHold, pin: str | OnPINPad) -> None:
         signature = hold.sign(pin)
         sitting.answer = seal_answer(
             sitting.request, signature, pin_entry=sitting.means, reader_kind=signature.reader_kind

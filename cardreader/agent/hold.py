@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 
 from cardreader.agent.request import SignRequest
-from cardreader.agent.signing import CardSignature, PresentedCard, present_card, sign_with_pin
+from cardreader.agent.signing import CardSignature, OnPINPad, PresentedCard, present_card, sign_with_pin
 from cardreader.authentication import AuthenticationCards
 from cardreader.errors import AgentFault, CardError, CardTimeout, HoldExpired, PINOutcomeUnknown, PINRejected
 
@@ -34,7 +34,7 @@ class CardHold:
         self._hold_seconds = hold_seconds
         self._deadline_seconds = deadline_seconds
         self._on_fault = on_fault
-        self._pins: queue.Queue[str | None] = queue.Queue()
+        self._pins: queue.Queue[str | OnPINPad | None] = queue.Queue()
         self._replies: queue.Queue[PresentedCard | CardSignature | CardError] = queue.Queue()
         self._thread = threading.Thread(target=self._work, name="card", daemon=True)
 
@@ -51,15 +51,16 @@ class CardHold:
             raise AgentFault("a reply out of turn")
         return reply
 
-    def sign(self, pin: str) -> CardSignature:
-        """Hand over one PIN. After PINRejected the card is still held; after anything else it is let go.
+    def sign(self, pin: str | OnPINPad) -> CardSignature:
+        """Hand over one PIN, or let it be typed on the reader. After PINRejected the card is still held, else let go.
 
         Raises HoldExpired where it was let go before, and PINOutcomeUnknown where no verdict came in time.
         """
         if not self.is_alive:
             raise HoldExpired("the card is no longer held")
         self._pins.put(pin)
-        reply = self._reply(PINOutcomeUnknown("the card did not answer in time"))
+        extra = 0.0 if isinstance(pin, str) else pin.seconds
+        reply = self._reply(PINOutcomeUnknown("the card did not answer in time"), extra=extra)
         if not isinstance(reply, CardSignature):
             raise AgentFault("a reply out of turn")
         self._thread.join(self._deadline_seconds)
@@ -71,9 +72,9 @@ class CardHold:
         if self._thread.ident is not None:
             self._thread.join(min(2.0, self._deadline_seconds))
 
-    def _reply(self, late: CardError) -> PresentedCard | CardSignature:
+    def _reply(self, late: CardError, *, extra: float = 0.0) -> PresentedCard | CardSignature:
         try:
-            reply = self._replies.get(timeout=self._deadline_seconds)
+            reply = self._replies.get(timeout=self._deadline_seconds + extra)
         except queue.Empty:
             self._pins.put(None)
             raise late from None

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 
 from cardreader.agent.frame import build_frame
 from cardreader.agent.request import SignRequest
-from cardreader.authentication import AuthenticationCard, CardFace
+from cardreader.authentication import AuthenticationCard, CardFace, PINPadCard, PINPadMissing
 from cardreader.errors import (
     CertificateExpired,
     CertificateUnsuitable,
@@ -37,6 +37,8 @@ class PresentedCard:
     """A card that may be asked for its PIN: its face was read, and its certificate, where readable yet, was judged."""
 
     face: CardFace
+    has_pin_pad: bool = False
+    """The reader has keys of its own for the PIN."""
 
     @property
     def tries_left(self) -> int | None:
@@ -65,7 +67,7 @@ def present_card(card: AuthenticationCard, request: SignRequest) -> PresentedCar
         raise PINBlocked(by_this_try=False)
     if face.certificate is not None:
         _judge_certificate(face.certificate, card, request)
-    return PresentedCard(face=face)
+    return PresentedCard(face=face, has_pin_pad=isinstance(card, PINPadCard) and card.has_pin_pad)
 
 
 def check_tries(tries_left: int | None, *, floor: int) -> None:
@@ -74,13 +76,28 @@ def check_tries(tries_left: int | None, *, floor: int) -> None:
         raise LastTryNotConfirmed(tries_left)
 
 
-def sign_with_pin(card: AuthenticationCard, presented: PresentedCard, request: SignRequest, pin: str) -> CardSignature:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OnPINPad:
+    """In a PIN's place: the holder types it on the reader, within `seconds` (1 to 255)."""
+
+    language: str
+    seconds: int
+
+
+def sign_with_pin(
+    card: AuthenticationCard, presented: PresentedCard, request: SignRequest, pin: str | OnPINPad
+) -> CardSignature:
     """Verify the PIN once, sign the frame, and prove the signature with the certificate.
 
     The caller has asked `check_tries`. Raises the card's own errors; SignatureMismatch; for phones also what
     `present_card` raises.
     """
-    card.verify_pin(pin)
+    if isinstance(pin, str):
+        card.verify_pin(pin)
+    elif isinstance(card, PINPadCard):
+        card.verify_pin_on_pad(language=pin.language, seconds=pin.seconds)
+    else:
+        raise PINPadMissing("the card's way knows no reader keys")
     der = presented.face.certificate
     if der is None:
         der = card.certificate()

@@ -245,9 +245,7 @@ def test_page_waits_while_the_pin_is_typed_in_a_window_and_goes_on_by_itself(
 
 
 @pytest.mark.parametrize("site", [("1234",)], indirect=True)
-def test_window_opens_without_a_click_and_the_pages_cancel_button_works_meanwhile(
-    chromium: Browser, site: Site
-) -> None:
+def test_window_opens_without_a_click_and_the_page_goes_on_by_itself(chromium: Browser, site: Site) -> None:
     assert site.typist is not None
     with _context(chromium) as context:
         page = context.new_page()

@@ -285,6 +285,7 @@ def test_login_over_the_real_smart_card_service(
         trust=broker.trust(),
         state=AgentState(tmp_path / "other"),
         clock=lambda: NOW,
+        uses_pin_pad=True,
     )
     person, claims = Person(app.test_client()), broker.claims()
     person.open_request(_signed(broker, claims))

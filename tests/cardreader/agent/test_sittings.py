@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,11 @@ from cardreader.agent.app import create_agent
 from cardreader.agent.entry import EntryUnavailable, PinPrompt
 from cardreader.agent.request import SignRequest
 from cardreader.agent.trust import AgentState, TrustInvalid
+from cardreader.apdu import VERIFY, CommandAPDU, ResponseAPDU
 from cardreader.authentication import APDUCards
 from cardreader.emulator import SoftwareCard
+from cardreader.pinpad import PINPad
+from cardreader.transport import CardConnection
 from tests.cardreader.agent.conftest import AGENT, ISSUER, NOW, PHRASE, Broker, Desk, Hierarchy, Person
 from tests.cardreader.conftest import CardMaker
 
@@ -318,3 +322,84 @@ def test_end_handle_is_a_plain_path_or_the_request_is_refused(desk: Desk, path: 
     assert desk.person.open_request(desk.broker.request(end_handle=path)).status_code == 400
     assert desk.person.text("error-code") == "AGENT-006"
     assert desk.readers.apdus == 0
+
+
+class KeyedConnection:
+    """A connection whose reader has keys; what is typed there is put into the command by the reader, as on hardware."""
+
+    def __init__(self, inner: CardConnection, typed: list[str | int], seen: list[bytes]) -> None:
+        self._inner, self._typed, self._seen = inner, typed, seen
+
+    @property
+    def reader_kind(self) -> str:
+        return self._inner.reader_kind
+
+    def transmit(self, command: CommandAPDU) -> ResponseAPDU:
+        self._seen.append(command.encode())
+        return self._inner.transmit(command)
+
+    def check_present(self) -> None:
+        self._inner.check_present()
+
+    def pin_pad(self) -> PINPad | None:
+        return PINPad(verify_control_code=0x42330006, min_length=4, max_length=8)
+
+    def verify_on_pin_pad(self, control_code: int, structure: bytes, *, seconds: float) -> ResponseAPDU:
+        assert control_code == 0x42330006
+        assert seconds > 0
+        typed = self._typed.pop(0)
+        if isinstance(typed, int):
+            return ResponseAPDU.decode(typed.to_bytes(2, "big"))
+        reference = structure[-len(typed) - 2]  # P2 of the command in the structure, before Lc and the filler
+        return self._inner.transmit(CommandAPDU(ins=VERIFY, p2=reference, data=typed.encode()))
+
+
+class KeyedReaders:
+    def __init__(self, desk: Desk, *typed: str | int) -> None:
+        self._readers = desk.readers
+        self._typed = list(typed)
+        self.seen: list[bytes] = []
+
+    @contextlib.contextmanager
+    def connect(self) -> Iterator[CardConnection]:
+        with self._readers.connect() as inner:
+            yield KeyedConnection(inner, self._typed, self.seen)
+
+
+def _keyed(desk: Desk, tmp_path: Path, *typed: str | int) -> tuple[Person, KeyedReaders]:
+    readers = KeyedReaders(desk, *typed)
+    app = create_agent(
+        cards=APDUCards(readers),
+        trust=desk.broker.trust(),
+        state=AgentState(tmp_path / "keyed"),
+        clock=lambda: NOW,
+        hold_seconds=20,
+        deadline_seconds=5,
+        uses_pin_pad=True,
+    )
+    return _person(app), readers
+
+
+def test_pin_typed_on_the_reader_never_comes_to_this_machine(desk: Desk, tmp_path: Path) -> None:
+    person, readers = _keyed(desk, tmp_path, "0001", "1234")
+    person.open_request(desk.broker.request())
+    assert person.sees("elsewhere-form")
+    assert not person.sees("pin")
+    person.press("elsewhere")
+    assert person.text("tries-left") == "2"
+    person.press("elsewhere")
+    assert desk.broker.open(person.field("answer-form", "answer"))["pin_entry"] == "pinpad"
+    assert not [command for command in readers.seen if b"1234" in command or b"0000" in command]
+    assert desk.tries == 3
+
+
+@pytest.mark.parametrize(("status", "code"), [(0x6400, "AGENT-014"), (0x6401, "AGENT-015")])
+def test_nothing_typed_on_the_reader_or_its_cancel_key_costs_no_try(
+    desk: Desk, tmp_path: Path, status: int, code: str
+) -> None:
+    person, _ = _keyed(desk, tmp_path, status)
+    person.open_request(desk.broker.request())
+    person.press("elsewhere")
+    assert person.text("error-code") == code
+    assert desk.tries == 3
+    assert desk.readers.held == 0
