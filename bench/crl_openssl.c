@@ -7,7 +7,6 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 #include <time.h>
 
 static unsigned char *whole(const char *name, long *size) {
@@ -19,6 +18,18 @@ static unsigned char *whole(const char *name, long *size) {
     if (data == NULL || fread(data, 1, *size, file) != (size_t)*size) exit(2);
     fclose(file);
     return data;
+}
+
+/* Not getrusage's: that one begins with what the parent process had. */
+static long peak_kilobytes(void) {
+    char line[256];
+    long peak = 0;
+    FILE *file = fopen("/proc/self/status", "r");
+    if (file == NULL) exit(2);
+    while (fgets(line, sizeof line, file) != NULL)
+        if (sscanf(line, "VmHWM: %ld", &peak) == 1) break;
+    fclose(file);
+    return peak;
 }
 
 static double now(void) {
@@ -51,14 +62,13 @@ int main(int argc, char **argv) {
     free(data);
     if (!listed(crl, serials[0])) return 1; /* the first question sorts */
     double ready = now() - begin;
-    struct rusage usage;
-    getrusage(RUSAGE_SELF, &usage);
+    long peak = peak_kilobytes();
     double cpu = (double)clock() / CLOCKS_PER_SEC;
     long count = serials_size / 8, hits = 0;
     begin = (double)clock() / CLOCKS_PER_SEC;
     for (long index = 0; index < count; index++) hits += listed(crl, serials[index]);
     double lookup = ((double)clock() / CLOCKS_PER_SEC - begin) / count;
     if (hits != count) return 1;
-    printf("{\"seconds\": %.6f, \"cpu_seconds\": %.6f, \"rss_mb\": %.1f, \"lookup_us\": %.4f}\n", ready, cpu, usage.ru_maxrss / 1000.0, lookup * 1e6);
+    printf("{\"seconds\": %.6f, \"cpu_seconds\": %.6f, \"rss_mb\": %.1f, \"lookup_us\": %.4f}\n", ready, cpu, peak / 1000.0, lookup * 1e6);
     return 0;
 }

@@ -11,7 +11,6 @@ import io
 import json
 import mmap
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -26,6 +25,7 @@ import click
 import numpy as np
 
 PARTITIONS: Final = 1900
+"""As many as there are municipalities; fewer where they would have under 500 entries each."""
 DELTA: Final = 10_000
 _ASKED: Final = 50_000
 _ISSUER: Final = b"k" * 32
@@ -48,6 +48,7 @@ class Revocation:
     """All figures of one run."""
 
     entries: int
+    partitions: int
     megabytes: float
     rounds: int
     figures: Sequence[Figure]
@@ -61,9 +62,9 @@ class Revocation:
                 theirs, mine = getattr(by[peer], what), getattr(ours, what)
                 if theirs is not None and mine:
                     found[f"{peer} / index, {what}"] = round(theirs / mine, 2)
-        parts, peer_parts = by[f"index, {PARTITIONS} lists"], by[f"cryptography, {PARTITIONS} lists"]
+        parts, peer_parts = by[f"index, {self.partitions} lists"], by[f"cryptography, {self.partitions} lists"]
         if parts.cpu_seconds and peer_parts.cpu_seconds:
-            found[f"cryptography / index, {PARTITIONS} lists, cpu_seconds"] = round(
+            found[f"cryptography / index, {self.partitions} lists, cpu_seconds"] = round(
                 peer_parts.cpu_seconds / parts.cpu_seconds, 2
             )
         if ours.cpu_seconds and (limit := by["SHA-256 of the file alone"].cpu_seconds):
@@ -100,14 +101,15 @@ def measure(folder: Path, *, entries: int, rounds: int) -> Revocation:
     """Make the lists in `folder` and measure everything; needs about 400 bytes of disk an entry."""
     _child("make", folder, entries)
     peer, missing = _compile(folder)
+    partitions = _partitions(entries)
     commands: dict[str, list[str] | None] = {
         "index": _command("index", folder, entries),
         "OpenSSL": peer,
         "cryptography": _command("cryptography", folder, entries),
         "SHA-256 of the file alone": _command("hash", folder, entries),
-        f"index, {PARTITIONS} lists": _command("parts", folder, entries),
-        f"index, {PARTITIONS} lists, each synced and swapped": _command("durable-parts", folder, entries),
-        f"cryptography, {PARTITIONS} lists": _command("cryptography-parts", folder, entries),
+        f"index, {partitions} lists": _command("parts", folder, entries),
+        f"index, {partitions} lists, each synced and swapped": _command("durable-parts", folder, entries),
+        f"cryptography, {partitions} lists": _command("cryptography-parts", folder, entries),
         f"delta of {DELTA}, put and seen": _command("delta", folder, entries),
         "lookup in 10000": _command("small", folder, entries),
     }
@@ -121,7 +123,11 @@ def measure(folder: Path, *, entries: int, rounds: int) -> Revocation:
         medians = {key: statistics.median(run[key] for run in runs) for key in (runs[0] if runs else ())}
         figures.append(Figure(name=name, missing="" if runs else f"(not measured: {missing})", **medians))
     size = (folder / "list.crl").stat().st_size / 1e6
-    return Revocation(entries=entries, megabytes=size, rounds=rounds, figures=figures)
+    return Revocation(entries=entries, partitions=partitions, megabytes=size, rounds=rounds, figures=figures)
+
+
+def _partitions(entries: int) -> int:
+    return min(PARTITIONS, entries // 500)
 
 
 def _compile(folder: Path) -> tuple[list[str] | None, str]:
@@ -168,7 +174,7 @@ def _make(folder: Path, entries: int) -> None:
     random.choice(serials[:entries], _ASKED).tofile(folder / "asked")
     random.choice(serials[:10_000], _ASKED).tofile(folder / "asked-small")
     (folder / "parts").mkdir(exist_ok=True)
-    for number, part in enumerate(np.array_split(serials[:entries], PARTITIONS)):
+    for number, part in enumerate(np.array_split(serials[:entries], _partitions(entries))):
         (folder / "parts" / f"{number}.crl").write_bytes(maker.crl(encoded(part, random), number=1))
 
 
@@ -187,7 +193,7 @@ def _index(folder: Path, name: str = "list") -> dict[str, float]:
         check_octets(FileSource(file))
         index = Index(memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)))
     taken = before.taken()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+    peak = _peak()
     asked = _asked(folder, "asked-small" if name == "small" else "asked")
     if not all(index.holds(serial) for serial in asked):
         raise click.ClickException("the index lost an entry")
@@ -208,6 +214,12 @@ def _per_call(ask: Callable[[int], object], serials: Sequence[int]) -> float:
     for serial in serials:
         ask(serial)
     return (time.process_time() - before) / len(serials) * 1e6
+
+
+def _peak() -> float:
+    """The most memory this process ever had, in MB. Not getrusage's: that one begins with what the parent had."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return int(next(line for line in status.splitlines() if line.startswith("VmHWM:")).split()[1]) / 1000
 
 
 class _Clock:
@@ -235,9 +247,13 @@ def _cryptography(folder: Path) -> dict[str, float]:
     before = _Clock()
     crl, _ = _load((folder / "list.crl").read_bytes(), issuer)
     taken = before.taken()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+    peak = _peak()
     lookup = _per_call(crl.get_revoked_certificate_by_serial_number, _asked(folder)[:3])
     return {**taken, "rss_mb": peak, "lookup_us": lookup}
+
+
+def _parts_in(folder: Path) -> list[Path]:
+    return sorted((folder / "parts").iterdir())
 
 
 def _parts(folder: Path) -> dict[str, float]:
@@ -246,13 +262,13 @@ def _parts(folder: Path) -> dict[str, float]:
 
     issuer, kept = (folder / "ca.der").read_bytes(), []
     before = _Clock()
-    for number in range(PARTITIONS):
+    for part in _parts_in(folder):
         out = io.BytesIO()
-        with (folder / "parts" / f"{number}.crl").open("rb") as file:
+        with part.open("rb") as file:
             write_index(FileSource(file), out, issuer=issuer)
         kept.append(Index(out.getbuffer()))
     taken = before.taken()
-    return {**taken, "rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000}
+    return {**taken, "rss_mb": _peak()}
 
 
 def _durable_parts(folder: Path) -> dict[str, float]:
@@ -263,21 +279,21 @@ def _durable_parts(folder: Path) -> dict[str, float]:
     with tempfile.TemporaryDirectory(dir=folder) as empty:
         target = IndexFolder(Path(empty))
         before = _Clock()
-        for number in range(PARTITIONS):
-            with (folder / "parts" / f"{number}.crl").open("rb") as file:
-                target.put(f"CN={number}", _ISSUER, FileSource(file), issuer=issuer, now=NOW)
+        for part in _parts_in(folder):
+            with part.open("rb") as file:
+                target.put(f"CN={part.stem}", _ISSUER, FileSource(file), issuer=issuer, now=NOW)
         taken = before.taken()
-    return {**taken, "rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000}
+    return {**taken, "rss_mb": _peak()}
 
 
 def _cryptography_parts(folder: Path) -> dict[str, float]:
     issuer = (folder / "ca.der").read_bytes()
     before = _Clock()
-    kept = [_load((folder / "parts" / f"{number}.crl").read_bytes(), issuer)[1] for number in range(PARTITIONS)]
+    kept = [_load(part.read_bytes(), issuer)[1] for part in _parts_in(folder)]
     taken = before.taken()
     if not all(kept):
         raise click.ClickException("a list lost its entries")
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+    peak = _peak()
     return {**taken, "rss_mb": peak}
 
 

@@ -195,6 +195,7 @@ for each in (number, number + 1):
 """
 
 
+@pytest.mark.timeout(120 + 3 * FULL_CAMPAIGN)
 def test_a_writer_killed_at_any_moment_leaves_the_old_list_or_the_new_one_whole(tmp_path: Path) -> None:
     lists, folder = tmp_path / "lists", tmp_path / "folder"
     lists.mkdir()
