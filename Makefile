@@ -1,6 +1,6 @@
 # Two commands: `make run` and `make test`. Each first brings in what this machine lacks (sandbox/provision.py).
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench changelog clean
+.PHONY: help run test check bench campaigns changelog clean
 MAKEFLAGS += --no-print-directory
 
 # The system's own python3 provisions: .venv does not exist yet, or may be half made.
@@ -40,6 +40,13 @@ check: ## static checks: form, types, architecture, licences, locks, documents
 bench: ## print every figure that the README may quote
 	@$(PROVISION) test
 	@$(VENV)/python -m bench
+	@$(VENV)/python -m bench.trust
+
+campaigns: ## the long forms of the tests: mutated evidence, hostile cards and forms, faults (half an hour)
+	@$(PROVISION) test
+	@for campaign in mutated_evidence hostile_card agent faults; do \
+		echo "campaign: $$campaign"; $(VENV)/python -m tests.campaigns.$$campaign || exit 1; \
+	done
 
 changelog: ## print what the next release would say, from changelog.d/
 	@$(PYTHON) .ci/changelog.py

@@ -111,19 +111,24 @@ def look_at_card(readers: PCSCReaders) -> CardFacts:
             channel = jpki_ap.Channel()
             face = converse(jpki_ap.read_card(channel), connection.transmit)
             sign_tries = _sign_tries(connection, channel)
-        certificate = None if face.certificate is None else x509.load_der_x509_certificate(face.certificate)
+        dates = None if face.certificate is None else _validity(face.certificate)
     except CardError as error:
         return CardFacts(error=type(error).__name__, code=answer_for(error).code)
-    except ValueError as error:
+    except (ValueError, x509.InvalidVersion) as error:
         unreadable = MalformedCardData(str(type(error).__name__))
         return CardFacts(error=type(unreadable).__name__, code=answer_for(unreadable).code)
     return CardFacts(
         kind=face.kind,
-        not_before=None if certificate is None else certificate.not_valid_before_utc,
-        not_after=None if certificate is None else certificate.not_valid_after_utc,
+        not_before=None if dates is None else dates[0],
+        not_after=None if dates is None else dates[1],
         auth_tries=face.tries_left,
         sign_tries=sign_tries,
     )
+
+
+def _validity(der: bytes) -> tuple[datetime, datetime]:
+    certificate = x509.load_der_x509_certificate(der)
+    return certificate.not_valid_before_utc, certificate.not_valid_after_utc
 
 
 def _sign_tries(connection: CardConnection, channel: jpki_ap.Channel) -> int | None:
