@@ -27,6 +27,7 @@ from cardreader.agent.terminal import Terminal, terminal_name
 from cardreader.agent.trust import AgentState, Trust, TrustInvalid, load_trust
 from cardreader.agent.unit import unit_file
 from cardreader.authentication import APDUCards, AuthenticationCards
+from cardreader.pkcs11 import PKCS11Cards
 
 if TYPE_CHECKING:
     from cardreader.pcsc import PCSCReaders
@@ -62,6 +63,12 @@ _ENVIRONMENT = "CARDREADER"
 )
 @click.option("--kiosk", "is_kiosk", is_flag=True, help="A terminal that everybody uses: sessions end with the card.")
 @click.option("--browser", default="chromium", show_default=True, help="Kiosk: the browser to run (Chromium, Firefox).")
+@click.option(
+    "--pkcs11",
+    "module",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A vendor's PKCS #11 module, for a reader that only it drives. Not for kiosks.",
+)
 @click.option("--print-unit", is_flag=True, help="Print a systemd user unit for this installation, and stop.")
 @click.option("--start-url", help="Kiosk: the page each session begins with.")
 def agent(
@@ -70,6 +77,7 @@ def agent(
     port: int,
     *,
     pin_entry: str,
+    module: Path | None,
     browser: str,
     start_url: str | None,
     sandbox: bool,
@@ -80,12 +88,14 @@ def agent(
     if print_unit:
         click.echo(unit_file(), nl=False)
         return
+    if is_kiosk and module is not None:
+        raise click.UsageError("--kiosk needs the readers themselves, not a PKCS #11 module")
     configure()
     try:
         trust = load_trust(trust_path, sandbox=sandbox)
         asker, pads = _choose_entry(pin_entry), pin_entry == "auto"
         readers = _system_readers()
-        cards = APDUCards(readers)
+        cards: AuthenticationCards = APDUCards(readers) if module is None else PKCS11Cards(module)
         if not is_kiosk:
             serve(trust, state_folder, port=port, sandbox=sandbox, cards=cards, asker=asker, uses_pin_pad=pads)
             return

@@ -7,12 +7,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
+from cardreader.agent.command import agent
 from cardreader.authentication import APDUCards
 from cardreader.cardfile import CardFile
 from cardreader.errors import (
@@ -179,3 +181,11 @@ def test_one_card_at_a_time_and_a_missing_module_is_named(cards: PKCS11Cards, in
         pass
     with pytest.raises(ServiceNotRunning), PKCS11Cards(tmp_path / "none.so").connect():
         pass
+
+
+def test_a_kiosk_which_watches_its_readers_takes_no_module(tmp_path: Path) -> None:
+    module = tmp_path / "module.so"
+    module.touch()
+    refused = CliRunner().invoke(agent, ["--kiosk", "--pkcs11", str(module)])
+    assert refused.exit_code == 2
+    assert "not a PKCS #11 module" in refused.output
