@@ -222,7 +222,7 @@ class Desk:
         """One PIN from the page that `token` was given to. The only place from which a PIN reaches a card."""
         with self._mutex:
             sitting = self._find(key)
-            if sitting is None or not self._takes(sitting, token) or sitting.hold is None:
+            if sitting is None or not self._takes(sitting, token) or sitting.hold is None or sitting.means != "page":
                 return self._stale(sitting)
             hold = sitting.hold
             sitting.pin_token = ""
@@ -320,6 +320,8 @@ class Desk:
         if sitting.means == "pinpad":
             with self._mutex:
                 sitting.is_asking = False  # the reader cannot be told to stop: nobody takes over meanwhile
+                if sitting.stop.is_set():
+                    raise LoginCancelled("ended from another page")
             language = first_language(sitting.request.ui_locales) or "ja"
             self._sign(sitting, hold, OnPINPad(language=language, seconds=PAD_SECONDS))
             return

@@ -158,7 +158,7 @@ def _card_issuer_key(card: AuthenticationCard, request: SignRequest) -> Iterator
 def _load_certificate(der: bytes) -> x509.Certificate:
     try:
         return x509.load_der_x509_certificate(der)
-    except ValueError:
+    except (ValueError, x509.InvalidVersion):
         raise CertificateUnsuitable("the certificate cannot be read") from None
 
 

@@ -101,6 +101,15 @@ def test_pin_typed_in_a_window_never_passes_the_browser(desk: Desk, start: Calla
     assert desk.readers.held == 0
 
 
+def test_page_takes_no_pin_where_a_window_was_to_ask(desk: Desk, start: Callable[..., Flask]) -> None:
+    person = _person(start(asker=Window("1234")))
+    person.open_request(desk.broker.request())
+    fields = {name: person.field("elsewhere-form", name) for name in ("sitting", "token")}
+    data = {**fields, "pin": "1234"}
+    assert person.client.post("/v1/pin", data=data, base_url=AGENT, headers={"Origin": AGENT}).status_code == 403
+    assert desk.tries == 3
+
+
 def test_wrong_pin_in_a_window_is_asked_again_by_a_click_only_and_the_window_says_why(
     desk: Desk, start: Callable[..., Flask]
 ) -> None:
