@@ -10,11 +10,12 @@ import pytest
 from click.testing import CliRunner
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import padding
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from cardreader.agent.command import agent
+from cardreader.agent.direct import answer_request
 from cardreader.authentication import APDUCards
 from cardreader.cardfile import CardFile
 from cardreader.errors import (
@@ -29,6 +30,7 @@ from cardreader.errors import (
     ServiceNotRunning,
 )
 from cardreader.pkcs11 import PKCS11Cards
+from tests.cardreader.agent.conftest import ISSUER, NOW, Broker, Hierarchy, spki
 from tests.cardreader.conftest import CardMaker, ThroughPCSCD
 
 pytest.importorskip("pkcs11", reason="missing: python-pkcs11")
@@ -189,3 +191,15 @@ def test_a_kiosk_which_watches_its_readers_takes_no_module(tmp_path: Path) -> No
     refused = CliRunner().invoke(agent, ["--kiosk", "--pkcs11", str(module)])
     assert refused.exit_code == 2
     assert "not a PKCS #11 module" in refused.output
+
+
+def test_the_agents_core_answers_a_request_through_the_module(
+    cards: PKCS11Cards, through_pcscd: ThroughPCSCD, card_maker: CardMaker
+) -> None:
+    hierarchy = Hierarchy(key=rsa.generate_private_key(65537, 2048), subject_key=card_maker.key.public_key())
+    broker = Broker(issuer=ISSUER, ca_keys=[spki(hierarchy.key.public_key())])
+    through_pcscd.insert(card_maker(certificate=hierarchy.certificate()))
+    answer = answer_request(
+        broker.request(), origin=ISSUER, trust=broker.trust(), cards=cards, pin=lambda _: "1234", now=NOW
+    )
+    assert answer.count(".") == 4  # a JWE in compact form: the signature was proved with the certificate before it
