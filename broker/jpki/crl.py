@@ -138,16 +138,19 @@ def _read(signed: der.Signed) -> List:
             raise RevocationUnknown("CRL: extensions in version 1, or an empty list of them")  # §5.1.2.7
     if rest:
         raise RevocationUnknown("CRL: unknown fields")
-    head = b"".join(part.raw for part in signed.body.children() if revoked is None or part.begin != revoked.begin)
-    parsed = x509.load_der_x509_crl(
-        der.write(
-            der.SEQUENCE,
-            der.write(der.SEQUENCE, head),
-            signed.algorithm,
-            der.write(der.BIT_STRING, b"\x00", signed.signature),
-        )
-    )
+    parsed = x509.load_der_x509_crl(signed.body.data if revoked is None else _without(revoked, signed))
     return List(version=version, this_update=this_update, next_update=next_update, revoked=revoked, parsed=parsed)
+
+
+def _without(revoked: der.Element, signed: der.Signed) -> bytes:
+    """The list without its entries, which need not be objects to be judged."""
+    head = b"".join(part.raw for part in signed.body.children() if part.begin != revoked.begin)
+    return der.write(
+        der.SEQUENCE,
+        der.write(der.SEQUENCE, head),
+        signed.algorithm,
+        der.write(der.BIT_STRING, b"\x00", signed.signature),
+    )
 
 
 def _check_dates(listed: List, at: datetime, max_age: timedelta) -> None:

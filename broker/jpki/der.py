@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 BOOLEAN: Final = 0x01
 INTEGER: Final = 0x02
@@ -24,15 +24,18 @@ _TWELVE: Final = re.compile(rb"[0-9]{12}Z\Z")
 _FOURTEEN: Final = re.compile(rb"[0-9]{14}Z\Z")
 
 
-@dataclass(frozen=True, slots=True)
-class Element:
+class Element(NamedTuple):  # made by the dozen for every list: a tuple costs a third of a dataclass
     """One tag-length-value: `begin` is where its tag stands, `content` to `end` its value, all offsets in `data`."""
 
-    data: bytes = field(repr=False)
+    data: bytes
     tag: int
     begin: int
     content: int
     end: int
+
+    def __repr__(self) -> str:
+        """Without the bytes: they may hold a name or a serial."""
+        return f"Element(tag={self.tag:#04x}, begin={self.begin}, end={self.end})"
 
     @property
     def raw(self) -> bytes:

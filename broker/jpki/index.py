@@ -126,7 +126,7 @@ def _heading(scanned: scan.Scanned, issuer: bytes, algorithms: Algorithms) -> He
     authority = read_issuer(issuer)
     if not authority.may_sign_crls:
         raise RevocationUnknown("issuer may not sign CRLs")
-    signed = der.signed(scanned.head)
+    signed = scanned.head
     check_digest(
         authority.key,
         scanned.digest,
@@ -135,7 +135,7 @@ def _heading(scanned: scan.Scanned, issuer: bytes, algorithms: Algorithms) -> He
         algorithms=algorithms,
         what="CRL",
     )
-    head, base, scope = scanned.head, None, b""
+    head, base, scope = signed.body.data, None, b""
     extensions = _extensions(signed.body)
     for each in extensions:
         name, *_, value = each.children()

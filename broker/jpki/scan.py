@@ -74,7 +74,7 @@ class Scanned:
     bits, which entry it is.
     """
 
-    head: bytes = field(repr=False)
+    head: der.Signed = field(repr=False)
     digest: bytes
     count: int
     width: int
@@ -135,12 +135,12 @@ class _Outline:
     begin: int
     end: int
     signed: tuple[bytes, bytes] = field(repr=False)
-    head: bytes = field(repr=False)
+    head: der.Signed = field(repr=False)
 
 
 def read_head(source: Source) -> bytes:
     """The list without its entries, not believed yet. Raises as `scan` does."""
-    return _outline(source).head
+    return _outline(source).head.body.data
 
 
 def _outline(source: Source) -> _Outline:
@@ -158,8 +158,10 @@ def _outline(source: Source) -> _Outline:
         raise RevocationUnknown("CRL: more than 1 MiB after its entries")
     tail = _read(source, end, size - end)
     after = tail[: tbs.end - end]
-    head = der.write(der.SEQUENCE, der.write(der.SEQUENCE, first[tbs.content : before], after), tail[len(after) :])
-    if der.signed(head).algorithm != algorithm:
+    head = der.signed(
+        der.write(der.SEQUENCE, der.write(der.SEQUENCE, first[tbs.content : before], after), tail[len(after) :])
+    )
+    if head.algorithm != algorithm:
         raise RevocationUnknown("CRL: signature algorithm differs inside and outside")  # RFC 5280 §5.1.1.2
     return _Outline(
         version=version,
@@ -259,6 +261,10 @@ _KEPT: Final = (
 )
 
 
+_ORDINALS: Final = np.arange(CHUNK // 20 + 1, dtype=np.uint64)
+_ORDINALS.flags.writeable = False  # shared by every walk
+
+
 class _Walk:
     """The pieces of a list as they come, and what has been found in them."""
 
@@ -266,7 +272,7 @@ class _Walk:
         self.count = 0
         self.bits = max(1, (longest // 20 + 1).bit_length())  # no entry has fewer than 20 octets
         self.places: Words = np.empty(longest // 20 + 1, np.uint64)
-        self._ordinals = np.arange(CHUNK // 20 + 1, dtype=np.uint64)
+        self._ordinals = _ORDINALS
         self._above = np.uint64(_MASK ^ ((1 << self.bits) - 1))
         self._width, self._version, self._sink = width, version, sink
         self._data = np.zeros(_BEFORE + min(CHUNK, longest) + _AFTER, np.uint8)
