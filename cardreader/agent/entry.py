@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import shutil
 import threading
-import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,8 +99,8 @@ def first_language(ui_locales: str) -> str | None:
 
 
 def typed_pin(text: str) -> str:
-    """What was typed, with a Japanese keyboard's full-width digits made plain and blanks around it dropped."""
-    return unicodedata.normalize("NFKC", text[:MAX_TYPED]).strip()
+    """What was typed, without blanks around it. Full-width digits stay so, and are refused before the card."""
+    return text[:MAX_TYPED].strip()
 
 
 def write_prompt(prompt: PinPrompt) -> PromptText:

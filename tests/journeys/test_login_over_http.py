@@ -55,7 +55,7 @@ def test_a_wrong_pin_costs_one_try_and_says_so(person: Person, tray: TrayClient)
 
 def test_a_pin_of_another_shape_never_reaches_the_card(person: Person, tray: TrayClient) -> None:
     page = person.place_card()
-    for wrong in ("12345", "12 4", "１２３", "abcd", "１２３４５", ""):
+    for wrong in ("12345", "12 4", "１２３４", "abcd", ""):
         page = person.enter_pin(page, wrong)
         assert page.form("pin-form") is not None
         assert tries(tray) == 3

@@ -101,8 +101,9 @@ def test_every_prompt_shows_phrase_service_origin_act_and_tries_in_both_language
     assert english.error.isascii()
 
 
-def test_full_width_digits_and_blanks_are_made_plain() -> None:
-    assert typed_pin(" １２３４ ") == "1234"
+def test_blanks_are_dropped_and_full_width_digits_are_left_to_be_refused() -> None:
+    assert typed_pin(" 1234 ") == "1234"
+    assert typed_pin("１２３４") == "１２３４"
     assert len(typed_pin("9" * 1000)) == 64
 
 
