@@ -45,9 +45,11 @@ BUILD_PACKAGES = ("gcc", "libc6-dev", "python3-dev", "python3-venv")
 JUDGE_PACKAGES = (
     *("opensc", "opensc-pkcs11", "openssl", "softhsm2", "postgresql", "chromium", "fonts-noto-cjk"),
     *("slapd", "ldap-utils", "libldap2-dev", "libsasl2-dev"),
+    *("pinentry-curses", "python3-tk", "xvfb", "systemd"),
 )
 """What the tests hold us against: another card driver, a PKCS#11 token, a database server, a browser with kanji, a
-directory server (with the headers that python-ldap is built against)."""
+directory server (with the headers that python-ldap is built against), programs that ask for a PIN, a screen for their
+windows, and the judge of unit files."""
 
 NO_VPCD_IN_THE_SYSTEM_DAEMON = "/etc/reader.conf.d/vpcd"
 """Left out of the package on purpose. With this file the machine's own pcscd would load the virtual reader, whose port

@@ -190,7 +190,7 @@ def test_large_and_unknown_requests_get_a_page(running: Running) -> None:
 @linux_only
 def test_ipv6_loopback_is_served_on_the_same_port(running: Running) -> None:
     if "::1" not in running.addresses:
-        pytest.skip("missing: IPv6 loopback on this machine")
+        pytest.skip("this machine has no IPv6 loopback")
     status, _, _ = running.ask("GET", "/", headers={"Host": f"[::1]:{running.port}"}, host="::1")
     assert status == 200
 
