@@ -58,6 +58,9 @@ listens on every interface; the sandbox starts a private pcscd with a reader fil
 NO_DATABASE_CLUSTER = Path("/etc/postgresql-common/createcluster.d/jpki-broker.conf")
 """Read by Debian's postgresql-common: the tests start a server of their own, so no cluster is made for the machine."""
 
+NO_DIRECTORY_SERVER = "slapd slapd/no_configuration boolean true"
+"""Answered before slapd asks: the tests start directories of their own, so none is set up and started for the machine."""
+
 
 @dataclass(frozen=True)  # not slotted, so that an older python3 still reaches the sentence about its version
 class Profile:
@@ -224,6 +227,8 @@ def install_packages(packages: Sequence[str], right: Rights) -> None:
             drop_in = shlex.quote(str(NO_DATABASE_CLUSTER))
             script = f"mkdir -p $(dirname {drop_in}) && echo 'create_main_cluster = false' > {drop_in}"
             call([*prefix, "sh", "-c", script])
+        if "slapd" in packages:
+            call([*prefix, "sh", "-c", f"echo {shlex.quote(NO_DIRECTORY_SERVER)} | debconf-set-selections"])
         # Without a network the package lists at hand may still do; if they do not, the installation says why.
         with suppress(ProvisionError):
             call([*prefix, "apt-get", "update"])
