@@ -59,7 +59,7 @@ NO_DATABASE_CLUSTER = Path("/etc/postgresql-common/createcluster.d/jpki-broker.c
 """Read by Debian's postgresql-common: the tests start a server of their own, so no cluster is made for the machine."""
 
 NO_DIRECTORY_SERVER = "slapd slapd/no_configuration boolean true"
-"""Answered before slapd asks: the tests start directories of their own, so none is set up and started for the machine."""
+"""Answered before slapd asks: the tests start directories of their own, so none is set up for the machine."""
 
 
 @dataclass(frozen=True)  # not slotted, so that an older python3 still reaches the sentence about its version
