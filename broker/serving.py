@@ -7,6 +7,9 @@ from broker.settings import Settings
 BLOCKING_THREADS = 4
 """A worker's threads: one slow outbound call must not stop the rest."""
 
+STOP_SECONDS = 5
+"""A worker asked to stop gets this long to finish what it is answering; nothing is lost by the end that then comes."""
+
 
 def serve(target: str, settings: Settings, *, factory: bool = False) -> None:
     """Serve `target` (module:name; a factory where said so) at the settings' address until stopped."""
@@ -21,5 +24,6 @@ def serve(target: str, settings: Settings, *, factory: bool = False) -> None:
         interface=Interfaces.WSGI,
         workers=settings.workers,
         blocking_threads=BLOCKING_THREADS,
+        workers_kill_timeout=STOP_SECONDS,
         websockets=False,
     ).serve()
