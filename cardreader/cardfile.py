@@ -15,10 +15,10 @@ from cardreader.errors import CardFileInvalid
 
 VERSION = 1
 MAX_SIZE = 64 * 1024  # bytes; two keys and four certificates take about 12 kB
-KINDS = ("plastic", "android", "iphone", "juki")
+KINDS = ("plastic", "android", "iphone", "juki", "hpki")
 BLOCKED_STATUSES = ("6984", "6983", "63C0")
 
-Kind = Literal["plastic", "android", "iphone", "juki"]
+Kind = Literal["plastic", "android", "iphone", "juki", "hpki"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,8 +32,8 @@ SlotName = Literal["auth", "sign"]
 _AID = bytes.fromhex("D392F000260100000001")
 _CERTIFICATES: dict[int, SlotName] = {0x0001: "sign", 0x000A: "auth"}
 _CA_CERTIFICATES: dict[int, SlotName] = {0x0002: "sign", 0x000B: "auth"}
-_KEYS: dict[int, SlotName] = {0x0017: "auth", 0x001A: "sign"}
-_PINS: dict[int, SlotName] = {0x0018: "auth", 0x001B: "sign"}
+KEYS: dict[int, SlotName] = {0x0017: "auth", 0x001A: "sign"}
+PINS: dict[int, SlotName] = {0x0018: "auth", 0x001B: "sign"}
 _TOKEN_INFO, _PRESENCE = 0x0006, 0x0008
 _PROTECTED, _TERMINAL_CA_KEY = 0x0009, 0x0016  # seen on cards; what they hold is not known
 _FILLER = b"\xff" * 64  # files are larger than the certificate in them
@@ -267,7 +267,7 @@ class SoftwareCard:
         if identifier in _CA_CERTIFICATES:
             name = _CA_CERTIFICATES[identifier]
             return name in self._keys and self._slot(name).ca_certificate is not None
-        return (_KEYS | _PINS).get(identifier) in self._keys
+        return (KEYS | PINS).get(identifier) in self._keys
 
     def _reference(self, p2: int, among: dict[int, SlotName]) -> SlotName | int:
         """The key or PIN that P2 names, by short identifier or as the current file; or the status that says why not."""
@@ -287,7 +287,7 @@ class SoftwareCard:
         return name
 
     def _verify(self, command: CommandAPDU) -> int:
-        name = self._reference(command.p2, _PINS) if command.p1 == 0 else WRONG_P1_P2
+        name = self._reference(command.p2, PINS) if command.p1 == 0 else WRONG_P1_P2
         if isinstance(name, int):
             return name
         slot = self._slot(name)
@@ -308,7 +308,7 @@ class SoftwareCard:
         return 0x63C0 | slot.tries if slot.tries else self._card.blocked_status
 
     def _change_pin(self, command: CommandAPDU) -> int:
-        name = self._reference(command.p2, _PINS) if command.p1 == 1 else WRONG_P1_P2
+        name = self._reference(command.p2, PINS) if command.p1 == 1 else WRONG_P1_P2
         if isinstance(name, int):
             return name
         if name not in self._verified:
@@ -323,7 +323,7 @@ class SoftwareCard:
     def _sign(self, command: CommandAPDU) -> tuple[bytes, int]:
         if command.p1 > 5:
             return b"", WRONG_P1_P2
-        name = self._reference(command.p2, _KEYS)
+        name = self._reference(command.p2, KEYS)
         if isinstance(name, int):
             return b"", name
         if name not in self._verified:

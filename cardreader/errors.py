@@ -60,6 +60,10 @@ class NotJPKICard(CardError):
     """The card has no JPKI application, or one of a kind we do not know."""
 
 
+class NotHPKICard(CardError):
+    """The card has not the HPKI application that was asked for (保健医療福祉分野PKI)."""
+
+
 class OldResidentCard(CardError):
     """An old Basic Resident Register card (住基カード): its certificates ended in 2018."""
 
@@ -82,7 +86,8 @@ class MalformedCardData(CardError):
 
 
 class PINFormatInvalid(CardError):
-    """Not four ASCII digits; found before the card was touched, so no try was used."""
+    """Not four ASCII digits, or not what an HPKI card states of its PIN; found before the card was
+    touched, so no try was used."""
 
 
 class PINRequired(CardError):

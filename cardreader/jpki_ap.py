@@ -370,6 +370,11 @@ def _tries_left(channel: Channel, files: KeyFiles, secret: _Secret) -> Conversat
     if reply is None:
         yield from _select_ef(channel, files.pin, secret)
         reply = yield CommandAPDU(ins=VERIFY, p2=0x80)
+    return read_counter(reply)
+
+
+def read_counter(reply: ResponseAPDU) -> int | None:
+    """What the answer to an empty VERIFY says of the tries; None where it says nothing. Raises UnexpectedStatus."""
     match reply.sw:
         case 0x9000 | 0x6300:
             return None
@@ -391,6 +396,11 @@ def _verify(channel: Channel, files: KeyFiles, pin: str, secret: _Secret) -> Con
         reply = yield CommandAPDU(ins=VERIFY, p2=p2, data=pin.encode("ascii"))
     except TransportError as error:
         raise secret.unknown("the card was lost while it checked the PIN") from error
+    judge_verify(reply, secret)
+
+
+def judge_verify(reply: ResponseAPDU, secret: _Secret = _AUTH) -> None:
+    """Return where a VERIFY was answered well. Raises the words of `secret`: PINRejected, PINBlocked and the like."""
     match reply.sw:
         case 0x9000:
             return

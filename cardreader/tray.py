@@ -21,6 +21,7 @@ from cardreader.cardfile import CardFile
 from cardreader.emulator import CardGone, SoftwareCard
 from cardreader.errors import CardAbsent, CardError, CardRemoved, NoReader, ReaderBusy
 from cardreader.faults import Fault
+from cardreader.hpki_emulator import software_card
 from cardreader.transport import CardConnection
 
 _MAX_LINE = 4096  # bytes of one request or answer
@@ -60,7 +61,7 @@ class Tray:
     def insert(self, path: Path) -> TrayStatus:
         """Put the card of this file in, in the place of another. Raises CardFileInvalid; the old card then stays."""
         on_change: Callable[[CardFile], None] = (lambda card: cardfile.save(card, path)) if self._save else _keep
-        return self.insert_card(SoftwareCard(cardfile.load(path), on_change=on_change))
+        return self.insert_card(software_card(cardfile.load(path), on_change=on_change))
 
     def insert_card(self, card: SoftwareCard) -> TrayStatus:
         """Put a card in that has no file."""

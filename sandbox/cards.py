@@ -15,11 +15,13 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from sandbox.residents import Resident
 
 ATR: Final = "3BE000FF8131FE4514"  # the contact card's, as OpenSC lists it
+HPKI_ATR: Final = "3B80800101"  # of a contactless card that tells nothing (PC/SC part 3): HPKI cards have many
 TOKEN_LABELS: Final = {
     "plastic": "JPKIAPICCTOKEN2",
     "android": "JPKIAPGPSETOKEN",
     "iphone": "JPKIAPIOSTOKEN",
     "juki": "JPKIAPICCTOKEN",
+    "hpki": "HPKI-TEST",
 }
 PHONES: Final = {"android": "Android", "iphone": "iPhone"}
 AUTH_TRIES: Final = 3
@@ -52,7 +54,7 @@ def card_document(
         "name": name,
         "label": label,
         "kind": kind,
-        "atr": ATR,
+        "atr": HPKI_ATR if kind == "hpki" else ATR,
         "token_label": TOKEN_LABELS[kind],
         "auth": _slot(auth, pin=pin, tries=pin_tries, tries_max=AUTH_TRIES),
         "sign": None

@@ -20,13 +20,13 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from sandbox import atomicfile, ca, ledger
+from sandbox import atomicfile, ca, hpki, ledger
 from sandbox.ca import Authority, Kind
 from sandbox.cards import index_document, to_json
 from sandbox.office import Office, keys_needed
 from sandbox.residents import RESIDENTS_FILE, Population, load_residents
 
-VERSION: Final = 3  # raise it when the shape of certificates or files changes: everything is made anew
+VERSION: Final = 4  # raise it when the shape of certificates or files changes: everything is made anew
 WORLD_URL: Final = "http://127.0.0.1:8010"
 RENEW_BEFORE: Final = timedelta(days=30)  # a world this close to the first expiry that matters is made anew
 
@@ -60,6 +60,11 @@ class World:
     def phone_anchors(self) -> Path:
         """PEM roots of the authority for phones. No verifier of the sandbox trusts it until it is told to."""
         return self.root / "ca" / "phone-auth-anchors.pem"
+
+    @property
+    def healthcare_anchors(self) -> Path:
+        """PEM root of the healthcare PKI (HPKI). No verifier of the sandbox trusts it until it is told to."""
+        return self.root / "ca" / "hpki-anchors.pem"
 
     @property
     def crl_sources(self) -> Path:
@@ -175,15 +180,22 @@ def _make(root: Path, population: Population, today: date) -> None:
     for stale in (*folder.glob("*.cer"), *folder.glob("*.key"), *(root / "cards").glob("*.json")):
         stale.unlink()
     plan = _plan()
-    keys = iter(ca.new_private_keys(2 * len(plan) + sum(keys_needed(resident) for resident in population.residents)))
+    of_residents = sum(keys_needed(resident) for resident in population.residents)
+    keys = iter(ca.new_private_keys(2 * len(plan) + hpki.KEYS_NEEDED + of_residents))
     authorities = {authority.name: authority for authority in (_establish(row, keys, today) for row in plan)}
     for authority in authorities.values():
         _keep(folder, authority)
     for kind in ca.KINDS:
         _write_anchors(folder, kind)
+    healthcare = hpki.establish(keys, today)
+    _keep_healthcare(folder, healthcare)
     office = Office(authorities=authorities, today=today)
     for resident in population.residents:
-        for name, document in office.make_cards(resident, keys).items():
+        if resident.kind == "hpki":
+            cards = {resident.name: hpki.make_card(healthcare, resident, keys, today)}
+        else:
+            cards = office.make_cards(resident, keys)
+        for name, document in cards.items():
             atomicfile.write(root / "cards" / f"{name}.json", to_json(document))
     atomicfile.write(root / "cards" / "index.json", to_json(index_document(population.residents)))
     ledger.write(folder / "ledger.json", office.ledger)
@@ -222,6 +234,13 @@ def _keep(folder: Path, authority: Authority) -> None:
     atomicfile.write(folder / f"{authority.name}.key", _key_pem(authority.private_key))
     atomicfile.write(folder / f"{authority.name}-ocsp.cer", authority.responder_certificate.public_bytes(Encoding.DER))
     atomicfile.write(folder / f"{authority.name}-ocsp.key", _key_pem(authority.responder_key))
+
+
+def _keep_healthcare(folder: Path, healthcare: hpki.HealthcarePKI) -> None:
+    for authority in healthcare.authorities:
+        atomicfile.write(folder / f"{authority.name}.cer", authority.certificate.public_bytes(Encoding.DER))
+        atomicfile.write(folder / f"{authority.name}.key", _key_pem(authority.private_key))
+    atomicfile.write(folder / "hpki-anchors.pem", healthcare.root.certificate.public_bytes(Encoding.PEM))
 
 
 def _write_anchors(folder: Path, kind: Kind) -> None:

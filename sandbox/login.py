@@ -25,8 +25,8 @@ from cardreader.agent.direct import answer_request
 from cardreader.agent.request import verify_request
 from cardreader.agent.trust import Trust, TrustInvalid, load_trust
 from cardreader.authentication import APDUCards
-from cardreader.emulator import SoftwareCard
 from cardreader.errors import CardError, answer_for
+from cardreader.hpki_emulator import software_card
 from cardreader.tray import SoftwareReaders, Tray
 from cardreader.webclient import Form, Page, WebClient, WebFault, origin_of
 
@@ -202,7 +202,7 @@ class _Login:
     def _sign(self, request: str, *, origin: str) -> tuple[str, str]:
         now = datetime.now(UTC)
         tray = Tray()
-        tray.insert_card(SoftwareCard(self._card))
+        tray.insert_card(software_card(self._card))
         answer = answer_request(
             request,
             origin=origin,

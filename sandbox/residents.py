@@ -51,7 +51,7 @@ class Resident:
     era: int | None = None  # None: from the date; 0: unknown, as for residents of foreign nationality
     name_flags: str | None = None
     address_flags: str | None = None
-    kind: Literal["plastic", "juki"] = "plastic"
+    kind: Literal["plastic", "juki", "hpki"] = "plastic"  # hpki: a doctor's card, of no office
     hierarchy: str = TEST_ORGANIZATION
     pin_tries: int = 3
     issue: Issue = Issue()
@@ -79,6 +79,8 @@ class Resident:
             raise ValueError(f"{self.name}: the 署名用 password is upper case")
         if not 0 <= self.pin_tries <= 3:
             raise ValueError(f"{self.name}: pin_tries is 0 to 3")
+        if self.kind == "hpki" and (self.sign or self.phones or self.renewed_from is not None):
+            raise ValueError(f"{self.name}: an HPKI card has no 署名用 password, phone or renewal")
         if not set(self.phones) <= {"android", "iphone"}:
             raise ValueError(f"{self.name}: a phone is android or iphone")
         if self.hierarchy not in (TEST_ORGANIZATION, FOREIGN_ORGANIZATION):

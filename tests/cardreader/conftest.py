@@ -18,8 +18,8 @@ from cryptography.x509.oid import NameOID, ObjectIdentifier
 
 from cardreader import cardfile
 from cardreader.cardfile import CardFile, KeySlot, Kind
-from cardreader.emulator import SoftwareCard
 from cardreader.faults import Fault
+from cardreader.hpki_emulator import software_card
 from cardreader.pcsc import PCSCReaders
 from cardreader.softcard import PrivatePCSCD
 from cardreader.transport import Readers
@@ -56,6 +56,7 @@ TOKEN_LABELS: dict[Kind, str] = {
     "android": "JPKIAPGPSETOKEN",
     "iphone": "JPKIAPIOSTOKEN",
     "juki": "JPKIAPICCTOKEN",
+    "hpki": "HPKI-TEST",
 }
 CERTIFICATE_LENGTH = 1280  # bytes; the size the limits on a login are stated for
 
@@ -157,7 +158,7 @@ class InProcess:
         self.readers: Readers = SoftwareReaders(self.tray)
 
     def insert(self, card: CardFile) -> TrayStatus:
-        return self.tray.insert_card(SoftwareCard(card))
+        return self.tray.insert_card(software_card(card))
 
     def remove(self) -> TrayStatus:
         return self.tray.remove()

@@ -112,7 +112,7 @@ def no_configuration(run_dir: Path, port: int) -> Path:
 
 
 if __name__ == "__main__":
-    vars(tray)["SoftwareCard"] = make
+    vars(tray)["software_card"] = make
     vars(softcard)["VPCDSlot"] = TwoSlots
     if os.environ.get("FAULT") == "no-reader":
         vars(softcard)["_configuration"] = no_configuration
