@@ -1,6 +1,6 @@
-"""Mutated transcripts: only CardError escapes, within 50 ms of processor time and 16 MB for each input.
+"""Mutated transcripts: only CardError escapes, with few commands and within 16 MB for each input.
 
-The full form is `python -m tests.campaigns.hostile_card`.
+The full form, `python -m tests.campaigns.hostile_card`, holds each to 50 ms of processor time as well.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from cardreader.emulator import SoftwareCard
 from cardreader.errors import CardError
 from cardreader.tlv import object_length
-from tests.campaigns.hostile_card import CONVERSATIONS, MAX_BYTES, MAX_SECONDS, listen, mutations, transcript
+from tests.campaigns.hostile_card import CONVERSATIONS, MAX_BYTES, listen, mutations, transcript
 from tests.cardreader.conftest import CardMaker
 
 SEED = 20261120
@@ -34,10 +34,9 @@ def test_the_unmutated_transcripts_end_well(seeds: list[bytes]) -> None:
     assert [outcome for number, outcome in enumerate(outcomes) if number != announced] == ["returned"] * 6
 
 
-def test_mutated_transcripts_raise_nothing_else_and_end_soon(seeds: list[bytes]) -> None:
+def test_mutated_transcripts_raise_nothing_else_and_ask_little_of_the_card(seeds: list[bytes]) -> None:
     heard = [listen(data) for data in itertools.islice(mutations(seeds, seed=SEED), 3000)]
-    slowest = max(one.seconds for one in heard)
-    assert slowest <= MAX_SECONDS
+    assert max(one.commands for one in heard) <= 100
     assert len({one.outcome for one in heard}) >= 10  # the mutations reach many ends
 
 
