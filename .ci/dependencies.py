@@ -11,6 +11,7 @@ Offline: it reads setup.cfg, the lock files and the metadata of what is installe
 from __future__ import annotations
 
 import configparser
+import json
 import re
 import sys
 from importlib import metadata
@@ -76,6 +77,31 @@ def is_copyleft(licence: str) -> bool:
     return all(strong.search(branch) is not None for branch in branches)
 
 
+def npm_faults(lock: str) -> list[str]:
+    """What is wrong with a lock of npm packages (`package-lock.json`, version 3): each is told in a line.
+
+    A package must have an exact version, a SHA-512 hash and a licence of its own naming, and must not run a script when
+    installed. The lock names no address, so that any registry may serve it: the hash says whether it served the truth.
+    They only judge us in tests, so any licence will do that is declared.
+    """
+    faults = []
+    for place, package in json.loads(lock)["packages"].items():
+        if place == "":
+            loose = {name: wanted for name, wanted in package["dependencies"].items() if not wanted[:1].isdigit()}
+            faults += [f"{name} is not wanted in an exact version: {wanted}" for name, wanted in loose.items()]
+            continue
+        name = f"{place.rpartition('node_modules/')[2]} {package.get('version', 'without a version')}"
+        if not package.get("integrity", "").startswith("sha512-"):
+            faults.append(f"{name} has no hash")
+        if "resolved" in package:
+            faults.append(f"{name} is bound to one registry")
+        if package.get("hasInstallScript"):
+            faults.append(f"{name} runs a script when installed")
+        if not package.get("license"):
+            faults.append(f"{name} declares no licence")
+    return faults
+
+
 def licence(distribution: metadata.Distribution) -> str:
     """The licence a distribution declares: its SPDX expression, else its classifiers, else its free text."""
     about = distribution.metadata
@@ -128,6 +154,8 @@ def main(arguments: list[str]) -> int:
     for extra, requirements in wanted.items():
         for name in ("run.lock", "all.lock") if extra in {"", *RUN_LOCK_EXTRAS} else ("all.lock",):
             faults += [f"locks/{name}: {fault}" for fault in unsatisfied(requirements, pinned(locks[name]))]
+    npm = ROOT / "tests" / "peers" / "package-lock.json"
+    faults += [f"tests/peers/package-lock.json: {fault}" for fault in npm_faults(npm.read_text(encoding="utf-8"))]
     everything = pinned(locks["all.lock"])
     for name, version in pinned(locks["run.lock"]).items():
         if everything.get(name) != version:

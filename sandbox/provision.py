@@ -1,8 +1,9 @@
 """What a fresh machine lacks for `make run`, `make test` and `make check`, and how it gets there.
 
-Standard library only: this runs with the system's python3, before any virtual environment exists. Three steps, each
+Standard library only: this runs with the system's python3, before any virtual environment exists. Four steps, each
 skipped when its result is already there: Debian packages, the virtual environment (installed from the lock files, by
-hash), compiled message catalogues. `clean` takes it all away again, except the packages.
+hash), the npm packages that tests compare us with (by hash too), compiled message catalogues. `clean` takes it all away
+again, except the Debian packages.
 
 Where the packages cannot be had (no rights, another system) the work goes on without them: the sandbox then runs the
 software card in process, and each test that needs a missing piece is skipped by name.
@@ -29,6 +30,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from sandbox import node
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -68,11 +71,13 @@ class Profile:
 
     packages: tuple[str, ...]
     lock: str
+    peers: bool = False
+    """Whether the npm packages of tests/peers are wanted."""
 
 
 PROFILES: dict[str, Profile] = {
     "run": Profile((*CARD_PACKAGES, *BUILD_PACKAGES), "run.lock"),
-    "test": Profile((*CARD_PACKAGES, *BUILD_PACKAGES, *JUDGE_PACKAGES), "all.lock"),
+    "test": Profile((*CARD_PACKAGES, *BUILD_PACKAGES, *JUDGE_PACKAGES), "all.lock", peers=True),
     "check": Profile((*CARD_PACKAGES, *BUILD_PACKAGES), "all.lock"),
 }
 
@@ -88,6 +93,7 @@ MADE = (
     ".pytest_cache",
     ".hypothesis",
     ".import_linter_cache",
+    "node_modules",
 )
 """What our commands leave in the checkout, all of it ignored by git."""
 
@@ -186,11 +192,11 @@ def step(what: str) -> Iterator[None]:
     print(f" {time.monotonic() - begun:.1f} s", flush=True)
 
 
-def call(command: Sequence[str], *, env: Mapping[str, str] | None = None) -> None:
-    """Run a command silently. Raises ProvisionError with its whole output when it fails."""
+def call(command: Sequence[str], *, env: Mapping[str, str] | None = None, folder: Path = ROOT) -> None:
+    """Run a command silently in `folder`. Raises ProvisionError with its whole output when it fails."""
     done = subprocess.run(
         command,
-        cwd=ROOT,
+        cwd=folder,
         env=None if env is None else dict(env),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -322,6 +328,22 @@ def put_checkout_on_path(venv: Path) -> None:
         (site / "jpki_broker_checkout.pth").write_text(f"{ROOT}\n", encoding="utf-8")
 
 
+def provide_peers() -> None:
+    """Install the npm packages of tests/peers; say in one line why that is not possible here, and go on."""
+    if node.installed():
+        node.link()
+        return
+    try:
+        with step("npm packages (tests/peers/package-lock.json)"):
+            node.prepare()
+            call(node.install_command(), folder=node.INSTALLED)
+    except (ProvisionError, node.NodeMissing) as error:
+        print(f"provision: {error}\nprovision: going on without the npm packages of tests/peers", flush=True)
+        return
+    node.finish()
+    node.link()
+
+
 def read_stamp(path: Path) -> Mapping[str, object]:
     """What the environment says it holds; nothing, where that cannot be read."""
     try:
@@ -384,7 +406,11 @@ def clean() -> None:
                     raise ProvisionError(f"process {launcher} still runs after {STOP_DEADLINE} s; nothing was removed")
                 time.sleep(0.1)
     for name in MADE:
-        shutil.rmtree(ROOT / name, ignore_errors=True)
+        made = ROOT / name
+        if made.is_symlink():
+            made.unlink()
+        else:
+            shutil.rmtree(made, ignore_errors=True)
 
 
 @contextmanager
@@ -412,6 +438,8 @@ def main(arguments: Sequence[str]) -> int:
             profile = PROFILES[arguments[0]]
             provide_packages(profile)
             provide_environment(profile)
+            if profile.peers:
+                provide_peers()
             provide_catalogues()
     except ProvisionError as error:
         print(f"provision: {error}", file=sys.stderr)

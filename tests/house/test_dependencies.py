@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from email.message import Message
 from types import ModuleType
@@ -29,6 +30,25 @@ def test_a_requirement_that_is_not_locked_or_locked_too_old_is_named(dependencie
 def test_a_pin_without_a_hash_is_named(dependencies: ModuleType) -> None:
     lock = "a==1 \\\n    --hash=sha256:00\n    # via x\nb==2\n    # via a\nc==3 \\\n    --hash=sha256:00\n"
     assert dependencies.unhashed(lock) == ["b==2"]
+
+
+def test_an_npm_package_is_locked_by_hash_bound_to_no_registry_and_runs_nothing(dependencies: ModuleType) -> None:
+    good = {"version": "1.0.0", "integrity": "sha512-AAAA", "license": "MIT"}
+
+    def faults(**changed: object) -> list[str]:
+        package = {name: value for name, value in {**good, **changed}.items() if value is not None}
+        packages = {"": {"dependencies": {"a": "1.0.0"}}, "node_modules/b/node_modules/@x/a": package}
+        found = dependencies.npm_faults(json.dumps({"packages": packages}))
+        assert all(fault.startswith("@x/a ") for fault in found)
+        return [fault.removeprefix("@x/a ") for fault in found]
+
+    assert faults() == []
+    assert faults(integrity=None) == faults(integrity="sha1-AAAA") == ["1.0.0 has no hash"]
+    assert faults(resolved="https://registry.example/a.tgz") == ["1.0.0 is bound to one registry"]
+    assert faults(hasInstallScript=True) == ["1.0.0 runs a script when installed"]
+    assert faults(license=None) == ["1.0.0 declares no licence"]
+    loose = json.dumps({"packages": {"": {"dependencies": {"a": "^1.0.0", "b": "2.0.0"}}}})
+    assert dependencies.npm_faults(loose) == ["a is not wanted in an exact version: ^1.0.0"]
 
 
 @pytest.mark.parametrize(

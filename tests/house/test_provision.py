@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox import provision
+from sandbox import node, provision
 from sandbox.provision import Rights
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,16 +24,24 @@ python3-venv not-installed
 """
 
 
+def imported(module: Path) -> set[str]:
+    """The modules that this one imports: top names only, except for a sibling in the sandbox."""
+    found = set()
+    for part in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+        if isinstance(part, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in part.names}
+        elif isinstance(part, ast.ImportFrom):
+            assert part.level == 0
+            top = (part.module or "").partition(".")[0]
+            found |= {f"sandbox.{alias.name}" for alias in part.names} if part.module == "sandbox" else {top}
+    return found
+
+
 def test_it_imports_nothing_that_a_fresh_python_does_not_have() -> None:
-    imported = set()
-    for node in ast.walk(ast.parse(MODULE.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            imported |= {alias.name.partition(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0
-            imported.add((node.module or "").partition(".")[0])
-    assert "subprocess" in imported
-    assert imported <= sys.stdlib_module_names
+    names = imported(MODULE)
+    assert {"subprocess", "sandbox.node"} <= names
+    assert names - {"sandbox.node"} <= sys.stdlib_module_names
+    assert imported(MODULE.with_name("node.py")) <= sys.stdlib_module_names
 
 
 def test_importing_its_package_needs_nothing_either() -> None:
@@ -211,3 +220,51 @@ def test_clean_stops_the_launcher_first_and_removes_nothing_under_one_that_stays
             assert (tmp_path / ".sandbox").exists() is (manner == "stays")
         finally:
             holder.kill()
+
+
+def test_npm_packages_are_installed_by_the_lock_alone_and_run_nothing(tmp_path: Path) -> None:
+    try:
+        command = node.install_command()
+    except node.NodeMissing as reason:
+        pytest.skip(f"missing: {reason}")
+    assert command[2] == "ci"
+    assert "--ignore-scripts" in command
+    for name in node.FILES:
+        (tmp_path / name).write_bytes((node.DECLARED / name).read_bytes())
+    seen = subprocess.run(
+        [*command[:2], "config", "get", "omit-lockfile-registry-resolved", "ignore-scripts", "engine-strict"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert seen.stdout.split() == [
+        "omit-lockfile-registry-resolved=true",
+        "ignore-scripts=true",
+        "engine-strict=true",
+    ]
+
+
+def test_a_script_of_this_checkout_imports_the_npm_packages(tmp_path: Path) -> None:
+    script = ROOT / "tests" / "peers" / "versions.mjs"
+    try:
+        command = node.command(script)
+    except node.NodeMissing as reason:
+        pytest.skip(f"missing: {reason}")
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    wanted = json.loads((node.DECLARED / "package.json").read_text(encoding="utf-8"))["dependencies"]
+    assert json.loads(done.stdout) == wanted
+
+
+def test_packages_of_another_declaration_do_not_count_as_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(node, "INSTALLED", tmp_path / "npm")
+    assert not node.installed()
+    node.prepare()
+    assert not node.installed()
+    node.finish()
+    assert node.installed()
+    (tmp_path / "npm" / "provisioned").write_text("0" * 64, encoding="ascii")
+    assert not node.installed()
