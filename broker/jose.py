@@ -1,7 +1,7 @@
-"""The strict gate for JWS, JWE and JWK (RFC 7515 to 7518, RFC 7638, RFC 8725): nothing else in the broker parses one.
+"""The strict gate for JWS and JWK (RFC 7515, 7517, 7518, 7638, 8725), `broker.jwe` for JWE: no other parses one.
 
-PyJWT supplies the signature primitives and joserfc the encryption; everything an attacker can choose is judged
-here first: size, nesting, duplicate members, base64url's one spelling, the header, and the key's own limits.
+PyJWT supplies the signature primitives; everything an attacker can choose is judged here first: size, nesting,
+duplicate members, base64url's one spelling, the header, and the key's own limits.
 """
 
 from __future__ import annotations
@@ -19,9 +19,6 @@ from typing import Any, Final, NoReturn, Protocol, TypeAlias
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
-from joserfc import jwe
-from joserfc.errors import JoseError
-from joserfc.jwk import ECKey
 from jwt.algorithms import get_default_algorithms
 
 from broker.errors import InvalidToken
@@ -321,7 +318,8 @@ def _media_type(typ: str) -> str:
     return typ.lower().removeprefix("application/")
 
 
-def _ascii(token: str | bytes) -> str:
+def ascii_token(token: str | bytes) -> str:
+    """`token` as text, at most 16 kB of ASCII. Raises InvalidToken."""
     if len(token) > MAX_TOKEN:
         raise InvalidToken("token is too long")
     try:
@@ -331,16 +329,17 @@ def _ascii(token: str | bytes) -> str:
 
 
 def _split(token: str | bytes) -> tuple[dict[str, Any], bytes, bytes, bytes]:
-    text = _ascii(token)
+    text = ascii_token(token)
     segments = text.split(".", 3)
     if len(segments) != 3:
         raise InvalidToken("not a compact JWS")
-    header = _header(segments[0])
+    header = protected_header(segments[0])
     payload, signature = b64url_decode(segments[1]), b64url_decode(segments[2])
     return header, payload, text.rpartition(".")[0].encode("ascii"), signature
 
 
-def _header(segment: str) -> dict[str, Any]:
+def protected_header(segment: str) -> dict[str, Any]:
+    """The header in the first `segment` of a compact token, without members that we do not serve. Raises InvalidToken."""
     header = parse_json(b64url_decode(segment))
     if refused := _REFUSED_HEADERS & header.keys():
         raise InvalidToken(f"header member {min(refused)} is not accepted")
@@ -404,71 +403,3 @@ def raw_ecdsa(signature: bytes, *, algorithm: str) -> bytes:
     """R and S side by side (RFC 7518 §3.4), from the DER `signature` that `cryptography` and HSM files speak."""
     size = (_CURVES[_CURVE_OF_ALGORITHM[algorithm]]().key_size + 7) // 8
     return b"".join(number.to_bytes(size, "big") for number in decode_dss_signature(signature))
-
-
-# --- JWE -------------------------------------------------------------------------------------------------------------
-
-ANSWER_ALGORITHMS: Final = ("ECDH-ES",)
-ANSWER_ENCRYPTIONS: Final = ("A256GCM",)
-
-
-def encrypt(
-    plaintext: bytes,
-    *,
-    key: Mapping[str, Any],
-    algorithm: str = "ECDH-ES",
-    encryption: str = "A256GCM",
-    header: Mapping[str, Any] | None = None,
-) -> str:
-    """A compact JWE (RFC 7516 §7.1) to the public EC JWK `key`, not compressed. Raises InvalidToken."""
-    protected = {**(header or {}), "alg": algorithm, "enc": encryption}
-    load_public_key(key)
-    recipient = ECKey.import_key({name: key[name] for name in _THUMBPRINT_MEMBERS["EC"] if name in key})
-    try:
-        return jwe.encrypt_compact(protected, plaintext, recipient, algorithms=[algorithm, encryption])
-    except (JoseError, ValueError) as error:
-        raise InvalidToken("cannot encrypt to this key") from error
-
-
-def decrypt_compact(
-    token: str | bytes,
-    *,
-    key: ec.EllipticCurvePrivateKey,
-    algorithms: Collection[str] = ANSWER_ALGORITHMS,
-    encryptions: Collection[str] = ANSWER_ENCRYPTIONS,
-) -> bytes:
-    """The plaintext of compact JWE `token` (RFC 7516 §5.2) to `key`; never a compressed one. Raises InvalidToken."""
-    text = _ascii(token)
-    segments = text.split(".", 5)
-    if len(segments) != 5:
-        raise InvalidToken("not a compact JWE")
-    header = _header(segments[0])
-    if header["alg"] not in algorithms or header.get("enc") not in encryptions:
-        raise InvalidToken("encryption is not accepted")
-    wrapped, nonce, _, tag = (b64url_decode(segment) for segment in segments[1:])
-    if header["alg"] == "ECDH-ES" and wrapped:
-        raise InvalidToken("direct agreement carries no wrapped key")  # RFC 7516 §5.2 step 10
-    if header["enc"].endswith("GCM") and (len(nonce), len(tag)) != (12, 16):
-        raise InvalidToken("nonce or tag is not as long as RFC 7518 §5.3 says")
-    ephemeral = header.get("epk")
-    if not isinstance(ephemeral, dict) or "d" in ephemeral:
-        raise InvalidToken("no ephemeral public key")
-    point = load_public_key(ephemeral)
-    if not isinstance(point, ec.EllipticCurvePublicKey) or point.curve.name != key.curve.name:
-        raise InvalidToken("ephemeral key is on another curve")
-    try:
-        return _decrypt(text, key, [*algorithms, *encryptions])
-    except (JoseError, ValueError, TypeError, KeyError, UnsupportedAlgorithm):
-        raise InvalidToken("cannot be decrypted") from None
-
-
-def _decrypt(text: str, key: ec.EllipticCurvePrivateKey, allowed: list[str]) -> bytes:
-    decrypted = jwe.decrypt_compact(text, ECKey.import_key(_private_jwk(key)), algorithms=allowed)
-    if decrypted.plaintext is None:
-        raise InvalidToken("cannot be decrypted")
-    return decrypted.plaintext
-
-
-def _private_jwk(key: ec.EllipticCurvePrivateKey) -> dict[str, str | list[str]]:
-    size = (key.curve.key_size + 7) // 8
-    return {**public_jwk(key), "d": b64url(key.private_numbers().private_value.to_bytes(size, "big"))}

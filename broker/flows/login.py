@@ -50,12 +50,13 @@ from broker.flows.ports import (
 from broker.flows.renewal import known_predecessor
 from broker.flows.secret import digest, mint
 from broker.ids import AccountID, ClientID, CredentialID, InteractionID, Secret, Subject, TransactionID
-from broker.jose import b64url, decrypt_compact, parse_json, public_jwk, sign_jws
+from broker.jose import b64url, parse_json, public_jwk, sign_jws
 from broker.jpki import challenge as card_challenge
 from broker.jpki.certificate import TrustedCertificate, unrevoked
 from broker.jpki.clock import certain, check_clock
 from broker.jpki.path import validate_path
 from broker.jpki.profile import USER_AUTHENTICATION
+from broker.jwe import decrypt_compact
 from broker.oidc import consent as consents
 from broker.oidc.authorization import check, locate, single_values
 from broker.oidc.client import Client

@@ -16,8 +16,6 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from joserfc import jwe
-from joserfc.jwk import ECKey
 
 from broker import jose
 from broker.errors import InvalidToken
@@ -291,73 +289,19 @@ def test_claims_nobody_has_verified_are_read_but_not_believed() -> None:
         verify(forged)
 
 
-# --- JWE -------------------------------------------------------------------------------------------------------------
-
-
-def test_answer_is_read_by_its_one_time_key_only() -> None:
-    token = jose.encrypt(b'{"format":"jpki-fed:1"}', key=jose.public_jwk(ec_key()))
-    assert jose.decrypt_compact(token, key=ec_key()) == b'{"format":"jpki-fed:1"}'
-    with pytest.raises(InvalidToken):
-        jose.decrypt_compact(token, key=ec_key("other"))
-
-
-@pytest.mark.parametrize(
-    "protected",
-    [
-        {"alg": "ECDH-ES", "enc": "A256GCM", "zip": "DEF"},
-        {"alg": "ECDH-ES+A256KW", "enc": "A256GCM"},
-        {"alg": "ECDH-ES", "enc": "A128GCM"},
-        {"alg": "ECDH-ES", "enc": "A256CBC-HS512"},
-    ],
-    ids=str,
-)
-def test_answer_encrypted_otherwise_is_refused(protected: dict[str, str]) -> None:
-    algorithms = ["ECDH-ES", "ECDH-ES+A256KW", "A256GCM", "A128GCM", "A256CBC-HS512", "DEF"]
-    token = jwe.encrypt_compact(protected, b"x", ECKey.import_key(jose.public_jwk(ec_key())), algorithms=algorithms)
-    with pytest.raises(InvalidToken):
-        jose.decrypt_compact(token, key=ec_key())
-
-
-@pytest.mark.parametrize(
-    "ephemeral",
-    [
-        None,
-        {},
-        {**jose.public_jwk(ec.generate_private_key(ec.SECP384R1()))},
-        {**jose.public_jwk(ec_key("other")), "y": jose.b64url(bytes(32))},  # a point off the curve
-        {"kty": "oct", "k": "AAAA"},
-    ],
-    ids=["none", "empty", "P-384", "off the curve", "oct"],
-)
-def test_ephemeral_key_that_is_no_point_of_our_curve_is_refused(ephemeral: object) -> None:
-    _, *rest = jose.encrypt(b"x", key=jose.public_jwk(ec_key())).split(".")
-    header = {"alg": "ECDH-ES", "enc": "A256GCM", **({} if ephemeral is None else {"epk": ephemeral})}
-    with pytest.raises(InvalidToken):
-        jose.decrypt_compact(".".join([jose.b64url(json.dumps(header).encode()), *rest]), key=ec_key())
-
-
-def test_answer_beyond_16_kb_is_refused() -> None:
-    token = jose.encrypt(bytes(13_000), key=jose.public_jwk(ec_key()))
-    assert len(token) > jose.MAX_TOKEN
-    with pytest.raises(InvalidToken, match="too long"):
-        jose.decrypt_compact(token, key=ec_key())
-
-
 # --- hostile bytes ---------------------------------------------------------------------------------------------------
 
 TOKEN = jose.sign_jws(CLAIMS, signer=SIGNER, typ="JWT")
-ANSWER = jose.encrypt(b'{"format":"jpki-fed:1"}', key=jose.public_jwk(ec_key()))
 
 
 @settings(max_examples=400, deadline=None)
 @given(st.data())
 def test_mutated_token_is_refused_with_our_error(data: st.DataObject) -> None:
-    for token, read in ((TOKEN, verify), (ANSWER, lambda text: jose.decrypt_compact(text, key=ec_key()))):
-        at = data.draw(st.integers(0, len(token) - 1))
-        changed = token[:at] + data.draw(st.characters(max_codepoint=0x2FF)) + token[at + 1 :]
-        if changed != token:
-            with pytest.raises(InvalidToken):
-                read(changed)
+    at = data.draw(st.integers(0, len(TOKEN) - 1))
+    changed = TOKEN[:at] + data.draw(st.characters(max_codepoint=0x2FF)) + TOKEN[at + 1 :]
+    if changed != TOKEN:
+        with pytest.raises(InvalidToken):
+            verify(changed)
 
 
 @settings(max_examples=300, deadline=None)
@@ -375,10 +319,7 @@ def test_mutated_token_is_refused_with_our_error(data: st.DataObject) -> None:
     )
 )
 def test_any_header_is_refused_with_our_error(header: dict[str, object]) -> None:
-    _, *rest = ANSWER.split(".")
     head = jose.b64url(json.dumps(header).encode())
-    with pytest.raises(InvalidToken):
-        jose.decrypt_compact(".".join([head, *rest]), key=ec_key())
     with pytest.raises(InvalidToken):
         verify(f"{head}.e30.{jose.b64url(bytes(64))}")
 

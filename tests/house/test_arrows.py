@@ -29,7 +29,8 @@ OFFENCES = (
     ("broker/oidc/offence2.py", "import broker.audit", "handed a subject"),
     ("broker/flows/offence2.py", "import flask", "From flows down"),
     ("broker/audit/offence.py", "import sqlite3", "From flows down"),
-    ("broker/jose.py", "import urllib3", "From flows down"),
+    ("broker/jose.py", "import broker.jwe", "Arrows point down"),
+    ("broker/jwe.py", "import urllib3", "From flows down"),
     ("broker/keys/offence.py", "import sandbox", "The broker knows neither"),
     ("broker/app.py", "import cardreader", "The broker knows neither"),
     ("cardreader/offence.py", "import broker.errors", "The card side knows neither"),
@@ -49,7 +50,8 @@ def build(folder: Path, extra: dict[str, str]) -> None:
     """Empty rooms with our contracts, and what `extra` writes into them."""
     shutil.copy(ROOT / "setup.cfg", folder)
     modules = [f"broker/{room}/__init__.py" for room in ROOMS]
-    modules += [f"broker/{name}.py" for name in ("__init__", "__main__", "app", "settings", "errors", "ids", "jose")]
+    modules += [f"broker/{name}.py" for name in ("__init__", "__main__", "app", "settings")]
+    modules += [f"broker/{name}.py" for name in ("errors", "ids", "jose", "jwe")]
     modules += ["cardreader/__init__.py", "cardreader/pcsc.py", "sandbox/__init__.py", "sandbox/broker.py"]
     for name in modules:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -75,6 +77,7 @@ def test_allowed_imports_keep_every_contract(tmp_path: Path) -> None:
         "broker/flows/login.py": "import broker.oidc, broker.jpki, broker.audit",
         "broker/delegation/approval.py": "import broker.jpki",
         "broker/jose.py": "import broker.errors, broker.ids",
+        "broker/jwe.py": "import broker.jose",
         "cardreader/pcsc.py": "import smartcard.scard",
         "sandbox/broker.py": "import broker.app, broker.storage.relational",
     }
