@@ -339,7 +339,7 @@ def _split(token: str | bytes) -> tuple[dict[str, Any], bytes, bytes, bytes]:
 
 
 def protected_header(segment: str) -> dict[str, Any]:
-    """The header in the first `segment` of a compact token, without members that we do not serve. Raises InvalidToken."""
+    """The header in the first `segment` of a compact token, every member one that we serve. Raises InvalidToken."""
     header = parse_json(b64url_decode(segment))
     if refused := _REFUSED_HEADERS & header.keys():
         raise InvalidToken(f"header member {min(refused)} is not accepted")
