@@ -145,6 +145,14 @@ class InvalidScope(ProtocolError):
     """RFC 6749 §4.1.2.1 invalid_scope."""
 
 
+class InvalidTarget(ProtocolError):
+    """RFC 8707 §2 invalid_target: a resource that is malformed, unknown here, or not this client's to ask for."""
+
+
+class InvalidAuthorizationDetails(ProtocolError):
+    """RFC 9396 §5 invalid_authorization_details: an unknown or forbidden type, or fields its type does not allow."""
+
+
 class UnauthorizedClient(ProtocolError):
     """RFC 6749 §4.1.2.1 unauthorized_client."""
 
@@ -183,6 +191,34 @@ class UnmetAuthenticationRequirements(ProtocolError):
 
 class AccessDenied(ProtocolError):
     """RFC 6749 §4.1.2.1 access_denied: the resident refused or cancelled."""
+
+
+class InvalidRedirectURI(ProtocolError):
+    """RFC 7591 §3.2.2 invalid_redirect_uri."""
+
+
+class InvalidClientMetadata(ProtocolError):
+    """RFC 7591 §3.2.2 invalid_client_metadata."""
+
+
+class InvalidRequestObject(ProtocolError):
+    """RFC 9101 §7 invalid_request_object."""
+
+
+class InvalidRequestURI(ProtocolError):
+    """RFC 9101 §7 invalid_request_uri."""
+
+
+class AuthorizationPending(ProtocolError):
+    """RFC 8628 §3.5, CIBA Core §11 authorization_pending."""
+
+
+class SlowDown(ProtocolError):
+    """RFC 8628 §3.5, CIBA Core §11 slow_down."""
+
+
+class ExpiredToken(ProtocolError):
+    """RFC 8628 §3.5, CIBA Core §11 expired_token: the device code or auth_req_id ran out."""
 
 
 class InvalidAccessToken(ProtocolError):
