@@ -20,6 +20,10 @@ from broker.errors import SettingsError, StoreUnavailable
 WAIT_SECONDS = 2.0
 """The longest wait for a lock, a connection or a statement; then StoreUnavailable."""
 POOL_SIZE = 8
+POOL_OVERFLOW = 8
+"""PostgreSQL: connections beyond the pool's, closed after use."""
+STATEMENTS = 512
+"""How many statements a connection keeps ready. More than this program has."""
 
 _POSTGRESQL_OPTIONS = " ".join(
     f"-c {name}={value}"
@@ -72,7 +76,7 @@ def _open_sqlite(address: URL) -> Engine:
         raise StoreUnavailable(f"the database file cannot be opened: {refused.strerror}") from refused
     engine = create_engine(
         address,
-        connect_args={"timeout": WAIT_SECONDS, "isolation_level": None},
+        connect_args={"timeout": WAIT_SECONDS, "isolation_level": None, "cached_statements": STATEMENTS},
         pool_size=POOL_SIZE,
         max_overflow=0,
         pool_timeout=WAIT_SECONDS,
@@ -89,7 +93,7 @@ def _open_sqlite(address: URL) -> Engine:
 
 
 def _open_postgresql(address: URL) -> Engine:
-    return create_engine(
+    engine = create_engine(
         address.set(drivername="postgresql+psycopg"),
         isolation_level="READ COMMITTED",
         connect_args={
@@ -100,10 +104,16 @@ def _open_postgresql(address: URL) -> Engine:
             "options": _POSTGRESQL_OPTIONS,
         },
         pool_size=POOL_SIZE,
-        max_overflow=POOL_SIZE,
+        max_overflow=POOL_OVERFLOW,
         pool_timeout=WAIT_SECONDS,
         hide_parameters=True,
     )
+
+    @event.listens_for(engine, "connect")
+    def _keep_statements(connection: Any, _record: Any) -> None:
+        connection.prepared_max = STATEMENTS  # psycopg's own 100 would have them push each other out
+
+    return engine
 
 
 def file_system(path: Path, mountinfo: str) -> str | None:

@@ -6,13 +6,14 @@ the schema is StoreMisused: our own fault, 500. Neither repeats the driver's wor
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import datetime
-from threading import Lock
+from types import TracebackType
+from typing import Generic, TypeVar
 
 from sqlalchemy import Engine
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NotSupportedError, ProgrammingError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NotSupportedError, ProgrammingError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from broker.errors import StoreUnavailable
@@ -24,6 +25,7 @@ from broker.storage.cards import SQLCardTransactions
 from broker.storage.clients import SQLClients
 from broker.storage.clock import SQLClock
 from broker.storage.codes import SQLCodes
+from broker.storage.connections import Connections
 from broker.storage.consents import SQLConsents
 from broker.storage.interactions import SQLInteractions
 from broker.storage.leases import SQLLeases
@@ -33,11 +35,54 @@ from broker.storage.sessions import SQLSessions
 from broker.storage.tokens import SQLTokens
 from broker.storage.work import Work
 
+Inside = TypeVar("Inside")
+
 _OUR_FAULT = (IntegrityError, DataError, ProgrammingError, NotSupportedError)
 
 
 class StoreMisused(Exception):
     """A flow broke a rule of the schema (an unknown account, a digest twice). A mistake of this program."""
+
+
+class _Unit(Generic[Inside]):
+    """The block of one unit of work; a generator would cost more than a statement."""
+
+    __slots__ = ("_connections", "_make", "_work")
+
+    def __init__(self, connections: Connections, make: Callable[[Work], Inside]) -> None:
+        self._connections = connections
+        self._make = make
+
+    def __enter__(self) -> Inside:
+        try:
+            self._work = Work(self._connections)
+        except SQLAlchemyError as fault:
+            raise _ours(fault) from None
+        return self._make(self._work)
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, raised: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        try:
+            self._work.end(commit=raised is None)
+        except SQLAlchemyError as fault:
+            if raised is None:
+                raise _ours(fault) from None
+        if isinstance(raised, SQLAlchemyError):
+            ours = _ours(raised)
+            if ours is not raised:
+                raise ours from None
+
+
+def _ours(fault: SQLAlchemyError) -> Exception:
+    """In our own words what the database or its driver said; anything else is a mistake to be seen as it is."""
+    if isinstance(fault, _OUR_FAULT):
+        return StoreMisused(_words(fault))
+    if isinstance(fault, DBAPIError):
+        return StoreUnavailable(_words(fault))
+    if isinstance(fault, PoolTimeout):
+        return StoreUnavailable("no database connection became free")
+    return fault
 
 
 class SQLTransaction:
@@ -105,38 +150,18 @@ class SQLStore:
     """Fulfils ports.Store. One per process; threads share it, processes each open their own engine."""
 
     def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._turn = Lock()
+        self._connections = Connections(engine)
 
-    @contextmanager
-    def transaction(self) -> Iterator[Transaction]:
+    def transaction(self) -> AbstractContextManager[Transaction]:
         """Commit at the end of the block, roll back on any exception.
 
         Raises StoreUnavailable, and StoreMisused for our own mistakes. Should PostgreSQL vanish in the middle of
         COMMIT nobody can know whether it committed; we say StoreUnavailable, and no code or token leaves.
         """
-        with self._unit() as work:
-            yield SQLTransaction(work)
+        return _Unit(self._connections, SQLTransaction)
 
-    @contextmanager
-    def _unit(self) -> Iterator[Work]:
-        try:
-            with self._engine.connect() as connection:
-                work = Work(connection, turn=self._turn)
-                try:
-                    yield work
-                    connection.commit()
-                finally:
-                    try:
-                        connection.close()  # rolls back what was not committed, before the next thread's turn
-                    finally:
-                        work.close()
-        except _OUR_FAULT as fault:
-            raise StoreMisused(_words(fault)) from None
-        except DBAPIError as fault:
-            raise StoreUnavailable(_words(fault)) from None
-        except PoolTimeout:
-            raise StoreUnavailable("no database connection became free") from None
+    def _unit(self) -> _Unit[Work]:
+        return _Unit(self._connections, lambda work: work)
 
     def purge(self, *, now: datetime) -> dict[str, int]:
         """Delete what has run out; rows by what they were. Each batch is a unit of its own, so nobody waits long."""

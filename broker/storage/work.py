@@ -1,7 +1,7 @@
 """A unit of work: what one `Store.transaction()` reads and writes, and when it begins to hold the lock.
 
-On both engines a read sees the newest commit (READ COMMITTED). On SQLite the unit begins, with BEGIN
-IMMEDIATE, at its first write, so a unit that only reads takes no lock and can never meet a stale snapshot.
+On both engines a read sees the newest commit (READ COMMITTED), and the unit begins at its first write (on SQLite with
+BEGIN IMMEDIATE), so a unit that only reads takes no lock and can never meet a stale snapshot.
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ from collections.abc import Callable, Mapping
 from threading import Lock
 from typing import Any
 
-from sqlalchemy import Connection, CursorResult, Executable
+from sqlalchemy import Executable
 from sqlalchemy.dialects import postgresql, sqlite
 
 from broker.errors import StoreUnavailable
+from broker.storage.connections import Connections
 from broker.storage.engine import WAIT_SECONDS
+from broker.storage.prepared import Answer, Prepared
 
 PerEngine = Mapping[str, Executable]
 """A statement for each dialect, where the two spell it alike but build it with different classes."""
@@ -35,54 +37,137 @@ def can_hold(text: str) -> bool:
 
 
 class Work:
-    """Statements of one unit, over one connection. `turn` lets one thread of the process write at a time.
+    """Statements of one unit, over one connection. One thread of the process writes at a time.
 
     SQLite's busy handler sleeps and polls, and starves whoever is unlucky; the threads of one worker
     therefore queue here, and only worker processes meet in the busy handler.
     """
 
-    __slots__ = ("_connection", "_dialect", "_turn", "_writing")
+    __slots__ = ("_connections", "_failed", "_held", "_turn", "_writing")
 
-    def __init__(self, connection: Connection, *, turn: Lock) -> None:
-        self._connection = connection
-        self._dialect = connection.dialect.name
-        self._turn = turn
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+        self._held = connections.take()
+        self._turn: Lock | None = None
         self._writing = False
+        self._failed = False
 
-    def read(self, statement: Executable, /, **values: object) -> CursorResult[Any]:
-        """Run a SELECT."""
-        return self._connection.execute(statement, values)
+    def read(self, statement: Executable, /, **values: object) -> Answer:
+        """Run a SELECT. One that locks rows is a write."""
+        return self._run(statement, values)
 
-    def write(self, statement: Executable | PerEngine, /, **values: object) -> CursorResult[Any]:
+    def write(self, statement: Executable | PerEngine, /, **values: object) -> Answer:
         """Run a statement that changes something. Raises StoreUnavailable when the lock does not come in 2 s."""
         if not self._writing:
             self._begin()
-        if isinstance(statement, Mapping):
-            statement = statement[self._dialect]
-        return self._connection.execute(statement, values)
+        if not isinstance(statement, Executable):
+            statement = statement["sqlite" if self._held.is_sqlite else "postgresql"]
+        return self._run(statement, values)
+
+    def end(self, *, commit: bool) -> None:
+        """Commit or roll back, and give the connection and the turn to the next.
+
+        A unit in which a statement failed is never committed, even where somebody caught the error: raises
+        StoreUnavailable.
+        """
+        held, clean = self._held, False
+        try:
+            if commit and not self._failed:
+                self._commit()
+            else:
+                self._roll_back()
+            clean = not held.in_transaction()
+        finally:
+            if clean:
+                self._connections.give(held)
+            else:
+                self._connections.discard(held)  # rolls back, before the next thread's turn
+            if self._turn is not None:
+                self._turn.release()
+                self._turn = None
+        if commit and self._failed:
+            raise StoreUnavailable("a statement of this unit failed: nothing was committed")
+
+    def _run(self, statement: Executable, values: dict[str, object]) -> Answer:
+        try:
+            prepared = self._connections.statements.prepared(statement, values)
+            if prepared is None:
+                return self._run_ordinarily(statement, values)
+            try:
+                bound = prepared.bind(values)
+            except Exception:  # SQLAlchemy finds the same fault and has the words for it
+                return self._run_ordinarily(statement, values)
+            return self._execute(prepared, bound)
+        except BaseException:
+            self._failed = True
+            raise
+
+    def _execute(self, prepared: Prepared, bound: Any) -> Answer:
+        held = self._held
+        try:
+            held.cursor.execute(prepared.text, bound)
+            return prepared.answer(held.cursor)
+        except self._connections.driver_error as error:
+            raise self._connections.fault(error, held, prepared.text) from error
+
+    def _run_ordinarily(self, statement: Executable, values: dict[str, object]) -> Answer:
+        result = self._held.connection.execute(statement, values)
+        return Answer(result.all() if result.returns_rows else None, result.rowcount)
+
+    def _tell(self, text: str) -> None:
+        held = self._held
+        try:
+            held.cursor.execute(text)
+        except self._connections.driver_error as error:
+            self._failed = True
+            raise self._connections.fault(error, held, text) from error
 
     def _begin(self) -> None:
-        if self._dialect != "sqlite":
+        if not self._held.is_sqlite:
+            self._tell("BEGIN ISOLATION LEVEL READ COMMITTED")
             self._writing = True
             return
-        started = time.monotonic()
-        if not self._turn.acquire(timeout=WAIT_SECONDS):
-            raise StoreUnavailable("another thread has been writing for 2 s")
+        turn = self._connections.turn
+        if turn.acquire(blocking=False):
+            self._turn = turn
+            self._tell("BEGIN IMMEDIATE")
+        else:
+            self._begin_after_others(turn)
         self._writing = True
-        waited = time.monotonic() - started
-        if waited > 0.05:  # the wait for other processes gets only what is left of the 2 s
-            self._wait_at_most(WAIT_SECONDS - waited)
+
+    def _begin_after_others(self, turn: Lock) -> None:
+        started = time.monotonic()
+        if not turn.acquire(timeout=WAIT_SECONDS):
+            raise StoreUnavailable("another thread has been writing for 2 s")
+        self._turn = turn
+        waited = time.monotonic() - started  # the wait for other processes gets only what is left of the 2 s
+        self._wait_at_most(WAIT_SECONDS - waited)
         try:
-            self._connection.exec_driver_sql("BEGIN IMMEDIATE")
+            self._tell("BEGIN IMMEDIATE")
         finally:
-            if waited > 0.05:
-                self._wait_at_most(WAIT_SECONDS)
+            self._wait_at_most(WAIT_SECONDS)
 
     def _wait_at_most(self, seconds: float) -> None:
-        self._connection.exec_driver_sql(f"PRAGMA busy_timeout={max(0, int(seconds * 1000))}")
+        self._tell(f"PRAGMA busy_timeout={max(0, int(seconds * 1000))}")
 
-    def close(self) -> None:
-        """Give up the turn; the connection has been committed or rolled back before."""
-        if self._writing and self._dialect == "sqlite":
-            self._turn.release()
-        self._writing = False
+    def _commit(self) -> None:
+        held = self._held
+        if self._writing and not held.in_transaction():
+            raise StoreUnavailable("the database has rolled this unit back")
+        if held.connection.in_transaction():  # something ran the ordinary way
+            held.connection.commit()
+        elif self._writing:
+            try:
+                held.driver.commit()
+            except self._connections.driver_error as error:
+                raise self._connections.fault(error, held, "COMMIT") from error
+
+    def _roll_back(self) -> None:
+        held = self._held
+        if held.connection.in_transaction():
+            held.connection.rollback()
+        elif self._writing:
+            try:
+                held.driver.rollback()
+            except self._connections.driver_error as error:
+                raise self._connections.fault(error, held, "ROLLBACK") from error
