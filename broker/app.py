@@ -14,7 +14,7 @@ from broker.errors import SettingsError
 from broker.flows.ports import Policy, Ports, RevocationSource
 from broker.jobs import start_embedded
 from broker.jpki.certificate import issuer_key_hash, parse
-from broker.jpki.profile import hierarchy
+from broker.jpki.profile import Profile, accepted_profiles, hierarchy
 from broker.keys.software import open_keys
 from broker.network.configuration import RevocationPolicy, Sources, read_sources
 from broker.network.correspondence import CorrespondenceGateway
@@ -56,6 +56,7 @@ def join(settings: Settings, *, guard: OutboundGuard) -> Ports:
     """Everything a flow is given. Raises SettingsError, StoreUnavailable."""
     anchors = read_anchors(settings.anchors)
     issuers = tuple(issuer_key_hash(anchor) for anchor in anchors)
+    profiles = read_profiles(settings)
     check_revision(settings.database_url)
     store = SQLStore(open_engine(settings.database_url))
     keys = open_keys(settings.key_directory, settings.key_passphrase)
@@ -70,6 +71,7 @@ def join(settings: Settings, *, guard: OutboundGuard) -> Ports:
             accepted_issuers=issuers,
             agent_origins=settings.agent_origins,
             crl_max_age=settings.crl_max_age,
+            profiles=profiles,
         ),
         store=store,
         keys=keys,
@@ -111,6 +113,20 @@ def read_anchors(path: Path) -> tuple[bytes, ...]:
     if len({hierarchy(anchor) for anchor in anchors}) > 1:
         raise SettingsError("anchors: JPKI and JPKI-TEST never mix")
     return tuple(anchor.public_bytes(Encoding.DER) for anchor in anchors)
+
+
+def read_profiles(settings: Settings) -> tuple[Profile, ...]:
+    """Whose certificates log in. Raises SettingsError."""
+    policies: dict[str, str] = {}
+    for row in settings.phone_policies:
+        kind, equals, policy = row.partition("=")
+        if not equals or kind in policies:
+            raise SettingsError(f"phone_policies: {row}: kind=policy, each kind once")
+        policies[kind] = policy
+    try:
+        return accepted_profiles(settings.accepted_kinds, policies)
+    except ValueError as wrong:
+        raise SettingsError(str(wrong)) from None
 
 
 def for_trial_only(anchors: tuple[bytes, ...]) -> bool:

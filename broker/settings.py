@@ -37,6 +37,13 @@ class Settings:
         repr=False, metadata=_means("opens the key file; give it as BROKER_KEY_PASSPHRASE_FILE")
     )
     anchors: Path = field(metadata=_means("PEM file of the accepted user-authentication CA certificates"))
+    accepted_kinds: tuple[str, ...] = field(
+        default=("plastic",),
+        metadata=_means("whose certificates log in: plastic, android, iphone, or phone where one policy serves both"),
+    )
+    phone_policies: tuple[str, ...] = field(
+        default=(), metadata=_means("the certificate policy of each accepted phone: android=1.2.3,iphone=1.2.4")
+    )
     crl_sources: Path = field(metadata=_means("TOML or JSON file of the sources of revocation (docs/sources.md)"))
     revocation_directory: str = field(
         default="",

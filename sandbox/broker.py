@@ -22,6 +22,7 @@ from broker.audit.entry import Entry, Event
 from broker.commands.client import registration
 from broker.errors import SettingsError
 from broker.flows.ports import Ports
+from broker.jpki.profile import PLASTIC
 from broker.keys.software import create, open_keys, renew_statement
 from broker.network.outbound import OutboundGuard
 from broker.serving import serve
@@ -29,6 +30,8 @@ from broker.settings import PREFIX, Settings, loopback, read
 from broker.storage.migrations import upgrade
 from broker.web.card import card_agent_document
 from sandbox import atomicfile
+from sandbox.ca import PHONE_POLICIES
+from sandbox.generate import World
 
 RENEW_BEFORE = timedelta(days=30)
 """A statement of request keys this close to its end is renewed at the start."""
@@ -51,6 +54,11 @@ class BrokerHouse:
     def folder(self) -> Path:
         return self.root / "broker"
 
+    @property
+    def anchors(self) -> Path:
+        """The authorities of cards and of phones, as `set_up` found them."""
+        return self.folder / "anchors.pem"
+
     def environment(self) -> dict[str, str]:
         """The settings as the broker's own environment."""
         return {
@@ -58,7 +66,9 @@ class BrokerHouse:
             "BROKER_DATABASE_URL": self.database_url or f"sqlite:///{self.folder / 'broker.db'}",
             "BROKER_KEY_DIRECTORY": str(self.folder / "keys"),
             "BROKER_KEY_PASSPHRASE_FILE": str(self.folder / "passphrase"),
-            "BROKER_ANCHORS": str(self.root / "ca" / "anchors.pem"),
+            "BROKER_ANCHORS": str(self.anchors),
+            "BROKER_ACCEPTED_KINDS": ",".join((PLASTIC, *PHONE_POLICIES)),
+            "BROKER_PHONE_POLICIES": ",".join(f"{kind}={oid.dotted_string}" for kind, oid in PHONE_POLICIES.items()),
             "BROKER_CRL_SOURCES": str(self.root / "ca" / "crl-sources.json"),
             "BROKER_CORRESPONDENCE_URL": self.mapping,
             "BROKER_AGENT_ORIGINS": ",".join(self.agent_origins),
@@ -92,6 +102,8 @@ def set_up(house: BrokerHouse, registrations: Iterable[Mapping[str, Any]]) -> di
     Keys belong to one issuer: when the issuer moved (another port), they are made anew.
     """
     house.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    world = World(root=house.root, made_because=None)
+    atomicfile.write(house.anchors, world.anchors.read_bytes() + world.phone_anchors.read_bytes())
     passphrase, issuer_file = house.folder / "passphrase", house.folder / "issuer"
     moved = not issuer_file.exists() or issuer_file.read_text(encoding="utf-8") != house.issuer
     if moved:

@@ -26,8 +26,12 @@ KEY_BITS: Final = 2048
 CPS: Final = "http://www.jpki.go.jp/cps.html"
 AUTH_TEST_POLICY: Final = x509.ObjectIdentifier("1.2.392.200149.8.5.1.0.30")  # 利用者証明用, test environment
 SIGN_TEST_POLICY: Final = x509.ObjectIdentifier("1.2.392.200149.8.5.1.0.20")  # 署名用, test environment
-# 移動端末設備用: neither the authority's name nor the policy of phone certificates is public; both are invented here.
+# 移動端末設備用: neither the authority's name nor the policies of phone certificates are public; all are invented here.
 PHONE_AUTH_TEST_POLICY: Final = x509.ObjectIdentifier("1.2.392.200149.8.5.1.0.130")
+PHONE_POLICIES: Final = {
+    "android": PHONE_AUTH_TEST_POLICY,
+    "iphone": x509.ObjectIdentifier("1.2.392.200149.8.5.1.0.131"),
+}
 PHONE_AUTH_POLICY: Final = x509.ObjectIdentifier("1.2.392.200149.8.5.1.3.130")
 AUTH_POLICY: Final = x509.ObjectIdentifier("1.2.392.200149.8.5.1.3.30")  # 利用者証明用, production
 SIGN_POLICY: Final = x509.ObjectIdentifier("1.2.392.200149.8.5.1.1.20")  # 署名用, production

@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Final, Literal
 
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from sandbox import ca
@@ -75,7 +76,9 @@ class Office:
         cards[resident.name] = _document(resident, resident.name, slots, tries=resident.pin_tries)
         for phone in resident.phones:
             name = resident.phone_card(phone)
-            slot = self._issue(resident, "phone-auth", next(keys), Issue(generation=1), card=name)
+            slot = self._issue(
+                resident, "phone-auth", next(keys), Issue(generation=1), card=name, policy=ca.PHONE_POLICIES[phone]
+            )
             cards[name] = _document(resident, name, {"auth": slot}, form=phone)
         return cards
 
@@ -137,6 +140,7 @@ class Office:
         card: str,
         reason: str | None = None,
         replaces: int | None = None,
+        policy: x509.ObjectIdentifier | None = None,
     ) -> KeySlot:
         foreign = resident.hierarchy == ca.FOREIGN_ORGANIZATION
         authority = self._authorities[f"foreign-{kind}-1" if foreign else f"{kind}-{issue.generation}"]
@@ -188,6 +192,7 @@ class Office:
                 not_after=not_after,
                 authority_key_identifier=resident.aki,
                 extended_key_usage=resident.eku,
+                policy=policy,
             )
         return KeySlot(private_key=key, certificate=certificate, ca_certificate=authority.certificate)
 

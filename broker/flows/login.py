@@ -37,6 +37,7 @@ from broker.errors import (
     ProtocolError,
     UnknownClient,
 )
+from broker.flows.assurance import fresh_signature
 from broker.flows.code import RefusedToClient, ReturnToClient, issue_code
 from broker.flows.ports import (
     Authenticated,
@@ -52,10 +53,10 @@ from broker.flows.secret import digest, mint
 from broker.ids import AccountID, ClientID, CredentialID, InteractionID, Secret, Subject, TransactionID
 from broker.jose import b64url, parse_json, public_jwk, sign_jws
 from broker.jpki import challenge as card_challenge
-from broker.jpki.certificate import TrustedCertificate, unrevoked
+from broker.jpki.certificate import TrustedCertificate, parse, unrevoked
 from broker.jpki.clock import certain, check_clock
 from broker.jpki.path import validate_path
-from broker.jpki.profile import USER_AUTHENTICATION
+from broker.jpki.profile import profile_for
 from broker.jwe import decrypt_compact
 from broker.oidc import consent as consents
 from broker.oidc.authorization import check, locate, single_values
@@ -68,8 +69,6 @@ MAX_CARD_REQUESTS = 20
 """How often one login may ask for the card anew; more is a page reloading itself."""
 
 ANSWER_FORMAT = "jpki-fed:1"
-FRESH_CARD_ACR = "aal3"
-PLASTIC_CARD_AMR = ("hwk", "pin", "sc", "mfa")  # RFC 8176; a phone's differs (design 4.10)
 _P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 
 
@@ -322,7 +321,8 @@ def _judge(transaction: CardTransaction, answer: str, *, now: datetime, ports: P
     if not transaction.answer_key:
         raise AnswerReplayed("this transaction has its answer")
     certificate_der, signature, hints = _open_answer(transaction, answer, ports)
-    trusted = validate_path(certificate_der, anchors=ports.policy.anchors, at=now, profile=USER_AUTHENTICATION)
+    profile = profile_for(parse(certificate_der).x509, ports.policy.profiles)
+    trusted = validate_path(certificate_der, anchors=ports.policy.anchors, at=now, profile=profile)
     frame = card_challenge.frame(
         card_challenge.CardChallenge(
             tag=transaction.tag,
@@ -515,7 +515,7 @@ def _authenticated(
         account=credential.account,
         credential=credential.credential_id,
         subject=subject,
-        authentication=Authentication(time=answer.answered_at, acr=FRESH_CARD_ACR, amr=PLASTIC_CARD_AMR),
+        authentication=fresh_signature(answer.kind, at=answer.answered_at),
         session_digest=session_digest,
     )
 

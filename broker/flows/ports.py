@@ -23,6 +23,7 @@ from broker.ids import AccountID, ClientID, CredentialID, InteractionID, SectorI
 from broker.jose import Signer
 from broker.jpki.certificate import TrustedCertificate
 from broker.jpki.index import Heading, Index
+from broker.jpki.profile import USER_AUTHENTICATION, Profile
 from broker.jpki.scan import Source as ListSource
 from broker.jpki.verdict import RevocationVerdict
 from broker.oidc.authorization import AuthorizationRequest
@@ -400,6 +401,8 @@ class Policy:
     agent_origins: tuple[str, ...]
     """Where the reader agent answers; the card form is sent to the first."""
     crl_max_age: timedelta
+    profiles: tuple[Profile, ...] = field(default=(USER_AUTHENTICATION,), repr=False)
+    """Whose certificates log in: the plastic card's, and those of phones that the operator accepts."""
 
     @property
     def origin(self) -> str:

@@ -252,16 +252,61 @@ GENERIC: Final = Profile(  # RFC 5280 as far as the engine judges it
 )
 
 
-def on_phone(profile: Profile, policies: Mapping[str, str]) -> Profile:
-    """`profile` for 移動端末設備用電子証明書, which other CAs issue under policies of their own; `kind` is "phone".
+PLASTIC: Final = "plastic"
+PHONES: Final = ("android", "iphone", "phone")
+"""What may hold a key beside the card; "phone" is either, where their certificates share one policy."""
+
+
+def on_phone(profile: Profile, policies: Mapping[str, str], *, kind: str = "phone") -> Profile:
+    """`profile` for 移動端末設備用電子証明書, which other CAs issue under policies of their own; `kind` is of PHONES.
 
     `policies` gives the one policy (dotted) per hierarchy. Neither these CAs nor their policies are public, so nothing
     here knows them: an operator who was told them configures both, and until then no phone's certificate is accepted.
     Raises ValueError for a hierarchy we do not know, no policy, or one that a card's certificate has.
     """
+    if kind not in PHONES:
+        raise ValueError("no phone")
     if not policies or not policies.keys() <= profile.policies.keys():
         raise ValueError("a policy for JPKI or JPKI-TEST, and nothing else")
     identifiers = {name: ObjectIdentifier(dotted) for name, dotted in policies.items()}
     if set(identifiers.values()) & {*USER_AUTHENTICATION.policies.values(), *DIGITAL_SIGNATURE.policies.values()}:
         raise ValueError("a phone's policy is none of a card's")
-    return replace(profile, kind="phone", policies=identifiers)
+    return replace(profile, kind=kind, policies=identifiers)
+
+
+def accepted_profiles(kinds: Sequence[str], phone_policies: Mapping[str, str]) -> tuple[Profile, ...]:
+    """The profiles under which user-authentication certificates of these kinds (PLASTIC, PHONES) log in.
+
+    `phone_policies` gives each accepted phone's policy (dotted), whichever hierarchy the anchors are of. Raises
+    ValueError, in words for the operator, where a certificate's policy would not tell its kind.
+    """
+    if not kinds or len(set(kinds)) != len(kinds) or not set(kinds) <= {PLASTIC, *PHONES}:
+        raise ValueError(f"accepted_kinds: of {', '.join((PLASTIC, *PHONES))}, each once, and at least one")
+    if phone_policies.keys() != set(kinds) - {PLASTIC}:
+        raise ValueError("phone_policies: one for each accepted phone, and for nothing else")
+    if len(set(phone_policies.values())) != len(phone_policies):
+        raise ValueError("phone_policies: one policy tells no two kinds apart; name the kind phone for both")
+    profiles = []
+    for kind in kinds:
+        if kind == PLASTIC:
+            profiles.append(USER_AUTHENTICATION)
+            continue
+        try:
+            both = dict.fromkeys(USER_AUTHENTICATION.policies, phone_policies[kind])
+            profiles.append(on_phone(USER_AUTHENTICATION, both, kind=kind))
+        except ValueError as wrong:
+            raise ValueError(f"phone_policies: {kind}: {wrong}") from None
+    return tuple(profiles)
+
+
+def profile_for(certificate: x509.Certificate, profiles: Sequence[Profile]) -> Profile:
+    """The one of `profiles` whose policy an unverified certificate states, else the first, which will refuse it.
+
+    It chooses the table only: whichever is chosen, all its rules decide, the policy's own included.
+    """
+    try:
+        policies = extension(certificate, x509.CertificatePolicies)
+    except ValueError:  # extensions that cannot be read are refused by name later
+        return profiles[0]
+    stated = {policy.policy_identifier for policy in policies.value} if policies is not None else set()
+    return next((profile for profile in profiles if stated & set(profile.policies.values())), profiles[0])

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from broker.app import read_profiles
 from broker.errors import SettingsError
 from broker.settings import Settings, loopback, read, reference, refuse_plain_http
 
@@ -95,6 +96,15 @@ def test_a_broken_toml_file_is_named(tmp_path: Path) -> None:
     config = tmp_path / "broker.toml"
     config.write_text("workers = = 1", encoding="utf-8")
     assert "broker.toml" in refusal(BROKER_CONFIG=str(config))
+
+
+def test_the_accepted_kinds_are_a_card_alone_until_a_phones_policy_is_told() -> None:
+    assert [profile.kind for profile in read_profiles(read(GOOD))] == ["plastic"]
+    phones = {"BROKER_ACCEPTED_KINDS": "plastic, phone", "BROKER_PHONE_POLICIES": "phone=1.2.3"}
+    assert [profile.kind for profile in read_profiles(read({**GOOD, **phones}))] == ["plastic", "phone"]
+    for wrong in ("phone", "phone=1.2.3,phone=1.2.4", "phone=", "iphone=1.2.3"):
+        with pytest.raises(SettingsError, match="phone_policies"):
+            read_profiles(read({**GOOD, **phones, "BROKER_PHONE_POLICIES": wrong}))
 
 
 def test_only_this_machine_is_loopback() -> None:

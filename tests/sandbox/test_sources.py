@@ -93,8 +93,10 @@ def broker(world: World, address: str, *, policy: str, responder: str = "/ocsp/a
     set_up(house, [])
     rows: list[dict[str, str]] = json.loads(world.crl_sources.read_bytes())
     rows = [row | {"url": address + urlsplit(row["url"]).path} for row in rows]
-    hashes = {row["issuer_key_hash"] for row in rows if "/crl/auth/" in row["url"]}
-    rows += [{"type": "ocsp", "issuer_key_hash": each, "url": address + responder} for each in sorted(hashes)]
+    for kind in ("auth", "phone-auth"):
+        hashes = {row["issuer_key_hash"] for row in rows if f"/crl/{kind}/" in row["url"]}
+        url = address + responder.replace("/auth", f"/{kind}")
+        rows += [{"type": "ocsp", "issuer_key_hash": each, "url": url} for each in sorted(hashes)]
     rows.append({"type": "platform", "url": f"{address}/platform", "token_file": "token"})
     (world.root / "token").write_text(TOKEN)
     path = world.root / "sources.json"

@@ -10,8 +10,16 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
 from broker.errors import CertificateUntrusted
+from broker.jpki.certificate import parse
 from broker.jpki.path import validate_path
-from broker.jpki.profile import DIGITAL_SIGNATURE, GENERIC, USER_AUTHENTICATION, on_phone
+from broker.jpki.profile import (
+    DIGITAL_SIGNATURE,
+    GENERIC,
+    USER_AUTHENTICATION,
+    accepted_profiles,
+    on_phone,
+    profile_for,
+)
 from tests.broker.jpki.jpki_authority import (
     AUTH_TEST,
     DAY,
@@ -228,3 +236,41 @@ def test_phone_s_certificate_is_accepted_only_where_its_policy_was_configured() 
 def test_phone_s_policy_is_one_of_its_own_in_a_known_hierarchy(wrong: dict[str, str]) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 -- each has its own words
         on_phone(USER_AUTHENTICATION, wrong)
+
+
+IPHONE = "1.2.392.200149.8.5.99.2"
+
+
+def test_the_policy_that_a_leaf_states_chooses_its_rules_and_no_policy_of_ours_the_first() -> None:
+    phones = Authority(key=rsa_key("phone ca"))
+    profiles = accepted_profiles(("plastic", "android", "iphone"), {"android": PHONE, "iphone": IPHONE})
+    for policy, kind in ((PHONE, "android"), (IPHONE, "iphone"), (AUTH_TEST, "plastic"), (SIGN_TEST, "plastic")):
+        assert profile_for(parse(phones.leaf(policy=policies(policy))).x509, profiles).kind == kind
+
+
+def test_a_leaf_of_two_policies_satisfies_neither_profile() -> None:
+    phones = Authority(key=rsa_key("phone ca"))
+    leaf = phones.leaf(policy=policies(PHONE, AUTH_TEST))
+    for profile in accepted_profiles(("plastic", "android"), {"android": PHONE}):
+        with pytest.raises(CertificateUntrusted, match=r"^policy:"):
+            validate_path(leaf, anchors=[phones.der], at=NOW, profile=profile)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "given", "named"),
+    [
+        ((), {}, "accepted_kinds"),
+        (("plastic", "plastic"), {}, "accepted_kinds"),
+        (("tablet",), {}, "accepted_kinds"),
+        (("plastic", "android"), {}, "phone_policies"),
+        (("plastic",), {"android": PHONE}, "phone_policies"),
+        (("android", "iphone"), {"android": PHONE, "iphone": PHONE}, "name the kind phone"),
+        (("android",), {"android": AUTH_TEST}, "android"),
+        (("android",), {"android": "x"}, "android"),
+    ],
+)
+def test_kinds_that_a_policy_would_not_tell_apart_are_refused(
+    kinds: tuple[str, ...], given: dict[str, str], named: str
+) -> None:
+    with pytest.raises(ValueError, match=named):
+        accepted_profiles(kinds, given)

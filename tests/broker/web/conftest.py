@@ -22,6 +22,7 @@ import broker.web
 from broker.flows.ports import CorrespondenceSource, Policy, Ports
 from broker.ids import ClientID, SectorID
 from broker.jose import public_jwk
+from broker.jpki.profile import USER_AUTHENTICATION, Profile
 from broker.keys.software import SoftwareKeys, create, open_keys
 from broker.oidc.client import Client, SecurityProfile
 from broker.storage import migrations
@@ -88,6 +89,7 @@ def make_house(
         issuer: str = ISSUER,
         keys_of: SoftwareKeys = software_keys,
         correspondence: CorrespondenceSource | None = None,
+        profiles: tuple[Profile, ...] = (USER_AUTHENTICATION,),
     ) -> House:
         database = tmp_path / f"{len(engines)}.db"
         shutil.copy(migrated, database)
@@ -95,7 +97,9 @@ def make_house(
         engines.append(engine)
         anchors = tuple(
             certificate.public_bytes(Encoding.DER)
-            for certificate in x509.load_pem_x509_certificates(world.anchors.read_bytes())
+            for certificate in x509.load_pem_x509_certificates(
+                world.anchors.read_bytes() + world.phone_anchors.read_bytes()
+            )
         )
         clock = Clock()
         lists = Lists(world, clock)
@@ -106,6 +110,7 @@ def make_house(
                 accepted_issuers=tuple(spki_hash(anchor) for anchor in anchors),
                 agent_origins=(AGENT, "http://[::1]:24780"),
                 crl_max_age=timedelta(days=2),
+                profiles=profiles,
             ),
             store=SQLStore(engine),
             keys=keys_of,

@@ -31,7 +31,7 @@ from cardreader.authentication import APDUCards
 from cardreader.cardfile import load
 from cardreader.emulator import SoftwareCard
 from cardreader.tray import SoftwareReaders, Tray
-from sandbox.ca import distribution_point
+from sandbox.ca import Kind, distribution_point
 from sandbox.generate import World
 from sandbox.world.registry import Registry
 
@@ -63,15 +63,16 @@ class Lists:
     def __init__(self, world: World, clock: Clock) -> None:
         self._clock = clock
         self._registry = Registry(world.root)
-        self._points: dict[tuple[str, bytes], tuple[int, Any]] = {}
+        self._points: dict[tuple[str, bytes], tuple[Kind, int, Any]] = {}
         self.available = True
-        for generation in (1, 2):
-            der = self._registry.certificate(f"auth-{generation}")
+        authorities: tuple[tuple[Kind, int], ...] = (("auth", 1), ("auth", 2), ("phone-auth", 1))
+        for kind, generation in authorities:
+            der = self._registry.certificate(f"{kind}-{generation}")
             assert der is not None
             key_hash = spki_hash(der)
             for municipality in self._registry.municipalities.values():
-                name = distribution_point("auth", municipality).rfc4514_string()
-                self._points[name, key_hash] = (generation, municipality)
+                name = distribution_point(kind, municipality).rfc4514_string()
+                self._points[name, key_hash] = (kind, generation, municipality)
 
     def judge(self, certificate: TrustedCertificate, *, at: datetime, max_age: timedelta) -> Evidence:
         point = point_of(certificate.der) or ""
@@ -79,8 +80,8 @@ class Lists:
         if known is None or not self.available:
             nothing = RevocationVerdict(status=RevocationStatus.UNKNOWN, reason="no list", source="crl")
             return Evidence(verdict=nothing, address="")
-        generation, municipality = known
-        crl = self._registry.crl("auth", generation, municipality, now=self._clock())
+        kind, generation, municipality = known
+        crl = self._registry.crl(kind, generation, municipality, now=self._clock())
         verdict = check_crl(crl, certificate=certificate.der, issuer=certificate.issuer, at=at, max_age=max_age)
         return Evidence(verdict=verdict, address="sandbox")
 
