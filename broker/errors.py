@@ -137,6 +137,14 @@ class InvalidClient(ProtocolError):
     """Client authentication failed (RFC 6749 §5.2 invalid_client)."""
 
 
+class InvalidDPoPProof(ProtocolError):
+    """RFC 9449 §5 invalid_dpop_proof: the proof is missing, broken, or not for this request, token or key."""
+
+
+class UseDPoPNonce(ProtocolError):
+    """RFC 9449 §8 use_dpop_nonce: the proof lacks a nonce of ours, or its nonce has run out; the answer brings one."""
+
+
 class InvalidGrant(ProtocolError):
     """RFC 6749 §5.2 invalid_grant."""
 

@@ -48,6 +48,7 @@ _KEY_TYPE: Final = {
 }
 _PRIMITIVES: Final = {name: primitive for name, primitive in get_default_algorithms().items() if name in _KEY_TYPE}
 _REFUSED_HEADERS: Final = frozenset({"crit", "b64", "jku", "jwk", "x5u", "x5c", "zip"})
+_PRIVATE_MEMBERS: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})  # RFC 7518 §6.2.2, §6.3.2, §6.4.1
 _THUMBPRINT_MEMBERS: Final = {
     "EC": ("crv", "kty", "x", "y"),
     "OKP": ("crv", "kty", "x"),
@@ -188,18 +189,23 @@ def load_public_key(jwk: Mapping[str, Any]) -> SignatureKey:
 
     Private members are ignored. Loaded once per value: OpenSSL checks a key each time it is loaded.
     """
+    return _load(_required_members(jwk))
+
+
+def _required_members(jwk: Mapping[str, Any]) -> tuple[str, ...]:
+    """The values of the members that make up the key, in the order of their names."""
     kty = jwk.get("kty")
     members = _THUMBPRINT_MEMBERS.get(kty) if isinstance(kty, str) else None
     if members is None:
         raise InvalidToken("JWK is of an unknown type")
-    values = tuple(jwk.get(name) for name in members)
-    if not all(isinstance(value, str) and len(value) <= MAX_TOKEN for value in values):
+    given = (jwk.get(name) for name in members)
+    values = tuple(value for value in given if isinstance(value, str) and len(value) <= MAX_TOKEN)
+    if len(values) != len(members):
         raise InvalidToken("JWK lacks a member")
-    return _load(values)
+    return values
 
 
-@functools.lru_cache(maxsize=1024)
-def _load(values: tuple[str, ...]) -> SignatureKey:
+def _read_key(values: tuple[str, ...]) -> SignatureKey:
     try:
         match values:
             case (crv, "EC", x, y) if crv in _CURVES:
@@ -222,6 +228,11 @@ def _load(values: tuple[str, ...]) -> SignatureKey:
     except (ValueError, TypeError, UnsupportedAlgorithm):
         raise InvalidToken("JWK is not a key") from None
     raise InvalidToken("JWK names an unknown curve")
+
+
+_load = functools.lru_cache(maxsize=1024)(_read_key)
+_load_stranger = functools.lru_cache(maxsize=1024)(_read_key)
+"""Keys that came inside a token have a memory of their own: nobody can flood the registered ones out of theirs."""
 
 
 def _uint(text: str) -> int:
@@ -256,6 +267,10 @@ def _from_uint(value: int) -> str:
 def thumbprint(jwk: Mapping[str, Any]) -> str:
     """The SHA-256 thumbprint of `jwk`, base64url (RFC 7638 §3). Raises InvalidToken."""
     load_public_key(jwk)  # only a key has a thumbprint
+    return _thumbprint(jwk)
+
+
+def _thumbprint(jwk: Mapping[str, Any]) -> str:
     canonical = {name: jwk[name] for name in _THUMBPRINT_MEMBERS[jwk["kty"]]}
     return b64url(hashlib.sha256(json.dumps(canonical, separators=(",", ":")).encode()).digest())
 
@@ -292,17 +307,45 @@ def verify_jws(
     set's only fitting key when the header has no `kid`. `typ`, where given, must be the header's (§4.1.9).
     """
     header, payload, signing_input, signature = _split(token)
-    algorithm = header["alg"]
+    algorithm = _accepted(header, algorithms, typ)
+    key = load_public_key(_choose(jwks, algorithm, header.get("kid")))
+    if not signature_holds(algorithm, key, signing_input, signature):
+        raise InvalidToken("signature does not hold")
+    return payload
+
+
+def verify_self_signed(token: str | bytes, *, algorithms: Collection[str], typ: str) -> tuple[bytes, str]:
+    """The payload of a compact JWS signed by the key in its own header (`jwk`, RFC 7515 §4.1.3), and that key's
+    SHA-256 thumbprint (RFC 7638).
+
+    Proves that the sender holds some key and never whose it is: for DPoP proofs (RFC 9449 §4.3) and nothing that
+    names a person. The key is public, asymmetric and within the limits of every other. Raises InvalidToken.
+    """
+    header, payload, signing_input, signature = _split(token, own_key=True)
+    algorithm = _accepted(header, algorithms, typ)
+    jwk = header.get("jwk")
+    if not isinstance(jwk, dict):
+        raise InvalidToken("header holds no key")
+    if _PRIVATE_MEMBERS & jwk.keys():
+        raise InvalidToken("header holds a private key")
+    if not _may_verify(jwk, algorithm):
+        raise InvalidToken("key is not one for this algorithm")
+    key = _load_stranger(_required_members(jwk))
+    if not signature_holds(algorithm, key, signing_input, signature):
+        raise InvalidToken("signature does not hold")
+    return payload, _thumbprint(jwk)
+
+
+def _accepted(header: Mapping[str, Any], algorithms: Collection[str], typ: str | None) -> str:
+    """The header's algorithm, where the caller takes it and the type."""
+    algorithm: str = header["alg"]
     if isinstance(algorithms, str):
         raise TypeError("algorithms is a collection of names")
     if algorithm not in algorithms or algorithm not in _KEY_TYPE:
         raise InvalidToken("algorithm is not accepted")
     if typ is not None and _media_type(header.get("typ", "")) != _media_type(typ):
         raise InvalidToken("token is of another type")
-    key = load_public_key(_choose(jwks, algorithm, header.get("kid")))
-    if not signature_holds(algorithm, key, signing_input, signature):
-        raise InvalidToken("signature does not hold")
-    return payload
+    return algorithm
 
 
 def unverified_claims(token: str | bytes) -> dict[str, Any]:
@@ -328,20 +371,23 @@ def ascii_token(token: str | bytes) -> str:
         raise InvalidToken("token is not ASCII") from None
 
 
-def _split(token: str | bytes) -> tuple[dict[str, Any], bytes, bytes, bytes]:
+def _split(token: str | bytes, *, own_key: bool = False) -> tuple[dict[str, Any], bytes, bytes, bytes]:
     text = ascii_token(token)
     segments = text.split(".", 3)
     if len(segments) != 3:
         raise InvalidToken("not a compact JWS")
-    header = protected_header(segments[0])
+    header = protected_header(segments[0], allowed=frozenset({"jwk"}) if own_key else frozenset())
     payload, signature = b64url_decode(segments[1]), b64url_decode(segments[2])
     return header, payload, text.rpartition(".")[0].encode("ascii"), signature
 
 
-def protected_header(segment: str) -> dict[str, Any]:
-    """The header in the first `segment` of a compact token, every member one that we serve. Raises InvalidToken."""
+def protected_header(segment: str, *, allowed: frozenset[str] = frozenset()) -> dict[str, Any]:
+    """The header in the first `segment` of a compact token, every member one that we serve. Raises InvalidToken.
+
+    `allowed` are members that the caller judges himself, of those refused elsewhere.
+    """
     header = parse_json(b64url_decode(segment))
-    if refused := _REFUSED_HEADERS & header.keys():
+    if refused := (_REFUSED_HEADERS - allowed) & header.keys():
         raise InvalidToken(f"header member {min(refused)} is not accepted")
     if not isinstance(header.get("alg"), str):
         raise InvalidToken("header names no algorithm")

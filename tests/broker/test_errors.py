@@ -21,6 +21,7 @@ OAUTH_ERRORS = {
     "invalid_authorization_details",
     "invalid_client",
     "invalid_client_metadata",
+    "invalid_dpop_proof",
     "invalid_grant",
     "invalid_redirect_uri",
     "invalid_request",
@@ -39,6 +40,7 @@ OAUTH_ERRORS = {
     "unmet_authentication_requirements",
     "unsupported_grant_type",
     "unsupported_response_type",
+    "use_dpop_nonce",
 }
 
 

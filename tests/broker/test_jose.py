@@ -243,6 +243,43 @@ def test_weak_rsa_keys_are_refused(bits: int, exponent: int) -> None:
         verify(f"{signing_input}.{jose.b64url(signature)}", {"keys": [jwk]}, ("RS256",))
 
 
+def test_a_key_in_the_header_is_used_only_where_the_caller_asks_for_it() -> None:
+    own = {"alg": "ES256", "typ": "dpop+jwt", "jwk": jose.public_jwk(ec_key())}
+    token = raw_token(json.dumps(own).encode(), b"x")
+    assert jose.verify_self_signed(token, algorithms={"ES256"}, typ="dpop+jwt") == (b"x", jose.thumbprint(JWK))
+    for refused in (
+        lambda: verify(token),
+        lambda: jose.unverified_claims(token),
+        lambda: jose.verify_self_signed(token, algorithms={"PS256"}, typ="dpop+jwt"),
+        lambda: jose.verify_self_signed(token, algorithms={"ES256"}, typ="JWT"),
+        lambda: jose.verify_self_signed(
+            raw_token(json.dumps(own | {"jwk": None}).encode()), algorithms={"ES256"}, typ="dpop+jwt"
+        ),
+    ):
+        with pytest.raises(InvalidToken):
+            refused()
+
+
+def test_a_shared_secret_in_the_header_is_refused_even_by_a_careless_caller() -> None:
+    head = {"alg": "HS256", "typ": "x", "jwk": {"kty": "oct", "k": jose.b64url(bytes(32))}}
+    signing_input = f"{jose.b64url(json.dumps(head).encode())}.e30"
+    token = f"{signing_input}.{jose.b64url(hmac.digest(bytes(32), signing_input.encode(), 'sha256'))}"
+    with pytest.raises(InvalidToken, match="private"):
+        jose.verify_self_signed(token, algorithms={"HS256"}, typ="x")
+
+
+def test_keys_in_headers_do_not_push_registered_keys_out_of_memory() -> None:
+    jose.load_public_key(JWK)
+    before = jose._load.cache_info().misses
+    for _ in range(3):
+        stranger = ec.generate_private_key(ec.SECP256R1())
+        head = {"alg": "ES256", "typ": "x", "jwk": jose.public_jwk(stranger)}
+        signing_input = f"{jose.b64url(json.dumps(head).encode())}.e30"
+        signature = jose.raw_ecdsa(stranger.sign(signing_input.encode(), ec.ECDSA(hashes.SHA256())), algorithm="ES256")
+        assert jose.verify_self_signed(f"{signing_input}.{jose.b64url(signature)}", algorithms={"ES256"}, typ="x")
+    assert jose._load.cache_info().misses == before
+
+
 def test_rsa_pss_and_edwards_keys_verify() -> None:
     key, edwards = rsa_key(), ed25519.Ed25519PrivateKey.generate()
     head = jose.b64url(json.dumps({"alg": "PS256"}).encode()) + ".e30"
