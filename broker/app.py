@@ -10,7 +10,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from flask import Flask
 
-from broker.errors import SettingsError
+from broker.errors import CertificateMalformed, SettingsError
 from broker.flows.ports import Policy, Ports, RevocationSource
 from broker.jobs import start_embedded
 from broker.jpki.certificate import issuer_key_hash, parse
@@ -110,9 +110,14 @@ def read_anchors(path: Path) -> tuple[bytes, ...]:
         anchors = x509.load_pem_x509_certificates(path.read_bytes())
     except (OSError, ValueError) as unreadable:
         raise SettingsError(f"anchors: {path.name} is no PEM file of certificates") from unreadable
-    if len({hierarchy(anchor) for anchor in anchors}) > 1:
+    read = tuple(anchor.public_bytes(Encoding.DER) for anchor in anchors)
+    try:
+        mixed = len({hierarchy(parse(anchor)) for anchor in read}) > 1
+    except CertificateMalformed as wrong:
+        raise SettingsError(f"anchors: {wrong}") from wrong
+    if mixed:
         raise SettingsError("anchors: JPKI and JPKI-TEST never mix")
-    return tuple(anchor.public_bytes(Encoding.DER) for anchor in anchors)
+    return read
 
 
 def read_profiles(settings: Settings) -> tuple[Profile, ...]:
@@ -131,4 +136,4 @@ def read_profiles(settings: Settings) -> tuple[Profile, ...]:
 
 def for_trial_only(anchors: tuple[bytes, ...]) -> bool:
     """May what exists for trying things out be loaded? Only beside JPKI-TEST anchors (design 4.21)."""
-    return all(hierarchy(parse(anchor).x509) == "JPKI-TEST" for anchor in anchors)
+    return all(hierarchy(parse(anchor)) == "JPKI-TEST" for anchor in anchors)

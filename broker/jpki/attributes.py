@@ -17,7 +17,6 @@ from cryptography import x509
 from broker.errors import CertificateMalformed
 from broker.jpki import der
 from broker.jpki.certificate import TrustedCertificate, parse
-from broker.jpki.profile import extension
 
 _ARC: Final = "1.2.392.200149.8.5.5"
 NAME, NAME_FLAGS, SEX, BIRTH, ADDRESS, ADDRESS_FLAGS = (f"{_ARC}.{number}" for number in (1, 2, 3, 4, 5, 6))
@@ -140,7 +139,7 @@ def holder_attributes(certificate: TrustedCertificate) -> HolderAttributes:
 
 
 def _values(certificate: bytes) -> dict[str, str]:
-    names = extension(parse(certificate).x509, x509.SubjectAlternativeName)
+    names = parse(certificate).extension(x509.SubjectAlternativeName)
     values: dict[str, str] = {}
     for name in names.value if names is not None else ():
         if not isinstance(name, x509.OtherName) or not name.type_id.dotted_string.startswith(f"{_ARC}."):

@@ -9,17 +9,21 @@ from __future__ import annotations
 
 import functools
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509 import Extension, ExtensionType
 
 from broker.errors import CertificateMalformed, CertificateRenewing, CertificateRevoked, RevocationUnknown
 
 if TYPE_CHECKING:
     from broker.jpki.revocation import RevocationVerdict
+
+ExtensionT = TypeVar("ExtensionT", bound=ExtensionType)
 
 MAX_CERTIFICATE: Final = 8 * 1024
 """Bytes. A JPKI leaf has under 2,000 and a CA 1,319; the rest is room for other authorities."""
@@ -35,6 +39,11 @@ class UnverifiedCertificate:
     serial: int = field(repr=False)
     not_before: datetime
     not_after: datetime
+    extensions: Mapping[type[ExtensionType], Extension[ExtensionType]] = field(repr=False)
+
+    def extension(self, kind: type[ExtensionT]) -> Extension[ExtensionT] | None:
+        """The extension of this type (RFC 5280 §4.2: at most one), or None; not for UnrecognizedExtension."""
+        return cast("Extension[ExtensionT] | None", self.extensions.get(kind))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,9 +112,10 @@ def _parse(der: bytes) -> UnverifiedCertificate:
             serial=certificate.serial_number,
             not_before=certificate.not_valid_before_utc,
             not_after=certificate.not_valid_after_utc,
+            extensions={type(each.value): each for each in certificate.extensions},
         )
         # Lazily parsed parts fail here, not in a rule.
-        _ = certificate.subject, certificate.issuer, certificate.extensions, certificate.signature_algorithm_oid
+        _ = certificate.subject, certificate.issuer, certificate.signature_algorithm_oid
     except Exception as error:  # a parser of hostile bytes fails in many ways, and each means the same
         raise CertificateMalformed(f"not one DER certificate ({type(error).__name__})") from None
     if not 0 < parsed.serial < 2**160:

@@ -18,7 +18,6 @@ from broker.jpki import der, entries
 from broker.jpki.algorithms import Algorithms
 from broker.jpki.certificate import UnverifiedCertificate, parse
 from broker.jpki.issuer import Issuer, PreparedName, check_issued, check_signature, prepared, read_issuer, relative_name
-from broker.jpki.profile import extension
 from broker.jpki.verdict import RevocationStatus, RevocationVerdict, reason_name
 
 MAX_CRL: Final = 8 * 1024 * 1024
@@ -29,20 +28,18 @@ _PROCESSED: Final = (x509.AuthorityKeyIdentifier, x509.CRLNumber, x509.IssuingDi
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class List:
-    """The parts of a TBSCertList (RFC 5280 §5.1.2). `parsed` is the same list without its entries."""
+    """The parts of a TBSCertList (RFC 5280 §5.1.2). `parsed` is the same list without its entries.
+
+    `number` is its cRLNumber and `scope` its issuingDistributionPoint, None where it has none.
+    """
 
     version: int
     this_update: datetime
     next_update: datetime | None
     revoked: der.Element | None = field(repr=False)
     parsed: x509.CertificateRevocationList = field(repr=False)
-
-    @property
-    def number(self) -> int | None:
-        try:
-            return self.parsed.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
-        except x509.ExtensionNotFound:
-            return None
+    number: int | None
+    scope: x509.IssuingDistributionPoint | None = field(repr=False)
 
 
 def judge(
@@ -139,7 +136,17 @@ def _read(signed: der.Signed) -> List:
     if rest:
         raise RevocationUnknown("CRL: unknown fields")
     parsed = x509.load_der_x509_crl(signed.body.data if revoked is None else _without(revoked, signed))
-    return List(version=version, this_update=this_update, next_update=next_update, revoked=revoked, parsed=parsed)
+    by_type = {type(each.value): each.value for each in parsed.extensions}
+    number, scope = by_type.get(x509.CRLNumber), by_type.get(x509.IssuingDistributionPoint)
+    return List(
+        version=version,
+        this_update=this_update,
+        next_update=next_update,
+        revoked=revoked,
+        parsed=parsed,
+        number=number.crl_number if isinstance(number, x509.CRLNumber) else None,
+        scope=scope if isinstance(scope, x509.IssuingDistributionPoint) else None,
+    )
 
 
 def _without(revoked: der.Element, signed: der.Signed) -> bytes:
@@ -184,18 +191,17 @@ def _check_scope(listed: List, leaf: UnverifiedCertificate, issuer: Issuer) -> b
 
     RFC 5280 §6.3.3 (b): the list's issuing distribution point against the certificate's own distribution points.
     """
-    points = extension(leaf.x509, x509.CRLDistributionPoints)
+    points = leaf.extension(x509.CRLDistributionPoints)
     # A point with a cRLIssuer leads to an indirect list, which this is not.
     ours = None if points is None else [point for point in points.value if not point.crl_issuer]
     if ours is not None and not ours:
         raise RevocationUnknown("CRL: the certificate points to another CRL issuer")
-    try:
-        scope = listed.parsed.extensions.get_extension_for_class(x509.IssuingDistributionPoint).value
-    except x509.ExtensionNotFound:
+    scope = listed.scope
+    if scope is None:
         return ours is None or any(point.reasons is None for point in ours)
     if scope.indirect_crl or scope.only_contains_attribute_certs:
         raise RevocationUnknown("CRL: an indirect list, or one of attribute certificates")
-    constraints = extension(leaf.x509, x509.BasicConstraints)
+    constraints = leaf.extension(x509.BasicConstraints)
     is_ca = constraints is not None and constraints.value.ca
     if scope.only_contains_user_certs if is_ca else scope.only_contains_ca_certs:
         raise RevocationUnknown("CRL: a list of another kind of certificate")

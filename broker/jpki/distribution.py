@@ -5,7 +5,6 @@ from __future__ import annotations
 from cryptography import x509
 
 from broker.jpki.certificate import parse
-from broker.jpki.profile import extension
 
 
 def distribution_point(der: bytes) -> str | None:
@@ -14,7 +13,7 @@ def distribution_point(der: bytes) -> str | None:
     None where the certificate names none, several, or one that is not a single directory name: such a
     certificate finds no configured source and is refused as unknown. Raises CertificateMalformed.
     """
-    points = extension(parse(der).x509, x509.CRLDistributionPoints)
+    points = parse(der).extension(x509.CRLDistributionPoints)
     if points is None:
         return None
     names = [

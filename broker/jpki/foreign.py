@@ -44,7 +44,6 @@ from broker.jpki.certificate import (
 )
 from broker.jpki.hcrole import hc_roles
 from broker.jpki.issuer import prepared
-from broker.jpki.profile import extension
 from broker.jpki.revocation import RevocationStatus, RevocationVerdict, check_crl, check_ocsp
 
 MAX_INTERMEDIATES: Final = 6
@@ -170,10 +169,10 @@ def _few(given: Sequence[bytes], most: int, what: str) -> Sequence[bytes]:
 
 
 def _check_leaf(leaf: UnverifiedCertificate, profile: ForeignProfile) -> None:
-    constraints = extension(leaf.x509, x509.BasicConstraints)
+    constraints = leaf.extension(x509.BasicConstraints)
     if constraints is not None and constraints.value.ca:
         raise CertificateUntrusted("leaf is an authority's certificate")
-    usage = extension(leaf.x509, x509.KeyUsage)
+    usage = leaf.extension(x509.KeyUsage)
     if usage is None or not all(getattr(usage.value, name) for name in profile.usages):
         raise CertificateUntrusted("keyUsage is not the profile's")
     if profile.needs_role and not hc_roles(leaf.der):

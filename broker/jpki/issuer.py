@@ -16,7 +16,6 @@ from broker.errors import RevocationUnknown
 from broker.jpki import der
 from broker.jpki.algorithms import PRODUCTION, Algorithms, signature_holds
 from broker.jpki.certificate import UnverifiedCertificate, parse
-from broker.jpki.profile import extension
 
 PreparedName = tuple[frozenset[tuple[str, str | bytes]], ...]
 
@@ -36,9 +35,9 @@ class Issuer:
 def read_issuer(data: bytes) -> Issuer:
     """Raises CertificateMalformed."""
     certificate = parse(data)
-    usage = extension(certificate.x509, x509.KeyUsage)
-    identifier = extension(certificate.x509, x509.SubjectKeyIdentifier)
-    constraints = extension(certificate.x509, x509.BasicConstraints)
+    usage = certificate.extension(x509.KeyUsage)
+    identifier = certificate.extension(x509.SubjectKeyIdentifier)
+    constraints = certificate.extension(x509.BasicConstraints)
     return Issuer(
         certificate=certificate,
         key=certificate.x509.public_key(),

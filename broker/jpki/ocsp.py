@@ -18,7 +18,6 @@ from broker.jpki import der
 from broker.jpki.algorithms import Algorithms
 from broker.jpki.certificate import UnverifiedCertificate, parse
 from broker.jpki.issuer import Issuer, check_issued, check_signature, read_issuer
-from broker.jpki.profile import extension
 from broker.jpki.verdict import RevocationStatus, RevocationVerdict, reason_name
 
 MAX_RESPONSE: Final = 64 * 1024
@@ -176,10 +175,10 @@ def _responder_key(basic: _Response, issuer: Issuer, at: datetime, algorithms: A
 
 
 def _check_delegate(delegate: UnverifiedCertificate, at: datetime) -> None:
-    purposes = extension(delegate.x509, x509.ExtendedKeyUsage)
+    purposes = delegate.extension(x509.ExtendedKeyUsage)
     if purposes is None or ExtendedKeyUsageOID.OCSP_SIGNING not in purposes.value:
         raise RevocationUnknown("OCSP: the CA did not delegate OCSP to this key")
-    usage = extension(delegate.x509, x509.KeyUsage)
+    usage = delegate.extension(x509.KeyUsage)
     if usage is not None and not usage.value.digital_signature:
         raise RevocationUnknown("OCSP: delegate's key may not sign")
     if not delegate.not_before <= at <= delegate.not_after:

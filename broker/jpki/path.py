@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
@@ -44,7 +45,7 @@ def validate_path(
     profile.check(chain)
     if not in_time:
         raise CertificateExpired("certificate is outside its validity period")
-    issuer = _der(chain[1])
+    issuer = chain[1].der
     remember_issued(certificate.der, issuer)
     return TrustedCertificate(
         der=certificate.der,
@@ -59,11 +60,6 @@ def validate_path(
     )
 
 
-@functools.lru_cache(maxsize=MAX_ANCHORS)
-def _der(certificate: x509.Certificate) -> bytes:
-    return certificate.public_bytes(Encoding.DER)
-
-
 def find_chain(
     certificate: UnverifiedCertificate,
     *,
@@ -71,48 +67,47 @@ def find_chain(
     intermediates: Sequence[bytes],
     at: datetime,
     profile: Profile,
-) -> tuple[list[x509.Certificate], bool]:
+) -> tuple[list[UnverifiedCertificate], bool]:
     """A chain, leaf first and anchor last, before any rule of the profile; and whether `at` lies in the leaf's dates.
 
     Outside them the chain is the one of its nearest valid moment, so that only the dates are to blame.
     Raises CertificateUntrusted, and CertificateMalformed for an anchor or intermediate that cannot be read.
     """
-    trusted, store = _anchors(tuple(bytes(anchor) for anchor in anchors))
-    if profile.policies and len({hierarchy(anchor) for anchor in trusted}) > 1:
+    trusted = _anchors(tuple(map(bytes, anchors)), profile.max_intermediates)
+    if profile.policies and trusted.mixed:
         raise CertificateUntrusted("anchors of two hierarchies never mix")
-    between = _reachable(trusted, intermediates) if profile.max_intermediates else []
-    if certificate.not_before <= at <= certificate.not_after:
-        return _search(certificate, store, between, at, profile), True
-    then = certificate.not_after if at > certificate.not_after else certificate.not_before
-    return _search(certificate, store, between, then, profile), False
+    between = _reachable(trusted.certificates, intermediates) if profile.max_intermediates else []
+    in_time = certificate.not_before <= at <= certificate.not_after
+    if not in_time:
+        at = certificate.not_after if at > certificate.not_after else certificate.not_before
+    return _search(certificate, trusted, between, at), in_time
 
 
 def _search(
     leaf: UnverifiedCertificate,
-    store: Store,
-    intermediates: list[x509.Certificate],
+    trusted: _Anchors,
+    intermediates: list[UnverifiedCertificate],
     at: datetime,
-    profile: Profile,
-) -> list[x509.Certificate]:
+) -> list[UnverifiedCertificate]:
     """A chain, leaf first, that the engine accepts. Raises CertificateUntrusted."""
-    ca_policy, leaf_policy = _extension_policies(profile.max_intermediates > 0)
     try:
-        verifier = (
-            PolicyBuilder()
-            .store(store)
-            .time(at)
-            .max_chain_depth(profile.max_intermediates)
-            .extension_policies(ca_policy=ca_policy, ee_policy=leaf_policy)
-            .build_client_verifier()
-        )
-        chain = verifier.verify(leaf.x509, intermediates).chain
+        verifier = trusted.policy.time(at).build_client_verifier()
+        chain = verifier.verify(leaf.x509, [each.x509 for each in intermediates]).chain
     except VerificationError as error:
         raise CertificateUntrusted(f"no path to an anchor ({_first_line(error)})") from None
     except Exception as error:  # hostile bytes reach lazy parsers in the engine; whatever they raise is a refusal
         raise CertificateUntrusted(f"no path to an anchor ({type(error).__name__})") from None
     if len(chain) < 2:
         raise CertificateUntrusted("a certificate does not vouch for itself")
-    return chain
+    known = (*trusted.certificates, *intermediates)
+    return [leaf, *(_read(each, known) for each in chain[1:])]
+
+
+def _read(certificate: x509.Certificate, known: Sequence[UnverifiedCertificate]) -> UnverifiedCertificate:
+    for each in known:
+        if each.x509 is certificate:
+            return each
+    return parse(certificate.public_bytes(Encoding.DER))
 
 
 def _first_line(error: Exception) -> str:
@@ -156,16 +151,32 @@ def _may_sign_certificates(_policy: Policy, _certificate: x509.Certificate, usag
         raise ValueError("key may not sign certificates")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Anchors:
+    """A set of anchors, `mixed` where its hierarchies differ; `policy` lacks only the time."""
+
+    certificates: tuple[UnverifiedCertificate, ...]
+    mixed: bool
+    policy: PolicyBuilder
+
+
 @functools.lru_cache(maxsize=32)
-def _anchors(ders: tuple[bytes, ...]) -> tuple[tuple[x509.Certificate, ...], Store]:
-    """Parsed once per set: the same few anchors judge every login."""
+def _anchors(ders: tuple[bytes, ...], max_intermediates: int) -> _Anchors:
+    """Read once per set: the same few anchors judge every login."""
     if not 0 < len(ders) <= MAX_ANCHORS:
         raise CertificateUntrusted("no anchors, or too many")
-    trusted = tuple(parse(der).x509 for der in ders)
-    return trusted, Store(list(trusted))
+    certificates = tuple(parse(der) for der in ders)
+    ca_policy, leaf_policy = _extension_policies(max_intermediates > 0)
+    policy = (
+        PolicyBuilder()
+        .store(Store([each.x509 for each in certificates]))
+        .max_chain_depth(max_intermediates)
+        .extension_policies(ca_policy=ca_policy, ee_policy=leaf_policy)
+    )
+    return _Anchors(certificates=certificates, mixed=len({hierarchy(each) for each in certificates}) > 1, policy=policy)
 
 
-def _reachable(trusted: tuple[x509.Certificate, ...], offered: Sequence[bytes]) -> list[x509.Certificate]:
+def _reachable(trusted: tuple[UnverifiedCertificate, ...], offered: Sequence[bytes]) -> list[UnverifiedCertificate]:
     """The offered certificates that chain to an anchor, each signature tried once.
 
     The engine searches depth first and would try every order of a stranger's look-alikes; of what never reaches
@@ -173,21 +184,21 @@ def _reachable(trusted: tuple[x509.Certificate, ...], offered: Sequence[bytes]) 
     """
     if len(offered) > MAX_INTERMEDIATES:
         raise CertificateUntrusted("too many intermediate certificates")
-    waiting = [parse(der).x509 for der in dict.fromkeys(bytes(der) for der in offered)]
-    reached: list[x509.Certificate] = []
+    waiting = [parse(der) for der in dict.fromkeys(bytes(der) for der in offered)]
+    reached: list[UnverifiedCertificate] = []
     issuers = list(trusted)
     while issuers:
         issuer = issuers.pop()
         children = [certificate for certificate in waiting if _issued(certificate, issuer)]
-        waiting = [certificate for certificate in waiting if certificate not in children]
+        waiting = [certificate for certificate in waiting if not any(certificate is each for each in children)]
         reached += children
         issuers += children
     return reached
 
 
-def _issued(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+def _issued(certificate: UnverifiedCertificate, issuer: UnverifiedCertificate) -> bool:
     try:
-        certificate.verify_directly_issued_by(issuer)
+        certificate.x509.verify_directly_issued_by(issuer.x509)
     except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
         return False
     return True

@@ -6,9 +6,10 @@ the whole chain and raises CertificateUntrusted through `refuse`.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final, NoReturn, TypeVar, cast
+from typing import Final, NoReturn
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -17,12 +18,12 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID, Ob
 
 from broker.errors import CertificateUntrusted
 from broker.jose import rsa_weakness
+from broker.jpki.certificate import UnverifiedCertificate, parse
 
-Chain = Sequence[x509.Certificate]
+Chain = Sequence[UnverifiedCertificate]
 """Leaf first, anchor last; two certificates or more."""
 
 Check = Callable[["Profile", Chain], None]
-ExtensionT = TypeVar("ExtensionT", bound=x509.ExtensionType)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +58,15 @@ class Profile:
                 raise CertificateUntrusted(f"{rule.name}: {error} ({rule.source})") from None
 
 
-def extension(certificate: x509.Certificate, kind: type[ExtensionT]) -> x509.Extension[ExtensionT] | None:
-    """The extension of this type, or None."""
-    for each in certificate.extensions:
-        if type(each.value) is kind:  # the library's own search asks isinstance of abstract classes, at thrice the cost
-            return cast("x509.Extension[ExtensionT]", each)
-    return None
-
-
-def hierarchy(anchor: x509.Certificate) -> str | None:
+def hierarchy(anchor: UnverifiedCertificate) -> str | None:
     """The anchor's organisation: "JPKI" is production, "JPKI-TEST" everything that is not."""
-    names = anchor.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
+    return _organisation(anchor.der)
+
+
+@functools.lru_cache(maxsize=64)
+def _organisation(certificate: bytes) -> str | None:
+    """Remembers the few anchors there are: two rules ask for each login."""
+    names = parse(certificate).x509.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
     return str(names[0].value) if len(names) == 1 else None
 
 
@@ -79,28 +78,28 @@ def _refuse(why: str) -> NoReturn:
 
 
 def not_a_ca(_profile: Profile, chain: Chain) -> None:
-    constraints = extension(chain[0], x509.BasicConstraints)
+    constraints = chain[0].extension(x509.BasicConstraints)
     if constraints is not None and constraints.value.ca:
         _refuse("leaf is a certification authority")
-    usage = extension(chain[0], x509.KeyUsage)
+    usage = chain[0].extension(x509.KeyUsage)
     if usage is not None and (usage.value.key_cert_sign or usage.value.crl_sign):
         _refuse("leaf's key may sign certificates or CRLs")
 
 
 def may_sign(_profile: Profile, chain: Chain) -> None:
-    usage = extension(chain[0], x509.KeyUsage)
+    usage = chain[0].extension(x509.KeyUsage)
     if usage is None or not usage.value.digital_signature:
         _refuse("keyUsage lacks digitalSignature")
 
 
 def may_commit(_profile: Profile, chain: Chain) -> None:
-    usage = extension(chain[0], x509.KeyUsage)
+    usage = chain[0].extension(x509.KeyUsage)
     if usage is None or not usage.value.content_commitment:
         _refuse("keyUsage lacks nonRepudiation")
 
 
 def purpose_fits(profile: Profile, chain: Chain) -> None:
-    purposes = extension(chain[0], x509.ExtendedKeyUsage)
+    purposes = chain[0].extension(x509.ExtendedKeyUsage)
     if purposes is not None and not profile.key_purposes & set(purposes.value):
         _refuse("extendedKeyUsage names another purpose")
 
@@ -111,24 +110,24 @@ def one_hierarchy(profile: Profile, chain: Chain) -> None:
 
 
 def policy_fits(profile: Profile, chain: Chain) -> None:
-    policies = extension(chain[0], x509.CertificatePolicies)
+    policies = chain[0].extension(x509.CertificatePolicies)
     wanted = profile.policies.get(hierarchy(chain[-1]) or "")
     if policies is None or wanted is None or [policy.policy_identifier for policy in policies.value] != [wanted]:
         _refuse("certificate policy is not this profile's in this hierarchy")
 
 
 def authority_key_fits(_profile: Profile, chain: Chain) -> None:
-    named, own = extension(chain[0], x509.AuthorityKeyIdentifier), extension(chain[1], x509.SubjectKeyIdentifier)
+    named, own = chain[0].extension(x509.AuthorityKeyIdentifier), chain[1].extension(x509.SubjectKeyIdentifier)
     if named is None:  # real cards seem to carry none
         return
     if own is not None and named.value.key_identifier not in (None, own.value.digest):
         _refuse("authorityKeyIdentifier names another key")
-    if named.value.authority_cert_serial_number not in (None, chain[1].serial_number):
+    if named.value.authority_cert_serial_number not in (None, chain[1].serial):
         _refuse("authorityKeyIdentifier names another certificate")
 
 
 def strong_key(_profile: Profile, chain: Chain) -> None:
-    match chain[0].public_key():
+    match chain[0].x509.public_key():
         case rsa.RSAPublicKey() as key:
             numbers = key.public_numbers()
             if weakness := rsa_weakness(numbers.n, numbers.e):
@@ -141,30 +140,30 @@ def strong_key(_profile: Profile, chain: Chain) -> None:
 
 def named_subjects(_profile: Profile, chain: Chain) -> None:
     # An authority without a name is the engine's to refuse: it is an empty issuer one step down.
-    alternative = extension(chain[0], x509.SubjectAlternativeName)
-    if not list(chain[0].subject) and (alternative is None or not alternative.critical):
+    alternative = chain[0].extension(x509.SubjectAlternativeName)
+    if not list(chain[0].x509.subject) and (alternative is None or not alternative.critical):
         _refuse("subject is empty and subjectAltName not critical")
 
 
 def issuing_keys_named(_profile: Profile, chain: Chain) -> None:
     for certificate in chain:
-        named = extension(certificate, x509.AuthorityKeyIdentifier)
+        named = certificate.extension(x509.AuthorityKeyIdentifier)
         if (named is None or named.value.key_identifier is None) and not _self_signed(certificate):
             _refuse("authorityKeyIdentifier is missing")
-    if any(extension(certificate, x509.SubjectKeyIdentifier) is None for certificate in chain[1:]):
+    if any(certificate.extension(x509.SubjectKeyIdentifier) is None for certificate in chain[1:]):
         _refuse("subjectKeyIdentifier is missing in a certification authority")
 
 
-def _self_signed(certificate: x509.Certificate) -> bool:
+def _self_signed(certificate: UnverifiedCertificate) -> bool:
     try:
-        certificate.verify_directly_issued_by(certificate)
+        certificate.x509.verify_directly_issued_by(certificate.x509)
     except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
         return False
     return True
 
 
 def anchor_says_ca(_profile: Profile, chain: Chain) -> None:
-    constraints = extension(chain[-1], x509.BasicConstraints)
+    constraints = chain[-1].extension(x509.BasicConstraints)
     if constraints is None or not constraints.critical:
         _refuse("anchor's basicConstraints are not critical")
 
@@ -179,9 +178,9 @@ _MAX_SUBTREES: Final = 64
 
 def only_judged_constraints(_profile: Profile, chain: Chain) -> None:
     for certificate in chain:
-        if any(each.oid in _UNJUDGED for each in certificate.extensions):
+        if any(each.oid in _UNJUDGED for each in certificate.x509.extensions):
             _refuse("a policy constraint that is not judged here")
-        constraints = extension(certificate, x509.NameConstraints)
+        constraints = certificate.extension(x509.NameConstraints)
         if constraints is None:
             continue
         if not constraints.critical:
