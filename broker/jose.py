@@ -281,12 +281,11 @@ def _thumbprint(jwk: Mapping[str, Any]) -> str:
 def signature_holds(algorithm: str, key: SignatureKey, message: bytes, signature: bytes) -> bool:
     """Whether `signature` (JOSE form) by `key` stands over `message`. Raises InvalidToken where the two do not fit."""
     match _KEY_TYPE.get(algorithm), key:
-        case "RSA", rsa.RSAPublicKey() if key.key_size < RSA_FLOOR:
-            raise InvalidToken("RSA key is shorter than 2048 bits")
-        case "RSA", rsa.RSAPublicKey() if key.key_size > RSA_CEILING:
-            raise InvalidToken("RSA key is longer than 8192 bits")
         case "RSA", rsa.RSAPublicKey():
-            pass
+            if key.key_size < RSA_FLOOR:
+                raise InvalidToken("RSA key is shorter than 2048 bits")
+            if key.key_size > RSA_CEILING:
+                raise InvalidToken("RSA key is longer than 8192 bits")
         case "EC", ec.EllipticCurvePublicKey() if isinstance(key.curve, _CURVES[_CURVE_OF_ALGORITHM[algorithm]]):
             pass
         case "OKP", ed25519.Ed25519PublicKey():

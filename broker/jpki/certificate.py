@@ -12,7 +12,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -39,11 +39,12 @@ class UnverifiedCertificate:
     serial: int = field(repr=False)
     not_before: datetime
     not_after: datetime
-    extensions: Mapping[type[ExtensionType], Extension[ExtensionType]] = field(repr=False)
+    extensions: Mapping[type[ExtensionType], Extension[Any]] = field(repr=False)
 
     def extension(self, kind: type[ExtensionT]) -> Extension[ExtensionT] | None:
         """The extension of this type (RFC 5280 §4.2: at most one), or None; not for UnrecognizedExtension."""
-        return cast("Extension[ExtensionT] | None", self.extensions.get(kind))
+        found: Extension[ExtensionT] | None = self.extensions.get(kind)
+        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
