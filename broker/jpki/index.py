@@ -110,7 +110,9 @@ def write_index(source: scan.Source, out: BinaryIO, *, issuer: bytes, algorithms
     try:
         scanned = scan.scan(source, begin)
         heading = _heading(scanned, issuer, algorithms)
-    except (BrokerError, ValueError, TypeError, IndexError, EOFError) as wrong:
+    except (OSError, MemoryError):  # the machine's fault, not the list's
+        raise
+    except Exception as wrong:  # as in check_index: what cannot be read is no list
         raise ListRefused(str(wrong) if isinstance(wrong, BrokerError) else "CRL: cannot be read") from wrong
     scanned.places.sort()
     sums.add(scanned.places)
@@ -358,8 +360,9 @@ def check_index(
 ) -> RevocationVerdict:
     """What `revocation.check_crl` says of the list that `index` was made of, whatever its size; arguments as there.
 
-    `delta` is a newer delta list's index that `check_delta` let pass: its entries come first, removeFromCRL takes one
-    of the complete list's out, and the verdict carries its dates.
+    `delta` is a newer delta list's index: its entries come first, removeFromCRL takes one of the complete list's out,
+    and the verdict carries its dates. A delta list in the place of `index`, and one that `check_delta` refuses beside
+    it, are UNKNOWN.
     """
     if at.tzinfo is None:
         raise ValueError("the time must say its zone")
@@ -367,6 +370,10 @@ def check_index(
         leaf, authority = parse(certificate), read_issuer(issuer)
         if index.heading.issuer_key_hash != issuer_key_hash(issuer).hex():
             raise RevocationUnknown("CRL: another key's")
+        if index.heading.base is not None:  # what it does not list is not cleared by it
+            raise RevocationUnknown("CRL: a delta list")
+        if delta is not None:
+            check_delta(delta.heading, index.heading)
         check_issued(leaf, authority, algorithms)
 
         def find(serial: int) -> tuple[int, datetime] | None:
@@ -381,6 +388,8 @@ def check_index(
         )
     except BrokerError as error:
         return RevocationVerdict(status=RevocationStatus.UNKNOWN, reason=str(error), source="crl")
+    except ListRefused as error:
+        return RevocationVerdict(status=RevocationStatus.UNKNOWN, reason=f"CRL: {error}", source="crl")
     except Exception as error:  # as in check_crl: what cannot be read tells nothing
         reason = f"CRL: cannot be read ({type(error).__name__})"
         return RevocationVerdict(status=RevocationStatus.UNKNOWN, reason=reason, source="crl")

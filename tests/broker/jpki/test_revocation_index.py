@@ -253,6 +253,41 @@ def test_a_changed_octet_in_the_file_is_seen_at_open(where: int) -> None:
             Index(memoryview(wrong))
 
 
+SCOPE = extension(bytes.fromhex("0603551d1c"), b"\x30\x00", critical=True)
+NUMBER = extension(bytes.fromhex("0603551d14"), b"\x02\x01\x01")
+DELTA_INDICATOR = extension(bytes.fromhex("0603551d1b"), b"\x02\x01\x01", critical=True)
+
+
+@pytest.mark.parametrize(
+    ("revoked", "extensions"),
+    [
+        (entry(b"\x05", extension(REASON, b"\x0a\x01\x01"), extension(REASON, b"\x0a\x01\x04")), b""),
+        (entry(b"\x05", extension(OTHER, b"\x05\x00"), extension(OTHER, b"\x05\x00")), b""),
+        (entry(b"\x05"), NUMBER),
+        (entry(b"\x05"), SCOPE + SCOPE),
+        (entry(b"\x05"), DELTA_INDICATOR + DELTA_INDICATOR),
+        (entry(b"\x05"), extension(OTHER, b"\x05\x00") * 2),
+        (b"", NUMBER),
+    ],
+    ids=["reason", "unknown in an entry", "number", "scope", "delta indicator", "unknown in the list", "empty list"],
+)
+def test_an_extension_that_stands_twice_refuses_the_list(revoked: bytes, extensions: bytes) -> None:
+    crl = CA.crl(revoked, extensions=extensions)
+    with pytest.raises(ListRefused):
+        made(crl)
+    told = check_crl(crl, certificate=CA.leaf(7), issuer=CA.certificate, at=NOW + DAY, max_age=3 * DAY)
+    assert told.status is RevocationStatus.UNKNOWN
+
+
+def test_a_disk_that_is_full_is_no_fault_of_the_list() -> None:
+    class Full(io.BytesIO):
+        def write(self, _: object) -> int:
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        write_index(Octets(CA.crl(entry(b"\x05"))), Full(), issuer=CA.certificate)
+
+
 # --- succession ------------------------------------------------------------------------------------------------------
 
 
@@ -344,6 +379,25 @@ def test_a_delta_list_that_does_not_build_on_the_list_in_force_is_refused(number
     complete = made(CA.crl(entry(b"\x05"), number=10))
     with pytest.raises(ListRefused):
         index_.check_delta(made(CA.crl(entry(b"\x06"), number=number, base=base)).heading, complete.heading)
+
+
+def test_a_delta_list_in_the_place_of_the_complete_one_tells_nothing() -> None:
+    delta = made(CA.crl(entry(b"\x07"), number=12, base=10))
+    assert judged(delta, None, 6) == (RevocationStatus.UNKNOWN, "CRL: a delta list", None)
+    assert judged(delta, None, 7)[0] is RevocationStatus.UNKNOWN
+    assert judged(delta, delta, 6)[0] is RevocationStatus.UNKNOWN
+
+
+def test_a_delta_list_that_does_not_belong_to_the_complete_one_tells_nothing() -> None:
+    base = made(CA.crl(entry(b"\x05"), number=10))
+    other = Maker.fresh()
+    for wrong in (
+        made(CA.crl(entry(b"\x06"), number=12, base=11)),
+        made(CA.crl(entry(b"\x06"), number=11)),
+        made(other.crl(entry(b"\x06"), number=12, base=10), other),
+    ):
+        assert judged(base, wrong, 8)[0] is RevocationStatus.UNKNOWN
+        assert judged(base, wrong, 5)[0] is RevocationStatus.UNKNOWN
 
 
 def test_remove_from_crl_in_a_complete_list_tells_nothing() -> None:
