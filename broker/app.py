@@ -15,7 +15,8 @@ from broker.flows.ports import Policy, Ports, RevocationSource
 from broker.jobs import start_embedded
 from broker.jpki.certificate import issuer_key_hash, parse
 from broker.jpki.profile import Profile, accepted_profiles, hierarchy
-from broker.keys.software import open_keys
+from broker.keys.live import open_keys
+from broker.keys.pkcs11 import TokenURI
 from broker.network.configuration import RevocationPolicy, Sources, read_sources
 from broker.network.correspondence import CorrespondenceGateway
 from broker.network.crl import CRLSource
@@ -59,7 +60,8 @@ def join(settings: Settings, *, guard: OutboundGuard) -> Ports:
     profiles = read_profiles(settings)
     check_revision(settings.database_url)
     store = SQLStore(open_engine(settings.database_url))
-    keys = open_keys(settings.key_directory, settings.key_passphrase)
+    token = TokenURI.parse(settings.key_token) if settings.key_token else None
+    keys = open_keys(settings.key_directory, settings.key_passphrase, token=token, clock=now)
     if keys.issuer != settings.issuer:
         raise SettingsError(f"the keys belong to {keys.issuer}, not to {settings.issuer}")
     sources = read_sources(settings.crl_sources, guard, anchors=anchors)

@@ -45,6 +45,13 @@ class Settings:
         default=(), metadata=_means("the certificate policy of each accepted phone: android=1.2.3,iphone=1.2.4")
     )
     crl_sources: Path = field(metadata=_means("TOML or JSON file of the sources of revocation (docs/sources.md)"))
+    key_token: str = field(
+        default="",
+        metadata=_means(
+            "the `pkcs11:` URI (RFC 7512) of the token that holds the signing keys: token, module-path, pin-source;"
+            " empty where the key file holds them"
+        ),
+    )
     revocation_directory: str = field(
         default="",
         metadata=_means(

@@ -23,7 +23,8 @@ from broker.commands.client import registration
 from broker.errors import SettingsError
 from broker.flows.ports import Ports
 from broker.jpki.profile import PLASTIC
-from broker.keys.software import create, open_keys, renew_statement
+from broker.keys.live import open_keys
+from broker.keys.rotation import create, renew_statement
 from broker.network.outbound import OutboundGuard
 from broker.serving import serve
 from broker.settings import PREFIX, Settings, loopback, read

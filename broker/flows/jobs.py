@@ -1,4 +1,4 @@
-"""Work that nobody waits for: fetching revocation lists, deleting what has run out.
+"""Work that nobody waits for: fetching revocation lists, deleting what has run out, old keys included.
 
 A job runs on one host at a time: it first takes a lease in the database for its whole interval,
 so the lease is both the lock and the timetable.
@@ -42,9 +42,15 @@ def purge(ports: Ports) -> Mapping[str, int]:
     return {**deleted, "overdue": overdue}
 
 
+def retire_keys(ports: Ports) -> Mapping[str, int]:
+    """Destroy the private keys whose every signature has run out; they sign and verify nothing any more by then."""
+    return {"retired": ports.keys.retire(now=ports.clock())}
+
+
 JOBS = (
     Job(name="refresh-revocation", every=timedelta(hours=1), run=refresh_revocation),
     Job(name="purge", every=timedelta(minutes=10), run=purge),
+    Job(name="retire-keys", every=timedelta(hours=1), run=retire_keys),
 )
 
 

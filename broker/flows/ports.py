@@ -290,14 +290,40 @@ class KeyUse(StrEnum):
     ID_TOKEN = "id-token"  # noqa: S105 -- the name of a use
     ACCESS_TOKEN = "access-token"  # noqa: S105 -- the name of a use
     CARD_REQUEST = "card-request"
+    REQUEST_ENCRYPTION = "request-encryption"
+    """What clients encrypt to us (request objects); it never signs."""
+
+
+JWKS_MAX_AGE = timedelta(minutes=5)
+"""How long anybody may keep our JWK Set: /jwks says so, and no new key signs before as much time has passed."""
 
 
 class Keys(Protocol):
-    def signer(self, use: KeyUse) -> Signer:
-        """The current key for a use."""
+    """Keys change while we run: a signer is asked for at each signature and never kept."""
+
+    def signer(self, use: KeyUse, algorithm: str = "ES256") -> Signer:
+        """The key that signs now. Raises StoreUnavailable: none of this algorithm (`algorithms` says which there are).
+
+        `Signer.sign` raises StoreUnavailable where the key's device does not answer.
+        """
+
+    def algorithms(self, use: KeyUse) -> tuple[str, ...]:
+        """What there is a key for now (JWA names), in the order of the key file; the first is no preference."""
 
     def jwks(self, *uses: KeyUse) -> dict[str, Any]:
-        """Public keys, current and still overlapping, as a JWK Set."""
+        """Public keys as a JWK Set: about to sign, signing, and still overlapping; each with `kid`, `use` and `alg`."""
+
+    def decrypt(self, token: str | bytes) -> bytes:
+        """The plaintext of a compact JWE to one of our encryption keys, each under its own algorithm alone.
+
+        Raises InvalidToken.
+        """
+
+    def retire(self, *, now: datetime) -> int:
+        """Destroy the keys whose every signature has run out; how many. Raises StoreUnavailable: none was."""
+
+    def trouble(self) -> str | None:
+        """Why the newest key file could not be taken, while the last good one serves; None where all is well."""
 
     def card_agent(self) -> dict[str, Any]:
         """`agent_root` (JWK) and `statement` (root-signed JWS of the request keys)."""

@@ -11,10 +11,13 @@ from __future__ import annotations
 
 import base64
 import binascii
+import fcntl
 import json
 import os
 import tempfile
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +32,9 @@ MAX_SIZE = 1024 * 1024
 COST = {"n": 2**16, "r": 8, "p": 1}
 """scrypt: 64 MiB and about a fifth of a second for each guess."""
 _MAX_COST = {"n": 2**18, "r": 8, "p": 4}
+_LOCK_TRIES = 600
+_LOCK_PAUSE = 0.05
+"""Seconds between two tries: half a minute in all, longer than any honest change takes."""
 
 
 def seal(contents: dict[str, Any], *, kind: str, passphrase: str, entropy: Callable[[int], bytes]) -> bytes:
@@ -79,6 +85,30 @@ def _canonical(head: dict[str, Any]) -> bytes:
 
 def _base64(data: bytes) -> str:
     return base64.b64encode(data).decode("ascii")
+
+
+@contextmanager
+def changing(directory: Path) -> Iterator[None]:
+    """The right to change the files of a key directory: one holder on this machine at a time. Raises SettingsError.
+
+    The lock is the directory's own and goes with its holder, so nothing is left behind by one that was killed.
+    """
+    try:
+        handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as missing:
+        raise SettingsError(f"{directory.name} cannot be opened: {missing.strerror}") from missing
+    try:
+        for _ in range(_LOCK_TRIES):
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError:
+                time.sleep(_LOCK_PAUSE)
+        else:
+            raise SettingsError(f"{directory.name} is being changed by somebody else; try again")
+        yield
+    finally:
+        os.close(handle)
 
 
 def read(path: Path) -> bytes:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, jsonify
+from flask import Blueprint, Response, jsonify, request
 
-from broker.flows.ports import KeyUse
+from broker.flows.ports import JWKS_MAX_AGE, KeyUse
 from broker.oidc import discovery
 from broker.web.pages import CROSS_ORIGIN
 from broker.web.settings import ports
@@ -21,8 +21,16 @@ def document() -> Response:
 
 @blueprint.get("/jwks")
 def jwks() -> Response:
-    """The keys of ID and access tokens, current and still overlapping."""
-    return _public(jsonify(ports().keys.jwks(KeyUse.ID_TOKEN, KeyUse.ACCESS_TOKEN)))
+    """Keys of ID and access tokens, about to sign, signing and still overlapping, and those that clients encrypt to.
+
+    How long it may be kept is what a rotation waits for before a new key signs. Unchanged, it is not sent again.
+    """
+    uses = (KeyUse.ID_TOKEN, KeyUse.ACCESS_TOKEN, KeyUse.REQUEST_ENCRYPTION)
+    response = _public(jsonify(ports().keys.jwks(*uses)))
+    response.headers["Cache-Control"] = f"public, max-age={int(JWKS_MAX_AGE.total_seconds())}"
+    response.add_etag()
+    response.make_conditional(request)
+    return response
 
 
 def _public(response: Response) -> Response:

@@ -16,7 +16,8 @@ from sqlalchemy import Engine, select
 from broker.accounts.credential import CredentialKey
 from broker.flows.ports import KeyUse
 from broker.jose import sign_jws
-from broker.keys.software import SoftwareKeys, create, open_keys
+from broker.keys.live import LiveKeys, open_keys
+from broker.keys.rotation import create
 from broker.oidc.client_authentication import Assertion
 from broker.oidc.tokens import access_token_claims
 from broker.storage.schema import metadata
@@ -26,7 +27,7 @@ from tests.contracts.records import NOW
 
 
 @pytest.fixture(scope="module")
-def keys(tmp_path_factory: pytest.TempPathFactory) -> SoftwareKeys:
+def keys(tmp_path_factory: pytest.TempPathFactory) -> LiveKeys:
     folder = tmp_path_factory.mktemp("keys")
     create(folder / "keys", "word", issuer="https://op.example", now=NOW, agent_root_out=folder / "root.json")
     return open_keys(folder / "keys", "word")
@@ -49,7 +50,7 @@ def spellings(secret: bytes) -> list[bytes]:
 
 
 def test_a_copy_of_the_database_holds_no_serial_code_cookie_or_token(
-    own_store: SQLStore, own_engine: Engine, keys: SoftwareKeys
+    own_store: SQLStore, own_engine: Engine, keys: LiveKeys
 ) -> None:
     login = records.log_in(own_store)
     serial = int.from_bytes(b"\x01" + secrets.token_bytes(15), "big")

@@ -23,7 +23,8 @@ from broker.flows.ports import CorrespondenceSource, Policy, Ports
 from broker.ids import ClientID, SectorID
 from broker.jose import public_jwk
 from broker.jpki.profile import USER_AUTHENTICATION, Profile
-from broker.keys.software import SoftwareKeys, create, open_keys
+from broker.keys.live import LiveKeys, open_keys
+from broker.keys.rotation import create
 from broker.oidc.client import Client, SecurityProfile
 from broker.storage import migrations
 from broker.storage.engine import open_engine
@@ -60,7 +61,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 
 
 @pytest.fixture(scope="session")
-def software_keys(tmp_path_factory: pytest.TempPathFactory) -> SoftwareKeys:
+def software_keys(tmp_path_factory: pytest.TempPathFactory) -> LiveKeys:
     folder = tmp_path_factory.mktemp("keys")
     made = datetime.now(UTC) - timedelta(days=3)  # so that a test may begin the day before yesterday
     create(folder / "keys", PASSPHRASE, issuer=ISSUER, now=made, agent_root_out=folder / "root" / "root.json")
@@ -76,9 +77,7 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def make_house(
-    world: World, software_keys: SoftwareKeys, migrated: Path, tmp_path: Path
-) -> Iterator[Callable[..., House]]:
+def make_house(world: World, software_keys: LiveKeys, migrated: Path, tmp_path: Path) -> Iterator[Callable[..., House]]:
     engines: list[Engine] = []
     structlog.reset_defaults()
 
@@ -87,7 +86,7 @@ def make_house(
         secure: bool = False,
         help_url: str | None = "https://help.example/card",
         issuer: str = ISSUER,
-        keys_of: SoftwareKeys = software_keys,
+        keys_of: LiveKeys = software_keys,
         correspondence: CorrespondenceSource | None = None,
         profiles: tuple[Profile, ...] = (USER_AUTHENTICATION,),
     ) -> House:

@@ -12,7 +12,8 @@ import pytest
 from playwright.sync_api import Page
 from werkzeug.serving import make_server
 
-from broker.keys.software import create, open_keys
+from broker.keys.live import open_keys
+from broker.keys.rotation import create
 from tests.broker.web.house import AGENT, BANK, PASSPHRASE, House, transaction_of
 from tests.browser import PHONE, assert_accessible, screenshot
 

@@ -13,6 +13,7 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from broker.flows.ports import JWKS_MAX_AGE
 from broker.jose import b64url
 from tests.broker.web.house import BANK, ISSUER, LOGGED_OUT_URI, REDIRECT_URI, House, Page, returned
 
@@ -354,9 +355,21 @@ def test_metadata_says_what_is_served_under_both_names(house: House) -> None:
 
 
 def test_published_keys_are_public_and_distinct(house: House) -> None:
-    keys = house.browser().get("/jwks", base_url=ISSUER).get_json()["keys"]
-    assert len({key["kid"] for key in keys}) == len(keys) == 2
-    assert all("d" not in key for key in keys)
+    answer = house.browser().get("/jwks", base_url=ISSUER)
+    keys = answer.get_json()["keys"]
+    assert len({key["kid"] for key in keys}) == len(keys) > 2
+    assert not any({"d", "p", "q", "dp", "dq", "qi", "k"} & key.keys() for key in keys)
+    assert {key["use"] for key in keys} == {"sig", "enc"}
+    assert all(key["alg"] and key["kid"] for key in keys)
+
+
+def test_published_keys_may_be_kept_as_long_as_a_rotation_waits_and_are_not_sent_twice(house: House) -> None:
+    browser = house.browser()
+    first = browser.get("/jwks", base_url=ISSUER)
+    assert first.cache_control.max_age == JWKS_MAX_AGE.total_seconds()
+    again = browser.get("/jwks", base_url=ISSUER, headers={"If-None-Match": first.headers["ETag"]})
+    assert (again.status_code, again.data) == (304, b"")
+    assert again.headers["ETag"] == first.headers["ETag"]
 
 
 def test_the_agent_is_told_whom_to_trust(house: House) -> None:
