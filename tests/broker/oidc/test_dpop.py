@@ -1,4 +1,4 @@
-"""DPoP proofs: what RFC 9449 prints passes, and whatever bends one rule does not (the official suite's cases 49 to 54)."""
+"""DPoP proofs: what RFC 9449 prints passes, and what bends one rule does not (cases 49 to 54 of the official suite)."""
 
 from __future__ import annotations
 
