@@ -11,13 +11,13 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from flask import Flask
 
 from broker.errors import CertificateMalformed, SettingsError
-from broker.flows.ports import Policy, Ports, RevocationSource
+from broker.flows.ports import CorrespondenceSource, Policy, Ports, RevocationSource
 from broker.jobs import start_embedded
 from broker.jpki.certificate import issuer_key_hash, parse
 from broker.jpki.profile import Profile, accepted_profiles, hierarchy
 from broker.keys.live import open_keys
 from broker.keys.pkcs11 import TokenURI
-from broker.network.configuration import RevocationPolicy, Sources, read_sources
+from broker.network.configuration import Platform, RevocationPolicy, Sources, read_sources
 from broker.network.correspondence import CorrespondenceGateway
 from broker.network.crl import CRLSource
 from broker.network.ocsp import FirstProof, OCSPSource
@@ -80,10 +80,20 @@ def join(settings: Settings, *, guard: OutboundGuard) -> Ports:
         revocation=_decided_by(sources, lists, guard),
         clock=now,
         entropy=os.urandom,
-        correspondence=CorrespondenceGateway(settings.correspondence_url, guard, now)
-        if settings.correspondence_url
+        correspondence=_corresponding(settings, sources.platform, guard),
+        notices=PlatformOperator(sources.platform, guard, now, os.urandom)
+        if sources.platform is not None and sources.platform.notices
         else None,
     )
+
+
+def _corresponding(settings: Settings, platform: Platform | None, guard: OutboundGuard) -> CorrespondenceSource | None:
+    """Who is asked for the old-new mapping: one, or nobody."""
+    if platform is None or not platform.replacements:
+        return CorrespondenceGateway(settings.correspondence_url, guard, now) if settings.correspondence_url else None
+    if settings.correspondence_url:
+        raise SettingsError("correspondence_url: the platform operator is asked for the mapping (crl_sources)")
+    return PlatformOperator(platform, guard, now, os.urandom)
 
 
 def _decided_by(sources: Sources, lists: CRLSource, guard: OutboundGuard) -> RevocationSource:

@@ -33,6 +33,7 @@ class Event(StrEnum):
     CERTIFICATE_RENEWED = "certificate_renewed"
     PURGED = "purged"
     CRL_REFUSED = "crl_refused"
+    NOTICES_TAKEN = "notices_taken"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

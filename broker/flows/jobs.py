@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from broker.audit.entry import Entry, Event
+from broker.flows.notices import take_notices
 from broker.flows.ports import Ports
 
 
@@ -49,6 +50,7 @@ def retire_keys(ports: Ports) -> Mapping[str, int]:
 
 JOBS = (
     Job(name="refresh-revocation", every=timedelta(hours=1), run=refresh_revocation),
+    Job(name="take-notices", every=timedelta(minutes=10), run=take_notices),
     Job(name="purge", every=timedelta(minutes=10), run=purge),
     Job(name="retire-keys", every=timedelta(hours=1), run=retire_keys),
 )

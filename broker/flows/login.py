@@ -27,6 +27,7 @@ from broker.errors import (
     AnswerReplayed,
     BrokerError,
     BrowserMismatch,
+    CertificateError,
     CertificateRenewing,
     CertificateRevoked,
     ConsentRequired,
@@ -39,6 +40,7 @@ from broker.errors import (
 )
 from broker.flows.assurance import fresh_signature
 from broker.flows.code import RefusedToClient, ReturnToClient, issue_code
+from broker.flows.notices import ask_for_notices
 from broker.flows.ports import (
     Authenticated,
     CardAnswer,
@@ -344,6 +346,7 @@ def _judge(transaction: CardTransaction, answer: str, *, now: datetime, ports: P
         serial_fingerprint=ports.keys.serial_fingerprint(trusted.issuer_key_hash, trusted.serial),
     )
     source, this_update = _prove_unrevoked(trusted, key, now=now, ports=ports)
+    ask_for_notices(trusted, key, ports=ports)
     return CardAnswer(
         key=key,
         serial_sealed=ports.keys.seal(_serial_bytes(trusted.serial), context=key.serial_fingerprint),
@@ -391,17 +394,22 @@ def _prove_unrevoked(
 ) -> tuple[str, datetime | None]:
     """R11: only a proof of GOOD passes. R12: what was revoked once stays so, whatever a newer list says."""
     with ports.store.transaction() as tx:
-        known = tx.revoked.since(key)
+        known = tx.revoked.reason(key)
     if known is not None:
-        raise CertificateRevoked("known as revoked")
+        raise _refused_for(known)
     evidence = ports.revocation.judge(trusted, at=now, max_age=ports.policy.crl_max_age)
     try:
         unrevoked(trusted, evidence.verdict)
     except (CertificateRevoked, CertificateRenewing):
         with ports.store.transaction() as tx:
-            tx.revoked.remember(key, not_after=trusted.not_after, now=now)
+            tx.revoked.remember(key, reason=evidence.verdict.reason, not_after=trusted.not_after, now=now)
         raise
     return evidence.address, evidence.verdict.this_update
+
+
+def _refused_for(reason: str) -> CertificateError:
+    """What is known already, said as at the first time: who renewed is told so however often they try."""
+    return CertificateRenewing(reason) if reason == "superseded" else CertificateRevoked(f"known as revoked: {reason}")
 
 
 # --- finish ----------------------------------------------------------------------------------------------------------
@@ -508,8 +516,9 @@ def _authenticated(
         first_seen=now,
     )
     credential = _renewed(tx, answer.predecessor, fresh) if answer.predecessor else tx.accounts.enrol(fresh)
-    if tx.revoked.since(answer.key) is not None:
-        raise CertificateRevoked("revoked since the card answered")
+    known = tx.revoked.reason(answer.key)
+    if known is not None:
+        raise _refused_for(known)
     subject = tx.accounts.subject(credential.account, client.sector, fresh=Subject(b64url(ports.entropy(32))))
     return Authenticated(
         account=credential.account,

@@ -19,6 +19,7 @@ from broker.accounts.credential import Credential, CredentialKey
 from broker.accounts.lifecycle import CertificateName
 from broker.accounts.session import Session
 from broker.audit.entry import Entry
+from broker.flows.notice import NoticeStore, RevocationNotices
 from broker.ids import AccountID, ClientID, CredentialID, InteractionID, SectorID, Subject, TransactionID
 from broker.jose import Signer
 from broker.jpki.certificate import TrustedCertificate
@@ -160,11 +161,16 @@ class RevokedStore(Protocol):
     alone (R13). Nothing takes one out again (R12) before the certificate's own date refuses it.
     """
 
-    def remember(self, key: CredentialKey, *, not_after: datetime, now: datetime) -> None:
-        """The first time is kept, until after `not_after`: then the certificate's own date refuses it."""
+    def remember(self, key: CredentialKey, *, not_after: datetime, now: datetime, reason: str = "unspecified") -> None:
+        """The first time is kept, until after `not_after`: then the certificate's own date refuses it. `reason` is an
+        RFC 5280 §5.3.1 name; the first is kept too, unless it was "superseded", over which every other one goes.
+        """
 
     def since(self, key: CredentialKey) -> datetime | None:
         """When it was first seen as revoked; None when it never was."""
+
+    def reason(self, key: CredentialKey) -> str | None:
+        """Why it was revoked; None when it never was."""
 
 
 class ConsentStore(Protocol):
@@ -249,6 +255,8 @@ class Transaction(Protocol):
     def accounts(self) -> AccountStore: ...
     @property
     def revoked(self) -> RevokedStore: ...
+    @property
+    def notices(self) -> NoticeStore: ...
     @property
     def consents(self) -> ConsentStore: ...
     @property
@@ -449,3 +457,5 @@ class Ports:
     entropy: Callable[[int], bytes]
     correspondence: CorrespondenceSource | None = None
     """None where the operator has no access to the mapping: then a renewed certificate begins a new account."""
+    notices: RevocationNotices | None = None
+    """None where no platform operator tells of revocations."""

@@ -51,7 +51,7 @@ _WORDS: Final[dict[str, frozenset[str]]] = {
     "http": _LIST | {"url"},
     "ldap": _LIST | {"distribution_points", "url", "entry", "private_line", "user", "password_file"},
     "ocsp": frozenset({"type", "issuer_key_hash", "url", "nonce", "max_age_minutes"}),
-    "platform": frozenset({"type", "url", "token_file"}),
+    "platform": frozenset({"type", "url", "token_file", "notices", "replacements"}),
 }
 
 
@@ -91,6 +91,10 @@ class Platform:
 
     url: str
     token: str = field(repr=False)
+    notices: bool = False
+    """Whether it tells of revocations between logins."""
+    replacements: bool = False
+    """Whether it knows which certificate follows which."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -274,7 +278,12 @@ def _responder(row: Mapping[str, Any], key_hash: bytes, anchor: bytes) -> Respon
 
 
 def _platform(row: Mapping[str, Any], folder: Path) -> Platform:
-    return Platform(url=_address(row).rstrip("/"), token=_secret(row, "token_file", folder))
+    return Platform(
+        url=_address(row).rstrip("/"),
+        token=_secret(row, "token_file", folder),
+        notices=_flag(row, "notices"),
+        replacements=_flag(row, "replacements"),
+    )
 
 
 def _address(row: Mapping[str, Any]) -> str:

@@ -47,13 +47,13 @@ class CorrespondenceGateway:
 
     def predecessor(self, certificate: CertificateName) -> CertificateName | None:
         """The certificate in whose place this one was issued. Raises CorrespondenceUnknown."""
-        answer = self._ask("predecessor", {"certificate": _document(certificate)})
+        answer = self._ask("predecessor", {"certificate": document(certificate)})
         earlier = answer.get("predecessor", "")
-        return None if earlier is None else _name(earlier)
+        return None if earlier is None else name(earlier)
 
     def correspond(self, one: CertificateName, other: CertificateName) -> bool:
         """Are both one person's now? Raises CorrespondenceUnknown."""
-        answer = self._ask("correspond", {"certificates": [_document(one), _document(other)]}).get("correspond")
+        answer = self._ask("correspond", {"certificates": [document(one), document(other)]}).get("correspond")
         if not isinstance(answer, bool):
             raise CorrespondenceUnknown("the gateway says neither yes nor no")
         return answer
@@ -78,12 +78,14 @@ class CorrespondenceGateway:
         return answer
 
 
-def _document(certificate: CertificateName) -> dict[str, str]:
+def document(certificate: CertificateName) -> dict[str, str]:
+    """C, as it is asked about."""
     return {"issuer_key_hash": certificate.issuer_key_hash.hex(), "serial": f"{certificate.serial:x}"}
 
 
-def _name(document: object) -> CertificateName:
-    match document:
+def name(told: object) -> CertificateName:
+    """C, as it was answered. Raises CorrespondenceUnknown."""
+    match told:
         case {"issuer_key_hash": str(key_hash), "serial": str(serial)} if _HASH.fullmatch(
             key_hash
         ) and _SERIAL.fullmatch(serial):

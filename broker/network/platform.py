@@ -5,9 +5,10 @@ contract's own form is put (or instead of which an adapter of this shape is writ
 
     POST <url>/registrations  {"certificate": DER in Base64, "nonce"}      + {"registration": opaque text}
     POST <url>/verifications  {"certificate": DER in Base64, "nonce"}      + {"status", "reason", "this_update"}
-    POST <url>/replacements   {"registration", "nonce"}                    + {"replacement": opaque text or null}
     POST <url>/notices        {"after": number, "nonce"}                   + {"notices": [N, …]}
-    N = {"number", "registration", "revoked_at", "reason"}
+    POST <url>/replacements   {"certificate": C, "nonce"}                  + {"replaces": C or null}
+    POST <url>/correspondences {"certificates": [C, C], "nonce"}           + {"correspond": true or false}
+    N = {"number", "registration", "revoked_at", "reason"}; C as in `correspondence`
 
 Each question carries our token and a fresh nonce, and an answer repeats its whole question, or it is none (R5).
 Statuses are good, revoked and unknown; reasons are RFC 5280 §5.3.1's names; times are ISO 8601 with a zone. Notices
@@ -20,19 +21,22 @@ import json
 import re
 from base64 import b64encode
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import structlog
 
-from broker.errors import InvalidToken, OutboundFailed, OutboundRefused, RevocationUnknown
+from broker.accounts.lifecycle import CertificateName
+from broker.errors import CorrespondenceUnknown, InvalidToken, OutboundFailed, OutboundRefused, RevocationUnknown
+from broker.flows.notice import Notice
 from broker.flows.ports import Evidence
 from broker.jose import b64url, parse_json
 from broker.jpki.certificate import TrustedCertificate
 from broker.jpki.verdict import RevocationStatus, RevocationVerdict
 from broker.network.breaker import Breaker
 from broker.network.configuration import Platform
+from broker.network.correspondence import document, name
 from broker.network.outbound import OutboundGuard
 
 SECONDS: Final = 2.0
@@ -47,18 +51,12 @@ _REASON: Final = re.compile(r"[A-Za-z]{1,32}")
 _log = structlog.get_logger("broker.network.platform")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Notice:
-    """A registered certificate was revoked."""
-
-    number: int
-    registration: str = field(repr=False)
-    revoked_at: datetime
-    reason: str
-
-
 class PlatformOperator:
-    """Fulfils ports.RevocationSource by asking the operator each time; threads share it."""
+    """Fulfils ports.RevocationSource, notice.RevocationNotices and ports.CorrespondenceSource; threads share it.
+
+    It asks the operator each time. One that is silent is left alone for a while, so each of the three that a broker
+    uses is an instance of its own: a fault of the mapping must not stop verification.
+    """
 
     def __init__(
         self,
@@ -80,20 +78,39 @@ class PlatformOperator:
             verdict = RevocationVerdict(status=RevocationStatus.UNKNOWN, reason=str(unknown), source="platform")
         return Evidence(verdict=verdict, address=self._platform.url)
 
+    @property
+    def address(self) -> str:
+        return self._platform.url
+
     def refresh_all(self) -> dict[str, bool]:
         """Nothing is fetched ahead of a question."""
         return {}
 
     def register(self, certificate: TrustedCertificate) -> str:
         """Ask for notices about `certificate`; answers the operator's name for it. Raises RevocationUnknown."""
-        return _registration(self._ask("registrations", certificate=_text(certificate.der)).get("registration"))
+        try:
+            return _registration(self._ask("registrations", certificate=_text(certificate.der)).get("registration"))
+        except RevocationUnknown as unknown:
+            _log.warning("platform_registers_nothing", source=self._platform.url, cause=str(unknown))
+            raise
 
-    def replacement(self, registration: str) -> str | None:
-        """The registration of the certificate that was issued in place of this one. Raises RevocationUnknown."""
-        answer = self._ask("replacements", registration=registration)
-        if "replacement" not in answer:  # "none" is an explicit null
-            raise RevocationUnknown("platform: neither a replacement nor none")
-        return None if answer["replacement"] is None else _registration(answer["replacement"])
+    def predecessor(self, certificate: CertificateName) -> CertificateName | None:
+        """The certificate in whose place this one was issued. Raises CorrespondenceUnknown."""
+        try:
+            earlier = self._ask("replacements", certificate=document(certificate)).get("replaces", "")
+        except RevocationUnknown as unknown:
+            raise CorrespondenceUnknown(str(unknown)) from unknown
+        return None if earlier is None else name(earlier)  # "none" is an explicit null
+
+    def correspond(self, one: CertificateName, other: CertificateName) -> bool:
+        """Are both one person's now? Raises CorrespondenceUnknown."""
+        try:
+            answer = self._ask("correspondences", certificates=[document(one), document(other)]).get("correspond")
+        except RevocationUnknown as unknown:
+            raise CorrespondenceUnknown(str(unknown)) from unknown
+        if not isinstance(answer, bool):
+            raise CorrespondenceUnknown("platform: neither yes nor no")
+        return answer
 
     def notices(self, *, after: int) -> tuple[Notice, ...]:
         """The notices that follow number `after`, in order and without a gap. Raises RevocationUnknown."""
@@ -105,7 +122,7 @@ class PlatformOperator:
             raise RevocationUnknown("platform: a notice is missing or stands twice")
         return notices
 
-    def _ask(self, what: str, **question: str | int) -> dict[str, Any]:
+    def _ask(self, what: str, **question: object) -> dict[str, Any]:
         if self._breaker.open:
             raise RevocationUnknown("platform: it gave no answer a moment ago")
         question["nonce"] = b64url(self._entropy(32))

@@ -35,6 +35,7 @@ from broker.storage.schema import (
     credentials,
     interactions,
     leases,
+    registrations,
     revoked_certificates,
     sessions,
 )
@@ -124,6 +125,7 @@ PURGES: Final = (  # in this order: what refers to another goes first
         kept_for=DAY,
         after="the certificate ran out",
     ),
+    _rows(registrations, _past(registrations.c.not_after), kept_for=DAY, after="the certificate ran out"),
     _rows(leases, _past(leases.c.until), kept_for=DAY, after="the lease ran out"),
 )
 
@@ -135,6 +137,7 @@ KEPT: Final = {
     "consents": "with the account",
     "consent_history": "with the account: what was agreed to, and when",
     "clock": "one row: time never runs backwards",
+    "notice_marks": "one row for each platform operator: how far its notices were taken",
     "audit": "for the legal term, by the operator's archive; the database refuses to delete a row",
 }
 """Tables from which nothing leaves by the clock, and why."""

@@ -108,7 +108,27 @@ revoked_certificates = Table(  # apart from the accounts: it serves the validity
     Column("serial_fingerprint", LargeBinary, primary_key=True),
     Column("seen_at", UTCDateTime, nullable=False),
     Column("not_after", UTCDateTime, nullable=False),
+    Column("reason", Text, nullable=False, server_default="unspecified"),
     Index(None, "not_after"),
+)
+
+registrations = Table(  # the names under which a platform operator tells of certificates (R13)
+    "registrations",
+    metadata,
+    Column("address", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("issuer_key_hash", LargeBinary, nullable=False),
+    Column("serial_fingerprint", LargeBinary, nullable=False),
+    Column("not_after", UTCDateTime, nullable=False),
+    UniqueConstraint("address", "issuer_key_hash", "serial_fingerprint"),
+    Index(None, "not_after"),
+)
+
+notice_marks = Table(
+    "notice_marks",
+    metadata,
+    Column("address", Text, primary_key=True),
+    Column("number", BigInteger, nullable=False),
 )
 
 subjects = Table(

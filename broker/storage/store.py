@@ -29,6 +29,7 @@ from broker.storage.connections import Connections
 from broker.storage.consents import SQLConsents
 from broker.storage.interactions import SQLInteractions
 from broker.storage.leases import SQLLeases
+from broker.storage.notices import SQLNotices
 from broker.storage.purge import BATCH, PURGES, count_left, delete_batch
 from broker.storage.revoked import SQLRevoked
 from broker.storage.sessions import SQLSessions
@@ -112,6 +113,10 @@ class SQLTransaction:
     @property
     def revoked(self) -> SQLRevoked:
         return SQLRevoked(self._work)
+
+    @property
+    def notices(self) -> SQLNotices:
+        return SQLNotices(self._work)
 
     @property
     def consents(self) -> SQLConsents:

@@ -26,7 +26,7 @@ def mapping_blueprint(registry: Registry, *, clock: Callable[[], datetime]) -> B
         wrong = registry.trouble().mapping
         suffer(wrong)
         try:
-            earlier = registry.predecessor(*_name(question["certificate"]))
+            earlier = registry.predecessor(*certificate_name(question["certificate"]))
         except KeyError:
             abort(404)
         if wrong == "contradictory":
@@ -42,7 +42,7 @@ def mapping_blueprint(registry: Registry, *, clock: Callable[[], datetime]) -> B
         wrong = registry.trouble().mapping
         suffer(wrong)
         try:
-            one, other = (_name(document) for document in question["certificates"])
+            one, other = (certificate_name(document) for document in question["certificates"])
             answer = registry.correspond(one, other, now=clock())
         except KeyError:
             abort(404)
@@ -62,7 +62,8 @@ def _question(member: str) -> dict[str, Any]:
     return document
 
 
-def _name(document: object) -> tuple[str, int]:
+def certificate_name(document: object) -> tuple[str, int]:
+    """The issuer's key and the serial of a question; anything else is 400."""
     try:
         match document:
             case {"issuer_key_hash": str(issuer), "serial": str(serial)}:

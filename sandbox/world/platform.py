@@ -18,6 +18,7 @@ from flask import Blueprint, Response, abort, jsonify, request
 
 from sandbox.ca import KINDS
 from sandbox.ledger import Issued
+from sandbox.world.mapping import certificate_name
 from sandbox.world.registry import Registry
 from sandbox.world.services import suffer
 
@@ -52,12 +53,6 @@ class _Desk:
         """Its name here, the same each time."""
         with self._lock:
             return self._registered.setdefault((entry.authority, entry.serial), secrets.token_urlsafe(16))
-
-    def successor(self, registration: str) -> Issued | None:
-        """Raises KeyError for a name that is none."""
-        with self._lock:
-            names = {name: entry for entry, name in self._registered.items()}
-        return self._registry.ledger().successor(*names[registration])
 
     def notices(self, after: int, now: datetime) -> list[dict[str, Any]]:
         """What happened to the registered ones, in the order in which it was seen."""
@@ -110,12 +105,24 @@ def platform_blueprint(registry: Registry, *, clock: Callable[[], datetime]) -> 
 
     @platform.post("/replacements")
     def replacement() -> Response:
-        question = _question("registration")
+        question = _question("certificate")
         try:
-            successor = desk.successor(question["registration"])
+            earlier = registry.predecessor(*certificate_name(question["certificate"]))
         except KeyError:
             abort(404)
-        return jsonify({**question, "replacement": None if successor is None else desk.register(successor)})
+        return jsonify({**question, "replaces": earlier})
+
+    @platform.post("/correspondences")
+    def correspondence() -> Response:
+        question = _question("certificates")
+        try:
+            one, other = (certificate_name(each) for each in question["certificates"])
+            answer = registry.correspond(one, other, now=clock())
+        except KeyError:
+            abort(404)
+        except (ValueError, TypeError):
+            abort(400)
+        return jsonify({**question, "correspond": answer})
 
     @platform.post("/notices")
     def notices() -> Response:

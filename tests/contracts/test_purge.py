@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Engine, select
 
+from broker.flows.notice import Registration
 from broker.oidc.client_authentication import Assertion
 from broker.storage.purge import KEPT, PURGES, schedule
 from broker.storage.schema import credentials, metadata
@@ -37,6 +38,8 @@ def live(store: SQLStore, at: datetime) -> None:
         tx.assertions.use(Assertion(client_id=login.client.client_id, jti=str(later), expires_at=at + MINUTE))
         tx.accounts.enrol(certificate)
         tx.revoked.remember(certificate.key, not_after=certificate.not_after, now=at)
+        named = Registration(name=records.name(), key=certificate.key, not_after=certificate.not_after)
+        tx.notices.register("https://platform.example", named)
         tx.leases.take(f"job-{later}", "host", now=at, length=MINUTE)
 
 
@@ -74,6 +77,7 @@ def test_a_row_stays_until_its_time_and_is_overdue_from_then_on(own_store: SQLSt
         "sessions": NOW,
         "credentials.serial_sealed": NOW + timedelta(days=3),
         "revoked_certificates": NOW + timedelta(days=3),
+        "registrations": NOW + timedelta(days=3),
         "leases": NOW + MINUTE,
     }
     assert instants.keys() == LIMITS.keys()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections.abc import Iterator
@@ -11,10 +12,13 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from werkzeug.serving import make_server
 
-from broker.errors import RevocationUnknown
+from broker.accounts.lifecycle import CertificateName
+from broker.errors import CorrespondenceUnknown, RevocationUnknown
 from broker.jpki.certificate import TrustedCertificate, issuer_key_hash
 from broker.jpki.verdict import RevocationStatus
 from broker.network.configuration import Platform
@@ -70,7 +74,6 @@ def test_a_card_is_registered_verified_and_its_end_is_told(own_world: World) -> 
         registration = adapter.register(hanako)
         assert adapter.register(hanako) == registration
         assert adapter.judge(hanako, at=NOW, max_age=DAY).verdict.status is RevocationStatus.GOOD
-        assert adapter.replacement(registration) is None
         assert adapter.notices(after=0) == ()
         Registry(own_world.root).revoke("hanako", now=NOW)
         assert adapter.judge(hanako, at=NOW, max_age=DAY).verdict.status is RevocationStatus.REVOKED
@@ -79,14 +82,26 @@ def test_a_card_is_registered_verified_and_its_end_is_told(own_world: World) -> 
         assert adapter.notices(after=1) == ()
 
 
-def test_a_renewed_cards_successor_is_named(own_world: World) -> None:
-    before = trusted(own_world, "hanako")
+def name(world: World, card: str) -> CertificateName:
+    certificate = leaf(world, card)
+    for path in Path(world.root, "ca").glob("*auth-?.cer"):
+        root = path.read_bytes()
+        with contextlib.suppress(InvalidSignature, ValueError):
+            certificate.verify_directly_issued_by(x509.load_der_x509_certificate(root))
+            return CertificateName(issuer_key_hash=issuer_key_hash(root), serial=certificate.serial_number)
+    raise LookupError(card)
+
+
+def test_a_renewed_card_names_what_it_replaces_and_phone_and_card_correspond(own_world: World) -> None:
     with operator(own_world) as adapter:
-        old = adapter.register(before)
+        old = name(own_world, "hanako")
+        assert adapter.predecessor(old) is None
+        assert adapter.correspond(old, name(own_world, "hanakoandroid")) is True
+        assert adapter.correspond(old, name(own_world, "taroiphone")) is False
         Registry(own_world.root).enter("renewal", "hanako", now=NOW)
-        new = adapter.replacement(old)
-        assert new is not None
-        assert new == adapter.register(trusted(own_world, "hanako")) != old
+        assert adapter.predecessor(name(own_world, "hanako")) == old
+        with pytest.raises(CorrespondenceUnknown):
+            adapter.predecessor(replace(old, serial=1))
 
 
 def test_a_certificate_of_another_authority_proves_nothing(own_world: World) -> None:

@@ -14,7 +14,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from werkzeug.serving import make_server
 
+from broker.accounts.lifecycle import CertificateName
 from broker.app import read_anchors
+from broker.errors import SettingsError
 from broker.flows.ports import Evidence, Ports
 from broker.jpki.certificate import TrustedCertificate
 from broker.jpki.path import validate_path
@@ -29,6 +31,7 @@ from sandbox.ca import AIA_OCSP
 from sandbox.generate import World
 from sandbox.world import create_world
 from sandbox.world.platform import TOKEN
+from sandbox.world.registry import Registry
 from tests.sandbox.conftest import leaf
 
 
@@ -85,23 +88,48 @@ def test_the_configured_responder_is_asked_and_the_certificates_own_address_neve
     assert not resolved
 
 
-def broker(world: World, address: str, *, policy: str, responder: str = "/ocsp/auth") -> Ports:
+def broker(
+    world: World, address: str, *, policy: str, responder: str = "/ocsp/auth", mapping: str = "", **platform: bool
+) -> Ports:
     """The sandbox's broker over a file of sources that names every kind the world answers for."""
     house = BrokerHouse(
         root=world.root, issuer="http://localhost:8000", agent_origins=("http://127.0.0.1:24780",), port=8000
     )
+    given = {"BROKER_CORRESPONDENCE_URL": mapping}
     set_up(house, [])
-    rows: list[dict[str, str]] = json.loads(world.crl_sources.read_bytes())
-    rows = [row | {"url": address + urlsplit(row["url"]).path} for row in rows]
+    rows: list[dict[str, str | bool]] = json.loads(world.crl_sources.read_bytes())
+    rows = [row | {"url": address + urlsplit(str(row["url"])).path} for row in rows]
     for kind in ("auth", "phone-auth"):
-        hashes = {row["issuer_key_hash"] for row in rows if f"/crl/{kind}/" in row["url"]}
+        hashes = {row["issuer_key_hash"] for row in rows if f"/crl/{kind}/" in str(row["url"])}
         url = address + responder.replace("/auth", f"/{kind}")
         rows += [{"type": "ocsp", "issuer_key_hash": each, "url": url} for each in sorted(hashes)]
-    rows.append({"type": "platform", "url": f"{address}/platform", "token_file": "token"})
+    rows.append({"type": "platform", "url": f"{address}/platform", "token_file": "token", **platform})
     (world.root / "token").write_text(TOKEN)
     path = world.root / "sources.json"
     path.write_text(json.dumps({"policy": policy, "source": rows}))
-    return open_ports(read(house.environment() | {"BROKER_CRL_SOURCES": str(path)}))
+    return open_ports(read(house.environment() | {"BROKER_CRL_SOURCES": str(path)} | given))
+
+
+def test_an_operator_tells_of_revocations_and_of_renewals_where_its_source_says_so(
+    own_world: World, address: str
+) -> None:
+    silent = broker(own_world, address, policy="platform")
+    assert (silent.notices, silent.correspondence) == (None, None)
+    ports = broker(own_world, address, policy="platform", notices=True, replacements=True)
+    assert ports.notices is not None
+    assert ports.correspondence is not None
+    name = ports.notices.register(trusted(own_world, ports.policy.anchors, "hanako"))
+    Registry(own_world.root).revoke("hanako", now=now())
+    assert [notice.registration for notice in ports.notices.notices(after=0)] == [name]
+    koshin = trusted(own_world, ports.policy.anchors, "koshin")
+    old = ports.correspondence.predecessor(
+        CertificateName(issuer_key_hash=koshin.issuer_key_hash, serial=koshin.serial)
+    )
+    assert old is not None
+    assert old.serial == leaf(own_world, "koshinold").serial_number
+    assert ports.correspondence.predecessor(old) is None
+    with pytest.raises(SettingsError, match="correspondence_url"):
+        broker(own_world, address, policy="crl", mapping="http://127.0.0.1:1/mapping", replacements=True)
 
 
 def judged(world: World, ports: Ports, resident: str) -> Evidence:

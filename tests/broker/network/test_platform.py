@@ -13,11 +13,14 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from broker.errors import RevocationUnknown
+from broker.accounts.lifecycle import CertificateName
+from broker.errors import CorrespondenceUnknown, RevocationUnknown
+from broker.flows.ports import CorrespondenceSource
 from broker.jpki.certificate import TrustedCertificate
 from broker.jpki.verdict import RevocationStatus
 from broker.network.breaker import PAUSE
 from broker.network.configuration import Platform
+from broker.network.correspondence import document
 from broker.network.outbound import OutboundGuard
 from broker.network.platform import PlatformOperator
 from tests.broker.jpki.hierarchy import CA, DAY, NOW
@@ -138,15 +141,38 @@ def test_any_other_status_proves_nothing_and_leaves_the_operator_alone_for_a_whi
     assert operator.verdict() is GOOD
 
 
-def test_none_in_its_place_is_an_explicit_word(operator: Operator) -> None:
-    operator.said = {"replacement": None}
-    assert operator.adapter.replacement("abc") is None
-    operator.said = {"replacement": "def"}
-    assert operator.adapter.replacement("abc") == "def"
-    for said in ({}, {"replacement": ""}, {"replacement": 3}):
+OLD, NEW = (CertificateName(issuer_key_hash=bytes([part]) * 32, serial=0x0ABC00 + part) for part in (1, 2))
+
+
+def test_what_a_certificate_replaces_is_named_and_nothing_is_an_explicit_word(operator: Operator) -> None:
+    source: CorrespondenceSource = operator.adapter
+    operator.said = {"replaces": document(OLD)}
+    assert source.predecessor(NEW) == OLD
+    operator.said = {"replaces": None}
+    assert source.predecessor(NEW) is None
+    path, token, question = operator.asked[-1]
+    assert (path, token, question["certificate"]) == ("/v1/replacements", "Bearer our-token", document(NEW))
+    for said in ({}, {"replaces": ""}, {"replaces": 3}, {"replaces": {}}, {"replaces": None, "certificate": {}}):
         operator.said = said
-        with pytest.raises(RevocationUnknown):
-            operator.adapter.replacement("abc")
+        with pytest.raises(CorrespondenceUnknown):
+            source.predecessor(NEW)
+
+
+@pytest.mark.parametrize("status", [404, 409, 410, 500])
+def test_a_status_is_no_word_about_a_predecessor(operator: Operator, status: int) -> None:
+    operator.said, operator.status = {"replaces": None}, status
+    with pytest.raises(CorrespondenceUnknown):
+        operator.adapter.predecessor(NEW)
+
+
+def test_two_certificates_correspond_by_a_clear_word_only(operator: Operator) -> None:
+    for word in (True, False):
+        operator.said = {"correspond": word}
+        assert operator.adapter.correspond(OLD, NEW) is word
+    for said in ({}, {"correspond": None}, {"correspond": 1}, {"correspond": True, "nonce": "x"}):
+        operator.said = said
+        with pytest.raises(CorrespondenceUnknown):
+            operator.adapter.correspond(OLD, NEW)
 
 
 def notice(number: int, **changed: Any) -> dict[str, Any]:

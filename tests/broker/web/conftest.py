@@ -19,6 +19,7 @@ from flask import Flask
 from sqlalchemy import Engine
 
 import broker.web
+from broker.flows.notice import RevocationNotices
 from broker.flows.ports import CorrespondenceSource, Policy, Ports
 from broker.ids import ClientID, SectorID
 from broker.jose import public_jwk
@@ -89,6 +90,7 @@ def make_house(world: World, software_keys: LiveKeys, migrated: Path, tmp_path: 
         keys_of: LiveKeys = software_keys,
         correspondence: CorrespondenceSource | None = None,
         profiles: tuple[Profile, ...] = (USER_AUTHENTICATION,),
+        notices: RevocationNotices | None = None,
     ) -> House:
         database = tmp_path / f"{len(engines)}.db"
         shutil.copy(migrated, database)
@@ -117,6 +119,7 @@ def make_house(world: World, software_keys: LiveKeys, migrated: Path, tmp_path: 
             clock=clock,
             entropy=os.urandom,
             correspondence=correspondence,
+            notices=notices,
         )
         app = Flask("broker")
         broker.web.register(app, ports, web=WebSettings(secure=secure, help_url=help_url))
