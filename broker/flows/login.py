@@ -323,7 +323,7 @@ def _judge(transaction: CardTransaction, answer: str, *, now: datetime, ports: P
     if not transaction.answer_key:
         raise AnswerReplayed("this transaction has its answer")
     certificate_der, signature, hints = _open_answer(transaction, answer, ports)
-    profile = profile_for(parse(certificate_der).x509, ports.policy.profiles)
+    profile = profile_for(parse(certificate_der), ports.policy.profiles)
     trusted = validate_path(certificate_der, anchors=ports.policy.anchors, at=now, profile=profile)
     frame = card_challenge.frame(
         card_challenge.CardChallenge(

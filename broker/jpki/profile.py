@@ -298,14 +298,11 @@ def accepted_profiles(kinds: Sequence[str], phone_policies: Mapping[str, str]) -
     return tuple(profiles)
 
 
-def profile_for(certificate: x509.Certificate, profiles: Sequence[Profile]) -> Profile:
+def profile_for(certificate: UnverifiedCertificate, profiles: Sequence[Profile]) -> Profile:
     """The one of `profiles` whose policy an unverified certificate states, else the first, which will refuse it.
 
     It chooses the table only: whichever is chosen, all its rules decide, the policy's own included.
     """
-    try:
-        policies = extension(certificate, x509.CertificatePolicies)
-    except ValueError:  # extensions that cannot be read are refused by name later
-        return profiles[0]
+    policies = certificate.extension(x509.CertificatePolicies)
     stated = {policy.policy_identifier for policy in policies.value} if policies is not None else set()
     return next((profile for profile in profiles if stated & set(profile.policies.values())), profiles[0])

@@ -245,7 +245,7 @@ def test_the_policy_that_a_leaf_states_chooses_its_rules_and_no_policy_of_ours_t
     phones = Authority(key=rsa_key("phone ca"))
     profiles = accepted_profiles(("plastic", "android", "iphone"), {"android": PHONE, "iphone": IPHONE})
     for policy, kind in ((PHONE, "android"), (IPHONE, "iphone"), (AUTH_TEST, "plastic"), (SIGN_TEST, "plastic")):
-        assert profile_for(parse(phones.leaf(policy=policies(policy))).x509, profiles).kind == kind
+        assert profile_for(parse(phones.leaf(policy=policies(policy))), profiles).kind == kind
 
 
 def test_a_leaf_of_two_policies_satisfies_neither_profile() -> None:
