@@ -40,6 +40,7 @@ check: ## static checks: form, types, architecture, licences, locks, documents
 bench: ## print every figure that the README may quote
 	@$(PROVISION) test
 	@$(VENV)/python -m bench
+	@$(VENV)/python -m bench.provider
 	@$(VENV)/python -m bench.trust
 
 campaigns: ## the long forms of the tests: mutated evidence, hostile cards and forms, faults (half an hour)

@@ -146,7 +146,7 @@ def measure(root: Path, *, rounds: int, logins: int, workers: int) -> Report:
             for _ in range(rounds):
                 cards, cookies = card_round(servers, client, logins)
                 done += [cards, session_round(servers, client, logins, cookies), floor_round(servers, client, logins)]
-            memory = servers.memory()
+            memory = servers.tree.memory()
         finally:
             client.close()
             os.sched_setaffinity(0, before)

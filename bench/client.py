@@ -54,7 +54,15 @@ class LoginClient:
     """Steps of a login, each a method over one Attempt. Every method raises Unexpected."""
 
     def __init__(
-        self, *, broker: str, trust: Trust, readers: Readers, pin: str, key: ec.EllipticCurvePrivateKey
+        self,
+        *,
+        broker: str,
+        trust: Trust,
+        readers: Readers,
+        pin: str,
+        key: ec.EllipticCurvePrivateKey,
+        client_id: str = CLIENT_ID,
+        scope: str = "openid",
     ) -> None:
         parts = urlsplit(broker)
         self._broker = broker
@@ -65,6 +73,8 @@ class LoginClient:
         self._readers = readers
         self._pin = pin
         self._key = key
+        self._client_id = client_id
+        self._scope = scope
 
     def close(self) -> None:
         """Let the connection go."""
@@ -76,9 +86,9 @@ class LoginClient:
         challenge = base64.urlsafe_b64encode(hashlib.sha256(attempt.verifier.encode()).digest()).rstrip(b"=")
         query = {
             "response_type": "code",
-            "client_id": CLIENT_ID,
+            "client_id": self._client_id,
             "redirect_uri": REDIRECT_URI,
-            "scope": "openid",
+            "scope": self._scope,
             "state": secrets.token_urlsafe(16),
             "nonce": secrets.token_urlsafe(16),
             "code_challenge": challenge.decode(),
@@ -89,7 +99,7 @@ class LoginClient:
         attempt.location = headers.get("location", "")
         if status not in (302, 303):
             raise Unexpected(f"authorize: status {status}")
-        if prompt:
+        if prompt == "none":
             attempt.code = _code(attempt.location)
 
     def login_page(self, attempt: Attempt) -> str:
@@ -144,8 +154,8 @@ class LoginClient:
         now = int(time.time())
         assertion = jwt.encode(
             {
-                "iss": CLIENT_ID,
-                "sub": CLIENT_ID,
+                "iss": self._client_id,
+                "sub": self._client_id,
                 "aud": self._broker,
                 "iat": now,
                 "exp": now + 60,

@@ -79,9 +79,9 @@ class _Meter:
         self._cpu: dict[str, float] = {}
 
     def measure(self, step: str, act: Callable[[Attempt], None]) -> None:
-        before = self._servers.cpu_ns()
+        before = self._servers.tree.cpu_ns()
         batch(self._attempts, act)
-        self._cpu[step] = (self._servers.cpu_ns() - before) / len(self._attempts)
+        self._cpu[step] = (self._servers.tree.cpu_ns() - before) / len(self._attempts)
 
     def round(self, kind: str) -> Round:
         return Round(kind=kind, cpu_ns=self._cpu, milliseconds=[attempt.milliseconds for attempt in self._attempts])

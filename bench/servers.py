@@ -24,29 +24,45 @@ AGENT: Final = "http://127.0.0.1:24780"
 """The agent's origin as the pages state it; nothing listens there, the client brings its own agent."""
 
 
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """A process and all it started: what a server really costs."""
+
+    process: psutil.Process
+
+    def members(self) -> tuple[psutil.Process, ...]:
+        return (self.process, *self.process.children(recursive=True))
+
+    def cpu_ns(self) -> int:
+        """CPU time of all threads that live, in nanoseconds (Linux: /proc/…/schedstat).
+
+        The kernel's clock ticks of 10 ms, which is all that psutil reads, are too coarse for single requests.
+        """
+        threads = (task for member in self.members() for task in Path(f"/proc/{member.pid}/task").glob("*/schedstat"))
+        return sum(int(task.read_text(encoding="ascii").split()[0]) for task in threads)
+
+    def memory(self) -> int:
+        """Proportional set size in bytes (memory shared by n processes counts 1/n in each)."""
+        return sum(self._sizes())
+
+    def worker_memory(self) -> int:
+        """The same of its largest process alone."""
+        return max(self._sizes())
+
+    def _sizes(self) -> list[int]:
+        return [int(member.memory_full_info().pss) for member in self.members()]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Servers:
-    """What runs. `process` is the broker's launcher process; its tree is what the CPU is read from."""
+    """What runs. `tree` is the broker's: its launcher process and the workers."""
 
     broker: str
     bank: str
     world: World
     trust: Path
-    process: psutil.Process
-
-    def cpu_ns(self) -> int:
-        """CPU time of all threads of the broker's process tree, in nanoseconds (Linux: /proc/…/schedstat).
-
-        The kernel's clock ticks of 10 ms, which is all that psutil reads, are too coarse for single requests.
-        """
-        tree = (self.process, *self.process.children(recursive=True))
-        threads = (task for member in tree for task in Path(f"/proc/{member.pid}/task").glob("*/schedstat"))
-        return sum(int(task.read_text(encoding="ascii").split()[0]) for task in threads)
-
-    def memory(self) -> int:
-        """Proportional set size of the tree in bytes (memory shared by n processes counts 1/n in each)."""
-        tree = (self.process, *self.process.children(recursive=True))
-        return sum(int(member.memory_full_info().pss) for member in tree)
+    house: BrokerHouse
+    tree: Tree
 
 
 @contextmanager
@@ -95,7 +111,8 @@ def running(
             bank=base_url,
             world=world,
             trust=write_trust(root / "agent" / "trust.json", document),
-            process=psutil.Process(broker.process.pid),
+            house=house,
+            tree=Tree(psutil.Process(broker.process.pid)),
         )
 
 

@@ -10,6 +10,7 @@ Standard library only, as sandbox/provision.py, which installs them.
 from __future__ import annotations
 
 import hashlib
+import subprocess
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -39,6 +40,11 @@ def command(script: Path) -> list[str]:
         raise NodeMissing("the npm packages of tests/peers are not installed (python3 -m sandbox.provision test)")
     link()
     return [str(found), str(script)]
+
+
+def version() -> str:
+    """Node's version. Raises NodeMissing."""
+    return subprocess.run([str(program()), "--version"], capture_output=True, text=True, check=True).stdout.strip()
 
 
 def install_command() -> list[str]:

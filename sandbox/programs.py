@@ -32,6 +32,7 @@ class Program:
     log: Path
     environment: Mapping[str, str] = field(default_factory=dict)
     ready_url: str = ""
+    interpreter: str = sys.executable
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -44,7 +45,7 @@ class Program:
         descriptor = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         try:
             self.process = subprocess.Popen(
-                [sys.executable, *self.command],
+                [self.interpreter, *self.command],
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=descriptor,
