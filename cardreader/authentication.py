@@ -9,16 +9,13 @@ import contextlib
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Final, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
-from cardreader import jpki_ap
-from cardreader.apdu import VERIFY, CommandAPDU, ResponseAPDU, converse
-from cardreader.errors import NoAuthCertificate
-from cardreader.pinpad import PINPad, judge_reader_status, verify_structure
+from cardreader import hpki_ap, jpki_ap
+from cardreader.apdu import converse
+from cardreader.errors import NoAuthCertificate, NotJPKICard
+from cardreader.pinpad import PINPadConnection, pad_for_auth_pin, verify_auth_pin_on_reader
 from cardreader.transport import CardConnection, Readers
-
-_NO_PIN: Final = "0000"
-"""Stands for the four digits that only the reader knows; never sent to a card."""
 
 
 class PINPadMissing(Exception):
@@ -82,17 +79,6 @@ class PINPadCard(Protocol):
         """
 
 
-@runtime_checkable
-class PINPadConnection(Protocol):
-    """What a connection offers whose reader may have keys of its own (pcsc.PCSCConnection)."""
-
-    def pin_pad(self) -> PINPad | None:
-        """What the reader's keys can do; None where it has none."""
-
-    def verify_on_pin_pad(self, control_code: int, structure: bytes, *, seconds: float) -> ResponseAPDU:
-        """Let the holder type the PIN on the reader; the card's answer, or the reader's own word."""
-
-
 class AuthenticationCards(Protocol):
     """The way to the one card that lies on this machine's readers."""
 
@@ -101,22 +87,26 @@ class AuthenticationCards(Protocol):
 
 
 class APDUCards:
-    """Cards in `readers`, spoken to by our own driver (jpki_ap)."""
+    """Cards in `readers`, spoken to by our own driver (jpki_ap).
 
-    def __init__(self, readers: Readers) -> None:
+    `extended_length` asks for certificates in one piece (jpki_ap.Channel); not every reader passes that on.
+    """
+
+    def __init__(self, readers: Readers, *, extended_length: bool = False) -> None:
         self._readers = readers
+        self._extended_length = extended_length
 
     @contextlib.contextmanager
     def connect(self) -> Iterator[AuthenticationCard]:
         """See AuthenticationCards."""
         with self._readers.connect() as connection:
-            yield _APDUCard(connection)
+            yield _APDUCard(connection, jpki_ap.Channel(extended_length=self._extended_length))
 
 
 class _APDUCard:
-    def __init__(self, connection: CardConnection) -> None:
+    def __init__(self, connection: CardConnection, channel: jpki_ap.Channel) -> None:
         self._connection = connection
-        self._channel = jpki_ap.Channel()
+        self._channel = channel
         self._face: jpki_ap.CardFace | None = None
 
     @property
@@ -128,7 +118,11 @@ class _APDUCard:
         return self._channel.profile.algorithm
 
     def present(self) -> CardFace:
-        face = converse(jpki_ap.read_card(self._channel), self._connection.transmit)
+        try:
+            face = converse(jpki_ap.read_card(self._channel), self._connection.transmit)
+        except NotJPKICard:
+            converse(hpki_ap.name_hpki_card(), self._connection.transmit)
+            raise
         if face.certificate is None and not face.kind.is_phone:
             raise NoAuthCertificate("the card shows no certificate")
         self._face = face
@@ -144,29 +138,14 @@ class _APDUCard:
 
     @property
     def has_pin_pad(self) -> bool:
-        return self._pad() is not None
+        return pad_for_auth_pin(self._connection) is not None
 
     def verify_pin_on_pad(self, *, language: str, seconds: int) -> None:
-        pad, connection = self._pad(), self._connection
+        connection, pad = self._connection, pad_for_auth_pin(self._connection)
         if pad is None or not isinstance(connection, PINPadConnection):
             raise PINPadMissing("the reader has no keys for a PIN")
-
-        def transmit(command: CommandAPDU) -> ResponseAPDU:
-            """The conversation is that of every PIN; only what it would send is left to the reader."""
-            if command.ins != VERIFY or not command.data:
-                return self._connection.transmit(command)
-            structure = verify_structure(reference=command.p2, length=len(_NO_PIN), language=language, seconds=seconds)
-            answer = connection.verify_on_pin_pad(pad.verify_control_code, structure, seconds=seconds)
-            return judge_reader_status(answer)
-
         self._connection.check_present()
-        converse(jpki_ap.verify_auth_pin(_NO_PIN, self._channel), transmit)
-
-    def _pad(self) -> PINPad | None:
-        if not isinstance(self._connection, PINPadConnection):
-            return None
-        pad = self._connection.pin_pad()
-        return pad if pad is not None and pad.accepts(len(_NO_PIN)) else None
+        verify_auth_pin_on_reader(connection, pad, self._channel, language=language, seconds=seconds)
 
     def certificate(self) -> bytes:
         if self._face is not None and self._face.certificate is not None:

@@ -48,7 +48,10 @@ class ServiceState(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CardFacts:
-    """What one look at the card gave. `error` is an error class's name, `code` its code; then the rest is missing."""
+    """What one look at the card gave. `error` is an error class's name, `code` its code; then the rest is missing.
+
+    `is_hpki`: a doctor's card; `roles` are the licences its certificates state, its dates those that end first.
+    """
 
     error: str = ""
     code: str = ""
@@ -57,6 +60,8 @@ class CardFacts:
     not_after: datetime | None = None
     auth_tries: int | None = None
     sign_tries: int | None = None
+    is_hpki: bool = False
+    roles: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,7 +186,7 @@ def check_reader(facts: Facts) -> Finding | None:
 
 
 def check_card(facts: Facts) -> Finding | None:
-    """Is there a MyNumber card, and does its JPKI application answer?"""
+    """Is there a MyNumber card, and does its JPKI application answer? An HPKI card is called by its name."""
     if not facts.readers or facts.card is None:
         return None
     cases = {
@@ -197,13 +202,18 @@ def check_card(facts: Facts) -> Finding | None:
     atr = next((state.atr.hex(" ").upper() for state in facts.readers if state.has_card and state.atr), "?")
     kind = facts.card.kind.value if facts.card.kind is not None else "?"
     values = {"atr": atr, "kind": kind, "code": facts.card.code}
+    if facts.card.is_hpki:
+        values["roles"] = ", ".join(facts.card.roles) or "–"
+        return Finding(check="card", case="card_hpki", values=values)
     return Finding(check="card", case=cases.get(facts.card.error, "card_fault"), values=values)
 
 
 def check_pin(facts: Facts) -> Finding | None:
-    """How many tries has the four-digit PIN?"""
+    """How many tries has the four-digit PIN, or have the two of an HPKI card?"""
     if facts.card is None or facts.card.error:
         return None
+    if facts.card.is_hpki:
+        return _hpki_pins(facts.card)
     match facts.card.auth_tries:
         case None:
             return Finding(check="pin", case="pin_untold")
@@ -218,7 +228,7 @@ def check_pin(facts: Facts) -> Finding | None:
 
 def check_password(facts: Facts) -> Finding | None:
     """How many tries has the signing password? A blocked one stops no login."""
-    if facts.card is None or facts.card.error or facts.card.sign_tries is None:
+    if facts.card is None or facts.card.error or facts.card.is_hpki or facts.card.sign_tries is None:
         return None
     tries = facts.card.sign_tries
     case = "password_blocked" if tries == 0 else "password_ok"
@@ -226,7 +236,7 @@ def check_password(facts: Facts) -> Finding | None:
 
 
 def check_certificate(facts: Facts) -> Finding | None:
-    """Is the user-authentication certificate within its period?"""
+    """Is the user-authentication certificate within its period, or are both of an HPKI card?"""
     if facts.card is None or facts.card.error:
         return None
     begins, ends = facts.card.not_before, facts.card.not_after
@@ -238,8 +248,18 @@ def check_certificate(facts: Facts) -> Finding | None:
         case = "certificate_expired"
     else:
         case = "certificate_soon" if ends - facts.now < RENEWAL else "certificate_ok"
+    if facts.card.is_hpki:
+        case = "hpki_certificate_ok" if begins <= facts.now <= ends else "hpki_certificate_outside"
     dates = {"begins": _date_in_japan(begins), "ends": _date_in_japan(ends)}
     return Finding(check="certificate", case=case, values=dates)
+
+
+def _hpki_pins(card: CardFacts) -> Finding:
+    counters = {"auth": card.auth_tries, "sign": card.sign_tries}
+    fewest = min((tries for tries in counters.values() if tries is not None), default=None)
+    case = {None: "hpki_pin_untold", 0: "hpki_pin_blocked", 1: "hpki_pin_last"}.get(fewest, "hpki_pin_ok")
+    values = {name: "?" if tries is None else str(tries) for name, tries in counters.items()}
+    return Finding(check="pin", case=case, values=values)
 
 
 def check_port(facts: Facts) -> Finding:

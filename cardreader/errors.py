@@ -86,8 +86,7 @@ class MalformedCardData(CardError):
 
 
 class PINFormatInvalid(CardError):
-    """Not four ASCII digits, or not what an HPKI card states of its PIN; found before the card was
-    touched, so no try was used."""
+    """Not four ASCII digits; found before the card was touched, so no try was used."""
 
 
 class PINRequired(CardError):
@@ -153,6 +152,31 @@ class SignPasswordBlocked(CardError):
 
 class SignPasswordOutcomeUnknown(CardError):
     """The signing password was on its way and no verdict came back: only the counter can tell about the try."""
+
+
+class HPKICardGiven(CardError):
+    """The card is an HPKI card (保健医療福祉分野PKI), and only a MyNumber card can do what was asked for."""
+
+
+class HPKIPINFormatInvalid(CardError):
+    """Not what an HPKI card states of its PIN; found before the PIN was sent, so no try was used."""
+
+
+class HPKIPINRejected(CardError):
+    """Wrong PIN of an HPKI card. `tries_left` is what the card reported, None where it reported nothing."""
+
+    def __init__(self, tries_left: int | None = None) -> None:
+        left = "not reported" if tries_left is None else str(tries_left)
+        super().__init__(f"HPKI PIN rejected, tries left: {left}")
+        self.tries_left = tries_left
+
+
+class HPKIPINBlocked(CardError):
+    """No tries are left for an HPKI card's PIN. `by_this_try` is True where the try just made was the last one."""
+
+    def __init__(self, *, by_this_try: bool | None = None) -> None:
+        super().__init__("HPKI PIN blocked")
+        self.by_this_try = by_this_try
 
 
 class CardFileInvalid(CardError):

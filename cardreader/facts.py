@@ -29,12 +29,16 @@ from cardreader.errors import (
     CardTimeout,
     MalformedCardData,
     NoSignCertificate,
+    NotHPKICard,
+    NotJPKICard,
     ServiceNotRunning,
     UnexpectedStatus,
     answer_for,
 )
+from cardreader.hpki_ap import HPKIApplication
+from cardreader.hpki_face import read_faces
 from cardreader.pcsc import PCSCReaders
-from cardreader.transport import CardConnection
+from cardreader.transport import CardConnection, Readers
 
 _SOCKET = Path("/run/pcscd/pcscd.comm")
 _SMART_CARD_CLASS = "0b"  # USB interface class (bInterfaceClass)
@@ -104,12 +108,15 @@ def service_state() -> ServiceState:
     return ServiceState.ANSWERS
 
 
-def look_at_card(readers: PCSCReaders) -> CardFacts:
+def look_at_card(readers: Readers) -> CardFacts:
     """What the card shows before a PIN, or the error that kept us from it."""
     try:
         with readers.connect() as connection:
             channel = jpki_ap.Channel()
-            face = converse(jpki_ap.read_card(channel), connection.transmit)
+            try:
+                face = converse(jpki_ap.read_card(channel), connection.transmit)
+            except NotJPKICard as error:
+                return _look_at_hpki_card(connection, error)
             sign_tries = _sign_tries(connection, channel)
         dates = None if face.certificate is None else _validity(face.certificate)
     except CardError as error:
@@ -123,6 +130,23 @@ def look_at_card(readers: PCSCReaders) -> CardFacts:
         not_after=None if dates is None else dates[1],
         auth_tries=face.tries_left,
         sign_tries=sign_tries,
+    )
+
+
+def _look_at_hpki_card(connection: CardConnection, refused: NotJPKICard) -> CardFacts:
+    """The same of a doctor's card. Raises `refused` where it is none either, and the card's errors."""
+    try:
+        faces = converse(read_faces(), connection.transmit)
+    except NotHPKICard:
+        raise refused from None
+    auth, sign = faces.get(HPKIApplication.AUTH), faces.get(HPKIApplication.SIGN)
+    return CardFacts(
+        is_hpki=True,
+        roles=tuple(sorted({role for face in faces.values() for role in face.roles})),
+        not_before=max(face.not_before for face in faces.values()),
+        not_after=min(face.not_after for face in faces.values()),
+        auth_tries=None if auth is None else auth.tries_left,
+        sign_tries=None if sign is None else sign.tries_left,
     )
 
 

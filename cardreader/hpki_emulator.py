@@ -24,6 +24,7 @@ from cardreader.emulator import (
     SoftwareCard,
 )
 from cardreader.hpki_ap import HPKIApplication
+from cardreader.softkey import ECKey
 
 _APPLICATIONS: dict[bytes, SlotName] = {HPKIApplication.SIGN.value: "sign", HPKIApplication.AUTH.value: "auth"}
 _DIR, _ODF, _TOKEN_INFO = 0x2F00, 0x5031, 0x5032
@@ -127,7 +128,9 @@ class HPKICard(SoftwareCard):
         directory = {
             _ODF: _object_directory(layout),
             _TOKEN_INFO: _token_information(self._card.token_label),
-            layout.private_keys: _private_keys(layout, self._selected),
+            layout.private_keys: _private_keys(
+                layout, self._selected, is_ec=isinstance(self._keys[self._selected], ECKey)
+            ),
             layout.certificates: _certificates(layout, with_ca=slot.ca_certificate is not None),
             layout.authentication: _authentication(layout),
         }.get(identifier)
@@ -161,10 +164,12 @@ def _token_information(label: str) -> bytes:
     return _tlv(_SEQUENCE, _tlv(_INTEGER, b"\x00"), serial, maker, _tlv(0x80, label.encode("ascii")), flags)
 
 
-def _private_keys(layout: Layout, name: SlotName) -> bytes:
+def _private_keys(layout: Layout, name: SlotName, *, is_ec: bool) -> bytes:
     usage = b"\x06\x00\x40" if name == "sign" else b"\x05\x20"  # nonRepudiation (bit 9), sign (bit 2)
     common = _tlv(_SEQUENCE, _label(f"HPKI {name} key"), _tlv(_BIT_STRING, b"\x07\x80"), _tlv(_OCTET_STRING, _PIN_ID))
     own = _tlv(_SEQUENCE, _tlv(_OCTET_STRING, _KEY_ID), _tlv(_BIT_STRING, usage))
+    if is_ec:  # privateECKey [0], PKCS #15 section 6.3.4
+        return _tlv(0xA0, common, own, _tlv(0xA1, _tlv(_SEQUENCE, _path(layout.key))))
     key = _tlv(_SEQUENCE, _path(layout.key), _tlv(_INTEGER, (2048).to_bytes(2, "big")))
     return _tlv(_SEQUENCE, common, own, _tlv(0xA1, key))
 

@@ -23,6 +23,8 @@ from cardreader.apdu import (
 )
 from cardreader.errors import (
     CardError,
+    HPKIPINBlocked,
+    HPKIPINRejected,
     MalformedCardData,
     NoAuthCertificate,
     NoSignCertificate,
@@ -132,24 +134,24 @@ class Presence:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Secret:
-    """One of the two PINs with the errors that speak of it: the two have words of their own."""
+class Secret:
+    """One of a card's PINs with the errors that speak of it: each has words of its own."""
 
     absent: type[CardError]
     required: type[CardError]
-    rejected: type[PINRejected] | type[SignPasswordRejected]
-    blocked: type[PINBlocked] | type[SignPasswordBlocked]
+    rejected: type[PINRejected] | type[SignPasswordRejected] | type[HPKIPINRejected]
+    blocked: type[PINBlocked] | type[SignPasswordBlocked] | type[HPKIPINBlocked]
     unknown: type[CardError]
 
 
-_AUTH = _Secret(
+_AUTH = Secret(
     absent=NoAuthCertificate,
     required=PINRequired,
     rejected=PINRejected,
     blocked=PINBlocked,
     unknown=PINOutcomeUnknown,
 )
-_SIGN = _Secret(
+_SIGN = Secret(
     absent=NoSignCertificate,
     required=SignPasswordRequired,
     rejected=SignPasswordRejected,
@@ -348,7 +350,7 @@ def sign_with_sign_key(
 # What both have in common
 
 
-def _select_ef(channel: Channel, identifier: int, secret: _Secret | None = None) -> Conversation[None]:
+def _select_ef(channel: Channel, identifier: int, secret: Secret | None = None) -> Conversation[None]:
     """SELECT an elementary file of the current application, unless it is current. Raises UnexpectedStatus."""
     if channel.is_current(identifier):
         return
@@ -358,7 +360,7 @@ def _select_ef(channel: Channel, identifier: int, secret: _Secret | None = None)
     channel.selected(identifier)
 
 
-def _tries_left(channel: Channel, files: KeyFiles, secret: _Secret) -> Conversation[int | None]:
+def _tries_left(channel: Channel, files: KeyFiles, secret: Secret) -> Conversation[int | None]:
     reply = None
     if channel.may_read_by_short():
         reply = yield CommandAPDU(ins=VERIFY, p2=0x80 | files.pin)
@@ -386,7 +388,7 @@ def read_counter(reply: ResponseAPDU) -> int | None:
             raise UnexpectedStatus(sw, "the PIN counter")
 
 
-def _verify(channel: Channel, files: KeyFiles, pin: str, secret: _Secret) -> Conversation[None]:
+def _verify(channel: Channel, files: KeyFiles, pin: str, secret: Secret) -> Conversation[None]:
     """One VERIFY, to a file that is certainly the right one; nothing here sends a second."""
     p2 = 0x80 | files.pin
     if not channel.may_use_by_short(files.pin):
@@ -399,7 +401,7 @@ def _verify(channel: Channel, files: KeyFiles, pin: str, secret: _Secret) -> Con
     judge_verify(reply, secret)
 
 
-def judge_verify(reply: ResponseAPDU, secret: _Secret = _AUTH) -> None:
+def judge_verify(reply: ResponseAPDU, secret: Secret = _AUTH) -> None:
     """Return where a VERIFY was answered well. Raises the words of `secret`: PINRejected, PINBlocked and the like."""
     match reply.sw:
         case 0x9000:
@@ -429,7 +431,7 @@ def _change(channel: Channel, files: KeyFiles, pin: str) -> Conversation[None]:
         raise PINChangeRefused(f"status {reply.sw:04X} to the new PIN")
 
 
-def _sign(channel: Channel, files: KeyFiles, message: bytes, mode: SigningMode, secret: _Secret) -> Conversation[bytes]:
+def _sign(channel: Channel, files: KeyFiles, message: bytes, mode: SigningMode, secret: Secret) -> Conversation[bytes]:
     if mode.card_hashes and not 1 <= len(message) <= MAX_CARD_HASHED:
         raise ValueError(f"the card hashes messages of 1 to {MAX_CARD_HASHED} bytes")
     data = channel.profile.signing_input(message, mode)
@@ -452,7 +454,7 @@ def _signing_command(p2: int, data: bytes, mode: SigningMode) -> CommandAPDU:
     return CommandAPDU(cla=0x80, ins=PERFORM_SECURITY_OPERATION, p1=mode.value, p2=p2, data=data, le=256)
 
 
-def _read_certificate(channel: Channel, identifier: int, secret: _Secret) -> Conversation[bytes]:
+def _read_certificate(channel: Channel, identifier: int, secret: Secret) -> Conversation[bytes]:
     """One DER object: its header comes with the first bytes and says where to stop, as filler may follow."""
     data = yield from _read_head(channel, identifier, MAX_OBJECT if channel.extended_length else 256, secret)
     total = object_length(data, at_most=MAX_OBJECT)
@@ -466,7 +468,7 @@ def _read_certificate(channel: Channel, identifier: int, secret: _Secret) -> Con
     return data[:total]
 
 
-def _read_head(channel: Channel, identifier: int, length: int, secret: _Secret | None = None) -> Conversation[bytes]:
+def _read_head(channel: Channel, identifier: int, length: int, secret: Secret | None = None) -> Conversation[bytes]:
     """The first `length` bytes of a file, which is current afterwards; a shorter file gives what it has."""
     reply = yield from _read_first(channel, identifier, length, secret)
     if length > 256 and reply.sw in NO_EXTENDED_LENGTH:
@@ -479,7 +481,7 @@ def _read_head(channel: Channel, identifier: int, length: int, secret: _Secret |
     return reply.data
 
 
-def _read_first(channel: Channel, identifier: int, length: int, secret: _Secret | None) -> Conversation[ResponseAPDU]:
+def _read_first(channel: Channel, identifier: int, length: int, secret: Secret | None) -> Conversation[ResponseAPDU]:
     extended = length > 256
     if channel.may_read_by_short():
         reply = yield CommandAPDU(ins=READ_BINARY, p1=0x80 | identifier, le=length, extended=extended)
@@ -493,7 +495,7 @@ def _read_first(channel: Channel, identifier: int, length: int, secret: _Secret 
     return (yield CommandAPDU(ins=READ_BINARY, le=length, extended=extended))
 
 
-def _expect(reply: ResponseAPDU, *statuses: int, step: str, secret: _Secret | None) -> None:
+def _expect(reply: ResponseAPDU, *statuses: int, step: str, secret: Secret | None) -> None:
     if reply.sw in statuses:
         return
     if secret is not None and reply.sw == SECURITY_STATUS_NOT_SATISFIED:

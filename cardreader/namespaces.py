@@ -6,6 +6,7 @@ Importing this works anywhere; calling it raises OSError or AttributeError where
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import socket
 import struct
@@ -25,8 +26,27 @@ def isolate() -> None:
     """Give this process, still single-threaded, mounts and a network of its own, an empty /run, and a loopback.
 
     A privileged root needs no user namespace and keeps its rights over files; anyone else becomes uid 0 of a new one.
-    Raises OSError where the system forbids it.
+    Raises OSError where the system forbids it, and then nothing has changed: every step is tried in a child first.
+    Containers and AppArmor often allow the namespaces and forbid the mounts, which would leave a network without
+    even a loopback.
     """
+    trial = os.fork()
+    if trial == 0:
+        code = errno.EPERM
+        try:
+            _isolate()
+            code = 0
+        except OSError as error:
+            code = error.errno or errno.EPERM
+        finally:
+            os._exit(code)
+    failed = os.waitstatus_to_exitcode(os.waitpid(trial, 0)[1])
+    if failed:
+        raise OSError(abs(failed), os.strerror(abs(failed)))
+    _isolate()
+
+
+def _isolate() -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     uid, gid = os.geteuid(), os.getegid()
     if uid != 0 or libc.unshare(_CLONE_NEWNS | _CLONE_NEWNET) != 0:  # a container's root may lack the right as well

@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 from cardreader.apdu import VERIFY, CommandAPDU, ResponseAPDU, converse
 from cardreader.errors import HoldExpired, LoginCancelled, MalformedCardData, PINFormatInvalid, TransportFault
@@ -55,14 +55,29 @@ class PINPad:
         return (self.min_length or 0) <= length <= (self.max_length or length)
 
 
+@runtime_checkable
 class PINPadConnection(Protocol):
-    """A card in a reader with keys of its own: transport.CardConnection and one call more."""
+    """A card in a reader that may have keys of its own (pcsc.PCSCConnection), beside transport.CardConnection."""
 
     def transmit(self, command: CommandAPDU) -> ResponseAPDU:
         """See transport.CardConnection."""
 
+    def pin_pad(self) -> PINPad | None:
+        """What the reader's keys can do; None where it has none."""
+
     def verify_on_pin_pad(self, control_code: int, structure: bytes, *, seconds: float) -> ResponseAPDU:
         """Have the PIN typed on the reader and sent in the command that `structure` holds; the card's answer."""
+
+
+def pad_for_auth_pin(connection: object) -> PINPad | None:
+    """The reader's keys, where the four digits can be typed on them; None for every other reader.
+
+    Keys are digits: neither 署名用パスワード nor an HPKI card's PIN, which may hold letters, is typed there.
+    """
+    if not isinstance(connection, PINPadConnection):
+        return None
+    pad = connection.pin_pad()
+    return pad if pad is not None and pad.accepts(len(_PLACE_FOR_THE_PIN)) else None
 
 
 def verify_auth_pin_on_reader(

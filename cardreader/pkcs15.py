@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 from cardreader.errors import MalformedCardData
 
@@ -19,12 +20,15 @@ MAX_ENTRIES = 32  # in one directory file
 _MAX_OFFSET = 0x7FFF  # READ BINARY's own limit
 _MAX_IDENTIFIER = 255  # bytes, PKCS #15 pkcs15-ub-identifier
 
-_INTEGER, _BIT_STRING, _OCTET_STRING, _ENUMERATED = 0x02, 0x03, 0x04, 0x0A
+_BOOLEAN, _INTEGER, _BIT_STRING, _OCTET_STRING, _ENUMERATED = 0x01, 0x02, 0x03, 0x04, 0x0A
 _SEQUENCE = 0x30
 _PRIVATE_KEYS, _CERTIFICATES, _AUTHENTICATION = 0xA0, 0xA4, 0xA8  # PKCS15Objects, section 6.2
 _TYPE_ATTRIBUTES = 0xA1  # PKCS15Object, section 6.1.6
 _FILLERS = frozenset({0x00, 0xFF})
 
+_ELLIPTIC_CURVE_KEY = 0xA0  # PrivateKeyType, section 6.3: [0] in the place of an RSA key's SEQUENCE
+
+KeyKind = Literal["RSA", "EC"]
 _Element = tuple[int, bytes]
 
 
@@ -47,16 +51,18 @@ class Directories:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CertificateObject:
-    """An X.509 certificate; it belongs to the key of the same `identifier`."""
+    """An X.509 certificate; it belongs to the key of the same `identifier`. `is_authority`: it is a CA's own."""
 
     identifier: bytes
     file: FileReference
+    is_authority: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrivateKeyObject:
-    """An RSA key, and the PIN that guards it by `authentication` (empty where it names none)."""
+    """A key, and the PIN that guards it by `authentication` (empty where it names none)."""
 
+    kind: KeyKind
     identifier: bytes
     authentication: bytes
     file: FileReference
@@ -92,22 +98,29 @@ def certificates(cdf: bytes) -> tuple[CertificateObject, ...]:
         if tag != _SEQUENCE:
             continue
         _, own, kind = _object(value)
-        found.append(CertificateObject(identifier=_identifier(own), file=_path(_first(kind))))
+        is_authority = any(tag_of == _BOOLEAN and content != b"\0" for tag_of, content in own[1:])
+        found.append(
+            CertificateObject(identifier=_identifier(own), file=_path(_first(kind)), is_authority=is_authority)
+        )
     return tuple(found)
 
 
 def private_keys(prkdf: bytes) -> tuple[PrivateKeyObject, ...]:
-    """The RSA keys of a private key directory; other types are left out. Raises MalformedCardData."""
+    """The RSA and EC keys of a private key directory; other types are left out. Raises MalformedCardData."""
+    kinds: dict[int, KeyKind] = {_SEQUENCE: "RSA", _ELLIPTIC_CURVE_KEY: "EC"}
     found = []
     for tag, value in _entries(prkdf):
-        if tag != _SEQUENCE:
+        if tag not in kinds:
             continue
         common, own, kind = _object(value)
         guards = [content for kind_of, content in common if kind_of == _OCTET_STRING]
         if len(guards) > 1:
             raise MalformedCardData("a key names two PINs")
         key = PrivateKeyObject(
-            identifier=_identifier(own), authentication=guards[0] if guards else b"", file=_path(_first(kind))
+            kind=kinds[tag],
+            identifier=_identifier(own),
+            authentication=guards[0] if guards else b"",
+            file=_path(_first(kind)),
         )
         found.append(key)
     return tuple(found)

@@ -17,13 +17,11 @@ from flask import Flask
 from cardreader.agent.answer import app_version
 from cardreader.agent.app import DEFAULT_PORT, create_agent
 from cardreader.agent.desk import HOLD_SECONDS
-from cardreader.agent.entry import CHOICES, EntryUnavailable, PINAsker, choose
+from cardreader.agent.entry import CHOICES, EntryUnavailable, PINAsker
 from cardreader.agent.journal import configure, log
 from cardreader.agent.kiosk import IDLE_SECONDS, Kiosk, KioskRefused, require_read_only
-from cardreader.agent.native import find_window
-from cardreader.agent.pinentry import Pinentry
+from cardreader.agent.means import find_asker
 from cardreader.agent.server import AgentServer, StartRefused, bind_loopback, only_agent, require_known_ownership
-from cardreader.agent.terminal import Terminal, terminal_name
 from cardreader.agent.trust import AgentState, Trust, TrustInvalid, load_trust
 from cardreader.agent.unit import unit_file
 from cardreader.authentication import APDUCards, AuthenticationCards
@@ -69,6 +67,11 @@ _ENVIRONMENT = "CARDREADER"
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="A vendor's PKCS #11 module, for a reader that only it drives. Not for kiosks.",
 )
+@click.option(
+    "--extended-length",
+    is_flag=True,
+    help="Ask for certificates in one piece (extended length, ISO/IEC 7816-4), where your reader passes that on.",
+)
 @click.option("--print-unit", is_flag=True, help="Print a systemd user unit for this installation, and stop.")
 @click.option("--start-url", help="Kiosk: the page each session begins with.")
 def agent(
@@ -82,6 +85,7 @@ def agent(
     start_url: str | None,
     sandbox: bool,
     is_kiosk: bool,
+    extended_length: bool,
     print_unit: bool,
 ) -> None:
     """Serve the card reader on this machine to services you trust, with a PIN page of its own."""
@@ -90,12 +94,16 @@ def agent(
         return
     if is_kiosk and module is not None:
         raise click.UsageError("--kiosk needs the readers themselves, not a PKCS #11 module")
+    if extended_length and module is not None:
+        raise click.UsageError("--extended-length is for our own driver; a PKCS #11 module decides for itself")
     configure()
     try:
         trust = load_trust(trust_path, sandbox=sandbox)
-        asker, pads = _choose_entry(pin_entry), pin_entry == "auto"
+        asker, pads = find_asker(pin_entry), pin_entry == "auto"
         readers = _system_readers()
-        cards: AuthenticationCards = APDUCards(readers) if module is None else PKCS11Cards(module)
+        cards: AuthenticationCards = APDUCards(readers, extended_length=extended_length)
+        if module is not None:
+            cards = PKCS11Cards(module)
         if not is_kiosk:
             serve(trust, state_folder, port=port, sandbox=sandbox, cards=cards, asker=asker, uses_pin_pad=pads)
             return
@@ -209,17 +217,6 @@ def _stop_on_signal(server: AgentServer) -> None:
         signal.signal(signal.SIGTERM, lambda *_: server.stop())
     except ValueError:
         return  # another thread runs us (tests, an embedding program): it calls stop itself
-
-
-def _choose_entry(wanted: str) -> PINAsker | None:
-    environment = os.environ
-    return choose(
-        wanted,
-        environment=environment,
-        window=lambda: find_window(environment),
-        pinentry=lambda program: Pinentry(program, environment=environment, terminal=terminal_name()),
-        terminal=Terminal,
-    )
 
 
 def _start_page(url: str | None, *, sandbox: bool) -> str:

@@ -19,7 +19,7 @@ from cardreader.agent.answer import PINEntry, seal_answer
 from cardreader.agent.entry import EntryUnavailable, PINAsker, PinPrompt, first_language, typed_pin
 from cardreader.agent.hold import CardHold
 from cardreader.agent.request import SignRequest, verify_request
-from cardreader.agent.signing import OnPINPad, check_tries
+from cardreader.agent.signing import PAD_SECONDS, OnPINPad, check_tries
 from cardreader.agent.trust import AgentState, Trust
 from cardreader.authentication import AuthenticationCards
 from cardreader.errors import (
@@ -40,7 +40,6 @@ from cardreader.jpki_ap import check_pin_format
 HOLD_SECONDS = 120.0  # design 4.3: the lock is dropped then
 DEADLINE_SECONDS = 20.0  # for one page's card work, far above the connection's own deadlines
 SITTING_SECONDS = 600.0  # how long a page may lead back to its request
-PAD_SECONDS = 30  # for typing on a reader
 STOP_SECONDS = 3.0  # how long a window may take to close when its request is ended elsewhere
 MAX_SITTINGS = 16
 PERSON_FLOOR = 2  # a person confirms before the last try

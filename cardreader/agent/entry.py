@@ -73,7 +73,7 @@ class PINAsker(Protocol):
     def name(self) -> PINEntry:
         """How the answer names it."""
 
-    def ask(self, prompt: PinPrompt, *, seconds: float, stop: threading.Event) -> str | None:
+    def ask(self, prompt: PinPrompt | PromptText, *, seconds: float, stop: threading.Event) -> str | None:
         """What was typed; None where the person gave up, `seconds` ran out, or `stop` was set by another thread.
 
         Raises EntryUnavailable.
@@ -103,8 +103,13 @@ def typed_pin(text: str) -> str:
     return text[:MAX_TYPED].strip()
 
 
-def write_prompt(prompt: PinPrompt) -> PromptText:
-    """What every means but the page shows: phrase, who asks, for what, and how many tries are left."""
+def write_prompt(prompt: PinPrompt | PromptText) -> PromptText:
+    """What every means but the page shows: phrase, who asks, for what, and how many tries are left.
+
+    A prompt that is in words already stays as it is.
+    """
+    if isinstance(prompt, PromptText):
+        return prompt
     speech = _speech(prompt.language)
     _, ngettext = speech.gettext, speech.ngettext
     client = prompt.client or _("名前を確かめられないサービス")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from cardreader.agent import window
-from cardreader.agent.entry import MAX_TYPED, EntryUnavailable, PinPrompt, write_prompt
+from cardreader.agent.entry import MAX_TYPED, EntryUnavailable, PinPrompt, PromptText, write_prompt
 
 _POLL_SECONDS = 0.1
 _GRACE_SECONDS = 2.0
@@ -29,7 +29,7 @@ class NativeWindow:
         self._interpreter = interpreter
         self._environment = environment
 
-    def ask(self, prompt: PinPrompt, *, seconds: float, stop: threading.Event) -> str | None:
+    def ask(self, prompt: PinPrompt | PromptText, *, seconds: float, stop: threading.Event) -> str | None:
         """See entry.PINAsker."""
         shown = json.dumps({**asdict(write_prompt(prompt)), "seconds": seconds})
         try:

@@ -86,7 +86,7 @@ class Pinentry:
         self._environment = environment
         self._terminal = terminal
 
-    def ask(self, prompt: PinPrompt, *, seconds: float, stop: threading.Event) -> str | None:
+    def ask(self, prompt: PinPrompt | PromptText, *, seconds: float, stop: threading.Event) -> str | None:
         """See entry.PINAsker."""
         try:
             process = subprocess.Popen(
@@ -108,7 +108,7 @@ class Pinentry:
             _end(process)
 
     def _converse(
-        self, process: subprocess.Popen[bytes], prompt: PinPrompt, *, seconds: float, stop: threading.Event
+        self, process: subprocess.Popen[bytes], prompt: PinPrompt | PromptText, *, seconds: float, stop: threading.Event
     ) -> str | None:
         if process.stdin is None or process.stdout is None:
             raise AssuanFault("no pipes")

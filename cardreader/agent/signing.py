@@ -29,6 +29,7 @@ from cardreader.errors import (
 )
 
 MIN_RSA_BITS = 2048
+PAD_SECONDS = 30  # for typing on a reader
 _JAPAN = timezone(timedelta(hours=9))
 
 

@@ -9,7 +9,7 @@ import threading
 import warnings
 from typing import Literal, TextIO
 
-from cardreader.agent.entry import EntryUnavailable, PinPrompt, write_prompt
+from cardreader.agent.entry import EntryUnavailable, PinPrompt, PromptText, write_prompt
 
 
 def terminal_name() -> str | None:
@@ -30,7 +30,7 @@ class Terminal:
     def __init__(self, stream: TextIO = sys.stderr) -> None:
         self._stream = stream
 
-    def ask(self, prompt: PinPrompt, *, seconds: float, stop: threading.Event) -> str | None:
+    def ask(self, prompt: PinPrompt | PromptText, *, seconds: float, stop: threading.Event) -> str | None:
         """See entry.PINAsker. An empty line gives up. Refuses to ask where typing would be shown."""
         if stop.is_set() or seconds <= 0:
             return None

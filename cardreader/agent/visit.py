@@ -14,8 +14,9 @@ from cardreader.agent.answer import PINEntry
 from cardreader.agent.direct import answer_request
 from cardreader.agent.entry import PinPrompt
 from cardreader.agent.request import SignRequest, verify_request
+from cardreader.agent.signing import OnPINPad
 from cardreader.agent.trust import AgentState, Trust
-from cardreader.authentication import AuthenticationCards
+from cardreader.authentication import AuthenticationCards, PINPadMissing
 from cardreader.errors import (
     CardError,
     LastTryNotConfirmed,
@@ -63,6 +64,8 @@ class Person:
     """Whether to use the last try (the number is None where the card does not tell)."""
     consent: Callable[[str], bool]
     """Whether the service may have what the broker's consent page lists."""
+    on_pad: Callable[[PinPrompt], OnPINPad] | None = None
+    """Where the reader has keys of its own: tells the person to type there. None leaves them unused."""
 
 
 def log_in(
@@ -141,6 +144,11 @@ def _answer(
         def ask(prompt: PinPrompt, shown: CardError | None = shown) -> str | None:
             return person.pin(replace(prompt, error=shown))
 
+        def tell(prompt: PinPrompt, shown: CardError | None = shown) -> OnPINPad:
+            if person.on_pad is None:
+                raise PINPadMissing("the reader's keys are not to be used")
+            return person.on_pad(replace(prompt, error=shown))
+
         try:
             return answer_request(
                 jws,
@@ -151,6 +159,7 @@ def _answer(
                 now=clock(),
                 pin_entry=person.pin_entry,
                 tries_floor=floor,
+                on_pad=None if person.on_pad is None else tell,
             )
         except LastTryNotConfirmed as few:
             if not person.last_try(few.tries_left):

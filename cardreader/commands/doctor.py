@@ -84,5 +84,5 @@ def as_document(facts: Facts, findings: tuple[Finding, ...], status: int) -> str
             words = finding.words(language)
             row[language] = {"text": words.text, "action": words.action}
         rows.append(row)
-    tries = None if facts.card is None else facts.card.auth_tries
+    tries = None if facts.card is None or facts.card.is_hpki else facts.card.auth_tries
     return json.dumps({"exit_status": status, "pin_tries_left": tries, "findings": rows}, ensure_ascii=False, indent=1)

@@ -9,9 +9,11 @@ import click
 
 from cardreader import jpki_ap
 from cardreader.apdu import Conversation
+from cardreader.commands import hpki
 from cardreader.commands.session import (
     CardSession,
-    hold_card,
+    HPKISession,
+    hold_any_card,
     in_words,
     json_option,
     reader_option,
@@ -29,19 +31,18 @@ from cardreader.jpki_ap import Channel
 def info(context: click.Context, reader: str | None, *, as_json: bool) -> None:
     """What the card says of itself: kind, certificates it carries, tries left. Uses no PIN, shows no name.
 
+    Of an HPKI card (医師資格証 and its kin) also the licence and the dates that its certificates state.
+
     Exit status: 0; 2 wrong use; 3 card or reader.
     """
-    with told_in_words(as_json=as_json), hold_card(surroundings(context).readers(reader)) as session:
-        kind = session.run(jpki_ap.read_kind)
-        document: dict[str, object] = {
-            "kind": kind.value,
-            "reader": session.connection.reader_kind,
-            "certificates": _certificates(session),
-            "auth_tries_left": tries_left(session, jpki_ap.auth_tries_left),
-            "sign_tries_left": tries_left(session, jpki_ap.sign_tries_left),
-        }
+    with told_in_words(as_json=as_json), hold_any_card(surroundings(context).readers(reader)) as session:
+        is_hpki = isinstance(session, HPKISession)
+        document = hpki.describe(session) if isinstance(session, HPKISession) else _describe(session)
     if as_json:
         click.echo(json.dumps(document, ensure_ascii=False))
+        return
+    if is_hpki:
+        hpki.show(document)
         return
     for name, words in (
         ("kind", in_words(ja="カードの種類", en="kind of card")),
@@ -50,6 +51,16 @@ def info(context: click.Context, reader: str | None, *, as_json: bool) -> None:
         ("sign_tries_left", in_words(ja="署名用パスワードの残り回数", en="tries left, signing password")),
     ):
         click.echo(f"{words}: {_shown(document[name])}")
+
+
+def _describe(session: CardSession) -> dict[str, object]:
+    return {
+        "kind": session.run(jpki_ap.read_kind).value,
+        "reader": session.connection.reader_kind,
+        "certificates": _certificates(session),
+        "auth_tries_left": tries_left(session, jpki_ap.auth_tries_left),
+        "sign_tries_left": tries_left(session, jpki_ap.sign_tries_left),
+    }
 
 
 def tries_left(session: CardSession, ask: Callable[[Channel], Conversation[int | None]]) -> int | None:

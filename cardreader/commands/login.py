@@ -13,15 +13,15 @@ from typing import NoReturn
 import click
 import platformdirs
 
-from cardreader.agent.entry import EntryUnavailable, PINAsker, PinPrompt, choose, typed_pin
-from cardreader.agent.native import find_window
-from cardreader.agent.pinentry import Pinentry
+from cardreader.agent.entry import EntryUnavailable, PINAsker, PinPrompt, typed_pin, write_prompt
+from cardreader.agent.means import WITHOUT_PAGE, find_asker_without_page
 from cardreader.agent.request import displayable
 from cardreader.agent.server import StartRefused, only_agent
-from cardreader.agent.terminal import Terminal, terminal_name
+from cardreader.agent.signing import PAD_SECONDS, OnPINPad
 from cardreader.agent.trust import AgentState, TrustInvalid, load_trust, origin_of
 from cardreader.agent.visit import LoginRefused, Outcome, Person, log_in
 from cardreader.authentication import APDUCards, AuthenticationCards
+from cardreader.commands.session import on_the_reader
 from cardreader.errors import CardError, PINRejected, answer_for
 from cardreader.webclient import WebClient, WebFault
 
@@ -37,7 +37,11 @@ _PIN_SECONDS = 120.0
 @click.option("--show-code", is_flag=True, help="Print the whole last address, with the code that logs you in.")
 @click.option("--yes", is_flag=True, help="Agree to what the service asks for, without being asked.")
 @click.option(
-    "--pin-entry", type=click.Choice(["terminal", "pinentry", "native"]), default="terminal", show_default=True
+    "--pin-entry",
+    type=click.Choice(WITHOUT_PAGE),
+    default="auto",
+    show_default=True,
+    help="Where the PIN is typed. auto: the reader's own keys, a window, a graphical pinentry, else the terminal.",
 )
 @click.option(
     "--trust",
@@ -82,7 +86,7 @@ def login(
     folder = state_folder / "terminal"  # beside the agent's own, which may be running
     try:
         trust = load_trust(trust_path, sandbox=sandbox)
-        asker = _asker(pin_entry)
+        asker = find_asker_without_page(pin_entry)
         state = AgentState(folder)
         for issuer, seq in AgentState(state_folder).seen().items():
             state.remember(issuer, seq)
@@ -93,7 +97,7 @@ def login(
                 trust=trust,
                 state=state,
                 cards=_system_cards(),
-                person=_person(asker, agrees=yes),
+                person=_person(asker, agrees=yes, uses_pin_pad=pin_entry == "auto"),
                 clock=lambda: datetime.now(UTC),
             )
     except CardError as error:
@@ -132,10 +136,17 @@ def _fail(status: int, words: str, *, code: str, as_json: bool) -> NoReturn:
     sys.exit(status)
 
 
-def _person(asker: PINAsker, *, agrees: bool) -> Person:
+def _person(asker: PINAsker, *, agrees: bool, uses_pin_pad: bool) -> Person:
     def pin(prompt: PinPrompt) -> str | None:
         typed = asker.ask(prompt, seconds=_PIN_SECONDS, stop=threading.Event())
         return None if typed is None else typed_pin(typed)
+
+    def on_pad(prompt: PinPrompt) -> OnPINPad:
+        text = write_prompt(prompt)
+        for line in (text.error, *text.lines, on_the_reader()):
+            if line:
+                click.echo(line, err=True)
+        return OnPINPad(language=prompt.language, seconds=PAD_SECONDS)
 
     def again(rejected: PINRejected) -> bool:
         left = "an unknown number of" if rejected.tries_left is None else rejected.tries_left
@@ -149,20 +160,14 @@ def _person(asker: PINAsker, *, agrees: bool) -> Person:
         click.echo(displayable(text, at_most=2000), err=True)
         return agrees or click.confirm("Hand this over?", default=False, err=True)
 
-    return Person(pin_entry=asker.name, pin=pin, again=again, last_try=last_try, consent=consent)
-
-
-def _asker(wanted: str) -> PINAsker:
-    asker = choose(
-        wanted,
-        environment=os.environ,
-        window=lambda: find_window(os.environ),
-        pinentry=lambda program: Pinentry(program, environment=os.environ, terminal=terminal_name()),
-        terminal=Terminal,
+    return Person(
+        pin_entry=asker.name,
+        pin=pin,
+        again=again,
+        last_try=last_try,
+        consent=consent,
+        on_pad=on_pad if uses_pin_pad else None,
     )
-    if asker is None:
-        raise EntryUnavailable(f"{wanted} cannot be had here")
-    return asker
 
 
 def _language() -> str:

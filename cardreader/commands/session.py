@@ -3,50 +3,99 @@
 from __future__ import annotations
 
 import contextlib
-import getpass
 import json
 import os
 import sys
-import warnings
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from functools import partial
+from typing import Final, TypeVar
 
 import click
 
+from cardreader.agent.entry import EntryUnavailable, PromptText
+from cardreader.agent.means import WITHOUT_PAGE, find_asker_without_page
+from cardreader.agent.terminal import Terminal
 from cardreader.apdu import Conversation, converse
-from cardreader.errors import CardError, PINRejected, SignPasswordRejected, answer_for
+from cardreader.errors import (
+    CardError,
+    HPKICardGiven,
+    HPKIPINRejected,
+    NotJPKICard,
+    PINRejected,
+    SignPasswordRejected,
+    answer_for,
+)
+from cardreader.hpki_ap import name_hpki_card
 from cardreader.jpki_ap import Channel, select_jpki_ap
 from cardreader.transport import CardConnection, Readers
 
 T = TypeVar("T")
+_PIN_SECONDS: Final = 120.0
 
 CARD = 3
 """Exit status where card, reader or PIN is the reason; 2 is wrong use, 1 anything else."""
 
 
-def ask_on_terminal(prompt: str) -> str:
-    """What was typed, unseen. Raises click.ClickException where this is no terminal that hides it."""
+def ask_person(question: str, *, pin_entry: str = "auto") -> str:
+    """What was typed, by the means of `pin_entry` (means.WITHOUT_PAGE). Raises click.ClickException where there is
+    none that hides it, or nothing was typed.
+    """
+    text = PromptText(
+        title=in_words(ja="カードの暗証番号", en="The card's PIN or password"),
+        error="",
+        lines=(),
+        label=question,
+        ok=in_words(ja="確認する", en="Go on"),
+        cancel=in_words(ja="やめる", en="Stop"),
+    )
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", getpass.GetPassWarning)
-            return getpass.getpass(f"{prompt}: ")
-    except (getpass.GetPassWarning, EOFError, OSError):
-        raise click.ClickException("a PIN is typed on a terminal; it is never an argument, nor in a file") from None
+        asker = find_asker_without_page(pin_entry)
+        try:
+            typed = asker.ask(text, seconds=_PIN_SECONDS, stop=threading.Event())
+        except EntryUnavailable:
+            if pin_entry != "auto":
+                raise
+            typed = Terminal().ask(text, seconds=_PIN_SECONDS, stop=threading.Event())
+    except EntryUnavailable as error:
+        hint = "a PIN is typed on a terminal or in a window; it is never an argument, nor in a file"
+        raise click.ClickException(f"{error}: {hint}") from None
+    if typed is None:
+        raise click.ClickException(in_words(ja="入力されませんでした。", en="nothing was typed"))
+    return typed
+
+
+def on_the_reader() -> str:
+    """What is said where the PIN is typed on the reader's own keys."""
+    return in_words(
+        ja="暗証番号（数字4桁）を、カードリーダーのキーで入力してください。",
+        en="Type the PIN (four digits) on the card reader's own keys.",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
-    """What a command finds outside itself; tests hand in a software card. `readers` takes a reader's name or None."""
+    """What a command finds outside itself; tests hand in a software card. `readers` takes a reader's name or None.
+
+    `uses_pin_pad`: the PIN of four digits is typed on the reader where it has keys of its own.
+    """
 
     readers: Callable[[str | None], Readers]
-    ask: Callable[[str], str] = ask_on_terminal
+    ask: Callable[[str], str] = ask_person
+    uses_pin_pad: bool = True
 
 
-def surroundings(context: click.Context) -> Surroundings:
-    """What the caller handed in, or this machine's own readers and terminal."""
+def surroundings(context: click.Context, *, pin_entry: str = "auto") -> Surroundings:
+    """What the caller handed in, or this machine's own readers and means of asking."""
     given = context.find_object(Surroundings)
-    return Surroundings(readers=_system_readers) if given is None else given
+    if given is not None:
+        return given
+    return Surroundings(
+        readers=_system_readers,
+        ask=partial(ask_person, pin_entry=pin_entry),
+        uses_pin_pad=pin_entry == "auto",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,12 +110,41 @@ class CardSession:
         return converse(conversation(self.channel), self.connection.transmit)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HPKISession:
+    """One HPKI card; which of its applications is selected is the conversation's affair."""
+
+    connection: CardConnection
+
+    def run(self, conversation: Conversation[T]) -> T:
+        """Run a conversation with the card. Raises what it raises."""
+        return converse(conversation, self.connection.transmit)
+
+
 @contextlib.contextmanager
-def hold_card(readers: Readers) -> Iterator[CardSession]:
-    """Hold the one card there is. Raises the readers' errors and NotJPKICard."""
+def hold_card(readers: Readers, *, extended_length: bool = False) -> Iterator[CardSession]:
+    """Hold the one card there is. Raises the readers' errors, NotJPKICard, HPKICardGiven."""
+    with hold_any_card(readers, extended_length=extended_length) as session:
+        if isinstance(session, HPKISession):
+            raise HPKICardGiven("only a MyNumber card can do this")
+        yield session
+
+
+@contextlib.contextmanager
+def hold_any_card(readers: Readers, *, extended_length: bool = False) -> Iterator[CardSession | HPKISession]:
+    """The same where an HPKI card will do as well. Raises the readers' errors and NotJPKICard."""
     with readers.connect() as connection:
-        session = CardSession(connection=connection, channel=Channel())
-        session.run(select_jpki_ap)
+        channel = Channel(extended_length=extended_length)
+        session: CardSession | HPKISession = CardSession(connection=connection, channel=channel)
+        try:
+            converse(select_jpki_ap(channel), connection.transmit)
+        except NotJPKICard:
+            try:
+                converse(name_hpki_card(), connection.transmit)
+            except HPKICardGiven:
+                session = HPKISession(connection=connection)
+            else:
+                raise
         yield session
 
 
@@ -90,7 +168,7 @@ def explain(error: CardError) -> str:
     in_japanese = language(os.environ) == "ja"
     words = row.ja if in_japanese else row.en
     tries = ""
-    if isinstance(error, PINRejected | SignPasswordRejected) and error.tries_left is not None:
+    if isinstance(error, PINRejected | SignPasswordRejected | HPKIPINRejected) and error.tries_left is not None:
         tries = f"残り{error.tries_left}回です。" if in_japanese else f"Tries left: {error.tries_left}."
     parts = [words.title, words.text, tries, words.action, f"({row.code})"]
     return " ".join(filter(None, parts))
@@ -124,4 +202,14 @@ def _system_readers(reader: str | None) -> Readers:
 
 
 reader_option = click.option("--reader", help="The reader's name, or a part of it, where there are several.")
+pin_entry_option = click.option(
+    "--pin-entry",
+    type=click.Choice(WITHOUT_PAGE),
+    default="auto",
+    show_default=True,
+    help="Where the PIN is typed. auto: the reader's own keys, a window, a graphical pinentry, else the terminal.",
+)
+extended_option = click.option(
+    "--extended-length", is_flag=True, help="Ask for a certificate in one piece (extended length, ISO/IEC 7816-4)."
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")

@@ -39,5 +39,6 @@ def test_only_the_pin_itself_may_cost_a_try() -> None:
     costly = {row.exception for row in ROWS if row.code.startswith("CARD-") and row.pin_try_used != "no"}
     pin = {"PINRejected", "PINBlocked", "PINOutcomeUnknown"}
     password = {"SignPasswordRejected", "SignPasswordBlocked", "SignPasswordOutcomeUnknown"}
-    assert costly == pin | password
+    hpki = {"HPKIPINRejected", "HPKIPINBlocked"}
+    assert costly == pin | password | hpki
     assert all(issubclass(error, CardError) for error in leaves())

@@ -10,22 +10,24 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import padding
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, padding, utils
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cardreader import hpki_ap, jpki_ap, pkcs15
 from cardreader.apdu import CommandAPDU, ResponseAPDU, converse
+from cardreader.authentication import APDUCards
 from cardreader.cardfile import CardFile
 from cardreader.errors import (
     CardError,
+    HPKICardGiven,
+    HPKIPINBlocked,
+    HPKIPINFormatInvalid,
+    HPKIPINRejected,
     MalformedCardData,
     NotHPKICard,
     NotJPKICard,
-    PINBlocked,
-    PINFormatInvalid,
-    PINRejected,
     PINRequired,
 )
 from cardreader.hpki_ap import HPKIApplication
@@ -51,7 +53,7 @@ def test_both_applications_show_count_verify_and_sign(rig: Rig, card_maker: Card
             assert converse(hpki_ap.read_certificate(objects), connection.transmit) == card_maker.certificate
             with pytest.raises(PINRequired):
                 converse(hpki_ap.sign(objects, MESSAGE), connection.transmit)
-            with pytest.raises(PINRejected) as wrong:
+            with pytest.raises(HPKIPINRejected) as wrong:
                 converse(hpki_ap.verify_pin(objects, "0000"), connection.transmit)
             assert wrong.value.tries_left == 2
             assert converse(hpki_ap.tries_left(objects), connection.transmit) == 2
@@ -91,10 +93,10 @@ def test_objects_are_found_wherever_the_maker_put_them(card_maker: CardMaker) ->
 def test_the_last_wrong_pin_blocks_and_no_right_one_helps(card_maker: CardMaker) -> None:
     card = HPKICard(doctors(card_maker))
     objects = converse(hpki_ap.open_application(HPKIApplication.AUTH), card.transmit)
-    for expected in (PINRejected, PINRejected, PINBlocked, PINBlocked):
+    for expected in (HPKIPINRejected, HPKIPINRejected, HPKIPINBlocked, HPKIPINBlocked):
         with pytest.raises(expected):
             converse(hpki_ap.verify_pin(objects, "9999"), card.transmit)
-    with pytest.raises(PINBlocked):
+    with pytest.raises(HPKIPINBlocked):
         converse(hpki_ap.verify_pin(objects, "1234"), card.transmit)
     assert converse(hpki_ap.tries_left(objects), card.transmit) == 0
 
@@ -103,7 +105,7 @@ def test_the_last_wrong_pin_blocks_and_no_right_one_helps(card_maker: CardMaker)
 def test_what_cannot_be_a_pin_costs_no_try(card_maker: CardMaker, pin: str) -> None:
     card = HPKICard(doctors(card_maker))
     objects = converse(hpki_ap.open_application(HPKIApplication.AUTH), card.transmit)
-    with pytest.raises(PINFormatInvalid):
+    with pytest.raises(HPKIPINFormatInvalid):
         converse(hpki_ap.verify_pin(objects, pin), card.transmit)
     assert card.card.auth.tries == 3
 
@@ -115,6 +117,34 @@ def test_the_two_kinds_of_card_are_told_apart(rig: Rig, card_maker: CardMaker) -
     rig.insert(doctors(card_maker))
     with rig.readers.connect() as connection, pytest.raises(NotJPKICard):
         converse(jpki_ap.read_card(), connection.transmit)
+
+
+def test_a_key_on_a_curve_is_found_and_signs_a_hash(card_maker: CardMaker) -> None:
+    key = ec.generate_private_key(ec.SECP384R1())
+    pem = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    ).decode()
+    card = doctors(card_maker)
+    assert card.sign is not None
+    held = HPKICard(replace(card, sign=replace(card.sign, private_key=pem)))
+    objects = converse(hpki_ap.open_application(HPKIApplication.SIGN), held.transmit)
+    assert (objects.key.kind, objects.profile.algorithm) == ("EC", "ES384")
+    converse(hpki_ap.verify_pin(objects, "7777"), held.transmit)
+    signature = converse(hpki_ap.sign(objects, MESSAGE), held.transmit)
+    r, s = (int.from_bytes(half, "big") for half in (signature[:48], signature[48:]))
+    key.public_key().verify(utils.encode_dss_signature(r, s), MESSAGE, ec.ECDSA(hashes.SHA384()))
+    other = converse(hpki_ap.open_application(HPKIApplication.AUTH), held.transmit)
+    assert (other.key.kind, other.profile.algorithm) == ("RSA", "RS256")
+
+
+def test_a_login_calls_the_card_by_its_name_and_uses_no_try(rig: Rig, card_maker: CardMaker) -> None:
+    rig.insert(doctors(card_maker))
+    with APDUCards(rig.readers).connect() as card, pytest.raises(HPKICardGiven):
+        card.present()
+    assert rig.status().auth_tries == 3
+    rig.insert(card_maker(token_label="SOMETHINGELSE", certificate=None))
+    with APDUCards(rig.readers).connect() as card, pytest.raises(NotJPKICard):
+        card.present()
 
 
 def test_a_card_without_the_signing_application_is_told_so(card_maker: CardMaker) -> None:
