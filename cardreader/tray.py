@@ -51,7 +51,21 @@ class Tray:
         self._on_change = on_change
         self._card: SoftwareCard | None = None
         self._holder: object | None = None
-        self.reader_present = True
+        self._reader_present = True
+
+    @property
+    def reader_present(self) -> bool:
+        """Whether the reader is plugged in. Unplugged, it gives the card no power, and nobody holds it any more."""
+        return self._reader_present
+
+    @reader_present.setter
+    def reader_present(self, present: bool) -> None:
+        with self._lock:
+            self._reader_present = present
+            if not present:
+                self._holder = None
+                if self._card is not None:
+                    self._card.power_off()
 
     @property
     def card(self) -> SoftwareCard | None:
@@ -114,8 +128,6 @@ class Tray:
     def held_by(self, holder: object) -> SoftwareCard | None:
         """The card that `holder` holds; None once it was taken out or the reader unplugged, even if it came back."""
         with self._lock:
-            if not self.reader_present:
-                self._holder = None
             return self._card if self._holder is holder else None
 
     def release(self, holder: object) -> None:

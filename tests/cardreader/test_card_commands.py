@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -12,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -20,9 +22,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from cardreader.__main__ import main
+from cardreader.apdu import VERIFY, CommandAPDU, ResponseAPDU
+from cardreader.authentication import APDUCards
 from cardreader.cardfile import CardFile
+from cardreader.commands import session
 from cardreader.commands.session import CARD, Surroundings
 from cardreader.emulator import SoftwareCard
+from cardreader.pinpad import PINPad
+from cardreader.transport import CardConnection, CountingConnection
 from cardreader.tray import SoftwareReaders, Tray
 from tests.cardreader.conftest import CardMaker, ThroughPCSCD
 
@@ -183,6 +190,122 @@ def test_an_empty_reader_is_told_in_the_terminal_s_language(desk: Desk, monkeypa
     assert json.loads(told.output)["error"] == "CARD-003"
     monkeypatch.setenv("LC_ALL", "ja_JP.UTF-8")
     assert "カードが見つかりません。" in desk("info").stderr
+
+
+class KeyedConnection:
+    """A reader with keys: what is typed there, the reader puts into the command itself."""
+
+    def __init__(self, inner: CardConnection, typed: str) -> None:
+        self._inner, self._typed = inner, typed
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._inner, name)
+
+    def transmit(self, command: CommandAPDU) -> ResponseAPDU:
+        return self._inner.transmit(command)
+
+    def pin_pad(self) -> PINPad:
+        return PINPad(verify_control_code=7, min_length=4, max_length=8)
+
+    def verify_on_pin_pad(self, control_code: int, structure: bytes, *, seconds: float) -> ResponseAPDU:
+        assert (control_code, seconds) == (7, 30)
+        return self._inner.transmit(CommandAPDU(ins=VERIFY, p2=structure[22], data=self._typed.encode()))
+
+
+@dataclass
+class KeyedReaders:
+    inner: SoftwareReaders
+    typed: str
+
+    @contextlib.contextmanager
+    def connect(self) -> Iterator[CardConnection]:
+        with self.inner.connect() as connection:
+            yield KeyedConnection(connection, self.typed)  # type: ignore[misc]  # the rest is the inner one's
+
+
+@pytest.mark.parametrize(("typed", "status", "tries"), [("1234", 0, 3), ("9999", CARD, 2)])
+def test_a_reader_s_own_keys_take_the_pin_and_the_terminal_is_not_asked(
+    desk: Desk, card_maker: CardMaker, typed: str, status: int, tries: int
+) -> None:
+    desk.put(card_maker(kind="android"))
+    readers = KeyedReaders(inner=SoftwareReaders(desk.tray), typed=typed)
+    around = Surroundings(readers=lambda _: readers, ask=desk.ask)
+    done = CliRunner().invoke(main, ["certificate", "--der"], obj=around)
+    assert (done.exit_code, desk.asked) == (status, [])
+    assert "card reader's own keys" in done.stderr
+    assert desk.tray.status().auth_tries == tries
+
+
+def test_a_password_with_letters_and_a_named_means_leave_the_keys_alone(desk: Desk, card_maker: CardMaker) -> None:
+    desk.put(card_maker(kind="android"))
+    desk.typed = ["abc123", "1234"]
+    readers = KeyedReaders(inner=SoftwareReaders(desk.tray), typed="9999")
+    around = Surroundings(readers=lambda _: readers, ask=desk.ask)
+    assert CliRunner().invoke(main, ["certificate", "--sign"], obj=around).exit_code == 0
+    assert CliRunner().invoke(main, ["certificate"], obj=replace(around, uses_pin_pad=False)).exit_code == 0
+    assert len(desk.asked) == 2
+    assert desk.tray.status().auth_tries == 3
+
+
+PINENTRY = """#!{python}
+import sys
+print("OK here", flush=True)
+for line in sys.stdin:
+    if line.startswith("GETPIN"):
+        print("D {typed}", flush=True)
+    if line.startswith("SETPROMPT"):
+        open({log!r}, "w").write(line)
+    print("OK", flush=True)
+"""
+
+
+def test_the_commands_ask_by_the_same_means_as_the_agent_in_the_same_order(
+    desk: Desk, card_maker: CardMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program, log = tmp_path / "pinentry", tmp_path / "asked"
+    program.write_text(PINENTRY.format(python=sys.executable, typed="abc123", log=str(log)), encoding="ascii")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    desk.put(card_maker())
+
+    def run(means: str) -> Result:
+        around = Surroundings(
+            readers=lambda _: SoftwareReaders(desk.tray), ask=partial(session.ask_person, pin_entry=means)
+        )
+        return CliRunner().invoke(main, ["certificate", "--sign", "--der"], obj=around)
+
+    assert run("pinentry").stdout_bytes == card_maker.certificate
+    assert "signing password (6 to 16 letters and digits), tries left: 5" in log.read_text()
+    log.unlink()
+    refused = run("native")  # never replaced silently
+    assert (refused.exit_code, "no window" in refused.stderr, log.exists()) == (1, True, False)
+    monkeypatch.setenv("DISPLAY", ":77")  # no such display: the window cannot be shown, so pinentry is next
+    monkeypatch.setattr("cardreader.agent.means.find_window", lambda _: None)
+    assert run("auto").stdout_bytes == card_maker.certificate
+    assert log.exists()
+    assert desk.tray.status().sign_tries == 5
+
+
+def test_extended_length_reads_the_same_certificate_in_fewer_commands(desk: Desk, card_maker: CardMaker) -> None:
+    desk.put(card_maker())
+    counted: list[CountingConnection] = []
+
+    class Counting:
+        @contextlib.contextmanager
+        def connect(self) -> Iterator[CardConnection]:
+            with SoftwareReaders(desk.tray).connect() as connection:
+                counted.append(CountingConnection(connection))
+                yield counted[-1]
+
+    around = Surroundings(readers=lambda _: Counting(), ask=desk.ask)
+    for options in ((), ("--extended-length",)):
+        printed = CliRunner().invoke(main, ["certificate", "--der", *options], obj=around)
+        assert printed.stdout_bytes == card_maker.certificate
+    with APDUCards(Counting(), extended_length=True).connect() as card:
+        assert card.present().certificate == card_maker.certificate
+    assert [one.apdus for one in counted] == [6, 2, 3]
 
 
 def openssl(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -18,8 +18,10 @@ from pathlib import Path
 from string import Formatter
 
 import pytest
+from click.testing import CliRunner
 
 from cardreader import doctor, facts
+from cardreader.__main__ import main
 from cardreader.doctor import CardFacts, Facts, Finding, Level, ServiceState, TrustFacts, diagnose, exit_status
 from cardreader.jpki_profile import CardKind
 from cardreader.readers import ReaderState
@@ -257,12 +259,6 @@ def test_no_card_a_card_left_alone_and_a_blocked_card_are_told_apart(
 
 def test_text_names_the_next_thing_to_type_in_the_language_asked_for(folder: Path) -> None:
     for language, word in (("ja", "次に"), ("en", "next")):
-        done = subprocess.run(
-            [sys.executable, "-m", "cardreader", "doctor", "--lang", language, "--trust", str(folder / "no.json")],
-            env=for_child(at(folder / "nothing")),
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        arguments = ["doctor", "--lang", language, "--trust", str(folder / "no.json")]
+        done = CliRunner().invoke(main, arguments, env={"PCSCLITE_CSOCK_NAME": str(folder / "nothing")})
         assert f"{word}: cardreader trust https://" in done.stdout

@@ -218,3 +218,49 @@ def test_unplugged_software_reader_is_named(card_maker: CardMaker) -> None:
     tray.reader_present = False
     with pytest.raises(NoReader), SoftwareReaders(tray).connect():
         pass
+
+
+# Runs what follows its name where mount(2) is refused, as containers and AppArmor often refuse it while they allow the
+# namespaces: a seccomp filter (linux/seccomp.h, linux/filter.h), which holds for this process and its children alone.
+WITHOUT_MOUNTS = """
+import ctypes, os, struct, sys
+number = {"x86_64": 165, "aarch64": 40}[os.uname().machine]
+rows = [(0x20, 0, 0, 0), (0x15, 0, 1, number), (0x06, 0, 0, 0x00050000 | 1), (0x06, 0, 0, 0x7FFF0000)]
+code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *row) for row in rows))
+class Program(ctypes.Structure):
+    _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_void_p)]
+program = Program(len(rows), ctypes.cast(code, ctypes.c_void_p))
+libc = ctypes.CDLL(None, use_errno=True)
+if libc.prctl(38, 1, 0, 0, 0) or libc.prctl(22, 2, ctypes.byref(program), 0, 0):
+    sys.exit(77)
+os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
+"""
+READ_A_CARD = """
+import sys, tempfile
+from pathlib import Path
+from cardreader.softcard import CannotStart, PrivatePCSCD
+try:
+    with tempfile.TemporaryDirectory(prefix="pcscd-") as folder, PrivatePCSCD(Path(folder), save=False) as daemon:
+        print(daemon.isolation, daemon.insert(Path(sys.argv[1])).auth_tries)
+except CannotStart as missing:
+    print("cannot start:", missing)
+"""
+
+
+def test_where_only_the_mounts_are_forbidden_the_card_is_reached_without_isolation(run_dir: Path, cards: Path) -> None:
+    if os.uname().machine not in ("x86_64", "aarch64"):
+        pytest.skip("the filter knows two kinds of machine")
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_MOUNTS, "-c", READ_A_CARD, str(cards / "hanako.json")],
+        env=for_child(os.environ),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    if done.returncode == 77:
+        pytest.skip("this system takes no filter")
+    if "and there is no /run/pcscd" in done.stdout:
+        assert os.geteuid() != 0  # only root, or a machine whose pcscd is installed, can do without namespaces
+        return
+    assert done.stdout == "shared 3\n", done.stderr

@@ -19,9 +19,11 @@ import pytest
 from click.testing import CliRunner
 
 from cardreader.__main__ import main
-from cardreader.agent.kiosk import Kiosk, KioskRefused, browser_command, require_read_only, tell_ended
+from cardreader.agent.kiosk import LOOK_SECONDS, Kiosk, KioskRefused, browser_command, require_read_only, tell_ended
+from cardreader.pcsc import PCSCReaders, PCSCWatch
 from cardreader.readers import Happening, ReaderEvent
 from tests.cardreader.agent.conftest import ISSUER, Broker
+from tests.cardreader.conftest import CardMaker, ThroughPCSCD
 
 CHROMIUM = shutil.which("chromium")
 
@@ -62,7 +64,7 @@ class Booth:
         program = folder / "chromium-like"
         program.write_text(BROWSER.format(python=sys.executable, log=str(self.log), then=then), encoding="utf-8")
         program.chmod(program.stat().st_mode | stat.S_IXUSR)
-        self.watch = Watch()
+        self.watch = options.pop("watch", None) or Watch()
         self.told: list[str] = []
         options.setdefault("tell", self._tell)
         self.kiosk = Kiosk(
@@ -150,6 +152,52 @@ def test_removed_card_kills_the_browser_and_its_children_within_a_second(booth: 
     second = here.browsers(2)[1]
     assert second[2] != profile
     assert here.ended == 1
+
+
+class CountedWatch:
+    """The real daemon's events, and what was asked and told since the card was taken."""
+
+    def __init__(self, watch: PCSCWatch) -> None:
+        self._watch = watch
+        self.is_card_gone = threading.Event()
+        self.looks_after = 0
+        self.looks_at_removal = 0
+        self.told: list[Happening] = []
+
+    def wait(self, seconds: float) -> tuple[ReaderEvent, ...]:
+        if self.is_card_gone.is_set():
+            self.looks_after += 1
+        events = self._watch.wait(seconds)
+        if events and not self.told:
+            self.looks_at_removal = self.looks_after
+        self.told += [event.happening for event in events]
+        return events
+
+
+@linux_only
+def test_a_card_pulled_from_the_real_reader_ends_the_session_at_the_looks_that_fit_into_a_second(
+    through_pcscd: ThroughPCSCD, card_maker: CardMaker, booth: Callable[..., Booth]
+) -> None:
+    """By order of events: the session ends at the look that is told of the removal, and a second holds four looks."""
+    through_pcscd.insert(card_maker())
+    with PCSCReaders().watch() as real:
+        real.wait(0.0)
+        watch = CountedWatch(real)
+        here = booth(watch=watch)
+        try:
+            ((pid, child, profile, _),) = here.browsers(1)
+            here.kiosk.on_answer(_request("/agent/end/real"))
+            watch.is_card_gone.set()
+            through_pcscd.remove()
+            here.browsers(2)  # the next person's session has begun: the first one is over
+            assert not _is_alive(pid)
+            assert not _is_alive(child)
+            assert not Path(profile).exists()
+            assert (here.ended, watch.told) == (1, [Happening.CARD_REMOVED])
+            _until(lambda: here.told == [f"{ISSUER}/agent/end/real"], seconds=5)
+            assert 1 <= watch.looks_at_removal <= int(1.0 / LOOK_SECONDS)
+        finally:
+            here.close()
 
 
 @linux_only
