@@ -97,6 +97,21 @@ def b64url_decode(text: str) -> bytes:
 
 def parse_json(data: bytes) -> dict[str, Any]:
     """A JSON object (RFC 8259, UTF-8): no member twice, no NaN, lone surrogate or deep nesting. Raises InvalidToken."""
+    value = _parse(data)
+    if not isinstance(value, dict):
+        raise InvalidToken("JSON is not an object")
+    return value
+
+
+def parse_json_array(data: bytes) -> list[Any]:
+    """A JSON array, as strictly read as `parse_json` reads an object. Raises InvalidToken."""
+    value = _parse(data)
+    if not isinstance(value, list):
+        raise InvalidToken("JSON is not an array")
+    return value
+
+
+def _parse(data: bytes) -> Any:
     if len(data) > MAX_TOKEN:
         raise InvalidToken("JSON is too long")
     try:
@@ -112,8 +127,6 @@ def parse_json(data: bytes) -> dict[str, Any]:
         raise InvalidToken("JSON holds half of a surrogate pair") from None
     except (ValueError, RecursionError):
         raise InvalidToken("not JSON") from None
-    if not isinstance(value, dict):
-        raise InvalidToken("JSON is not an object")
     return value
 
 
@@ -432,15 +445,16 @@ def sign_jws(
 
     The header is alg, typ (unless None) and kid of `signer`, plus `header`, which cannot replace one of the three.
     """
-    payload = claims if isinstance(claims, bytes) else _compact_json(claims)
+    payload = claims if isinstance(claims, bytes) else compact_json(claims)
     head = {**(header or {}), "alg": signer.alg, "kid": signer.kid}
     if typ is not None:
         head["typ"] = typ
-    signing_input = f"{b64url(_compact_json(head))}.{b64url(payload)}"
+    signing_input = f"{b64url(compact_json(head))}.{b64url(payload)}"
     return f"{signing_input}.{b64url(signer.sign(signing_input.encode('ascii')))}"
 
 
-def _compact_json(value: Mapping[str, Any]) -> bytes:
+def compact_json(value: Any) -> bytes:
+    """`value` as JSON without white space, in UTF-8, members in their order."""
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8")
 
 
