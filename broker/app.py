@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
@@ -19,7 +19,7 @@ from broker.keys.live import open_keys
 from broker.keys.pkcs11 import TokenURI
 from broker.network.configuration import Platform, RevocationPolicy, Sources, read_sources
 from broker.network.correspondence import CorrespondenceGateway
-from broker.network.crl import CRLSource
+from broker.network.crl import REFRESH_AFTER, CRLSource
 from broker.network.ocsp import FirstProof, OCSPSource
 from broker.network.outbound import OutboundGuard
 from broker.network.platform import PlatformOperator
@@ -53,8 +53,11 @@ def mount(settings: Settings, ports: Ports) -> Flask:
     return app
 
 
-def join(settings: Settings, *, guard: OutboundGuard) -> Ports:
-    """Everything a flow is given. Raises SettingsError, StoreUnavailable."""
+def join(settings: Settings, *, guard: OutboundGuard, refresh_after: timedelta = REFRESH_AFTER) -> Ports:
+    """Everything a flow is given; a revocation list older than `refresh_after` is fetched anew at its next use.
+
+    Raises SettingsError, StoreUnavailable.
+    """
     anchors = read_anchors(settings.anchors)
     issuers = tuple(issuer_key_hash(anchor) for anchor in anchors)
     profiles = read_profiles(settings)
@@ -65,7 +68,14 @@ def join(settings: Settings, *, guard: OutboundGuard) -> Ports:
     if keys.issuer != settings.issuer:
         raise SettingsError(f"the keys belong to {keys.issuer}, not to {settings.issuer}")
     sources = read_sources(settings.crl_sources, guard, anchors=anchors)
-    lists = CRLSource(sources.lists, IndexFolder(settings.revocation_folder), store, now, anchors=anchors)
+    lists = CRLSource(
+        sources.lists,
+        IndexFolder(settings.revocation_folder),
+        store,
+        now,
+        anchors=anchors,
+        refresh_after=refresh_after,
+    )
     return Ports(
         policy=Policy(
             issuer=settings.issuer,

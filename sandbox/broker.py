@@ -34,6 +34,8 @@ from sandbox import atomicfile
 from sandbox.ca import PHONE_POLICIES
 from sandbox.generate import World
 
+REFRESH_AFTER = timedelta(seconds=3)
+"""What is entered at the office takes effect while somebody watches; a production broker asks each hour."""
 RENEW_BEFORE = timedelta(days=30)
 """A statement of request keys this close to its end is renewed at the start."""
 
@@ -83,7 +85,7 @@ def open_ports(settings: Settings) -> Ports:
     """Everything a flow is given, with http to this machine allowed. Raises SettingsError."""
     if not loopback(settings.host) or not loopback(urlsplit(settings.issuer).hostname or ""):
         raise SettingsError("the sandbox's broker serves this machine alone")
-    ports = join(settings, guard=OutboundGuard(allow_loopback_http=True))
+    ports = join(settings, guard=OutboundGuard(allow_loopback_http=True), refresh_after=REFRESH_AFTER)
     if not for_trial_only(ports.policy.anchors):
         raise SettingsError("the sandbox's door stays shut beside anchors that are not JPKI-TEST")
     return ports

@@ -26,6 +26,8 @@ from broker.network.source import Fetcher
 
 MAX_LIST: Final = 512 * 1024 * 1024
 """Octets. Five million entries have about 190 MB."""
+REFRESH_AFTER: Final = timedelta(hours=1)
+"""Lists are published daily; a held one this old is fetched again."""
 BREAKER: Final = timedelta(seconds=10)
 """After a fetch that brought nothing fresh, a source is left alone for so long."""
 
@@ -69,7 +71,7 @@ class CRLSource:
         clock: Callable[[], datetime],
         *,
         anchors: Sequence[bytes],
-        refresh_after: timedelta = timedelta(hours=1),
+        refresh_after: timedelta = REFRESH_AFTER,
     ) -> None:
         issuers = _issuers(anchors)
         self._indexes, self._store, self._clock = indexes, store, clock
@@ -148,7 +150,7 @@ class CRLSource:
         state.quiet_until = now + BREAKER
         try:
             with self._indexes.spool(fetcher.chunks(limit=MAX_LIST)) as list_:
-                self._indexes.put(*state.source[:2], list_, issuer=state.issuer, now=now)
+                heading = self._indexes.put(*state.source[:2], list_, issuer=state.issuer, now=now)
         except ListRefused as refused:
             self._raise_alarm(state, str(refused), now)
             return False
@@ -156,6 +158,8 @@ class CRLSource:
             _log.warning("crl_not_replaced", source=fetcher.address, cause=str(failed))
             return False
         state.alarm = ""
+        if heading.next_update is None or now < heading.next_update:
+            state.quiet_until = None  # whoever answers well may be asked as often as lists are wanted
         return True
 
     def _raise_alarm(self, state: _State, cause: str, now: datetime) -> None:

@@ -97,7 +97,7 @@ class Prepared:
     ) -> None:
         """`takes` pairs a name of the text with the name of its value, in the text's order.
 
-        `before` converts values by names of the text. `columns` is None for a statement that answers no rows.
+        `before` converts values by names of the text. `columns` is None for a statement that cannot answer rows.
         """
         self.text = text
         self._dialect = dialect
@@ -127,8 +127,8 @@ class Prepared:
 
     def answer(self, cursor: Any) -> Answer:
         """Read everything the driver's cursor has to tell."""
-        if self._columns is None:
-            return Answer(None, cursor.rowcount)
+        if not self._columns:
+            return Answer(self._columns, cursor.rowcount)
         record = self._record or self._learn(self._columns, cursor.description)
         found = cursor.fetchall()
         if not self._after:
@@ -157,11 +157,14 @@ class Prepared:
 class Statements:
     """The prepared statements of one engine; one is kept as long as its expression lives."""
 
-    __slots__ = ("_dialect", "_known")
+    __slots__ = ("_known", "dialect")
 
     def __init__(self, dialect: Dialect) -> None:
-        self._dialect = dialect
+        self.dialect = dialect
         self._known: WeakKeyDictionary[Executable, dict[tuple[str, ...], Prepared | None]] = WeakKeyDictionary()
+
+    def __len__(self) -> int:
+        return len(self._known)
 
     def prepared(self, statement: Executable, values: dict[str, object]) -> Prepared | None:
         """The statement made ready for values of these names; None when it has to run the ordinary way."""
@@ -172,7 +175,7 @@ class Statements:
         try:
             return known[names]
         except KeyError:
-            made = known[names] = prepare(statement, names, self._dialect)
+            made = known[names] = prepare(statement, names, self.dialect)
             return made
 
 
@@ -207,11 +210,13 @@ def prepare(statement: Executable, names: Sequence[str], dialect: Dialect) -> Pr
         if convert is not None:
             before[name] = convert
     order = compiled.positiontup if dialect.positional else list(compiled.bind_names.values())
-    # Only here the compiler tells the names it wrote. Rows that SQLAlchemy asked for itself are nobody's answer.
-    entries = None if compiled.implicit_returning else compiled._result_columns or None
-    columns = None if entries is None else [(entry.keyname, entry.type) for entry in entries]
-    if columns is not None and not _can_be_attributes([name for name, _ in columns]):
-        return None
+    columns: Columns | None = None
+    if compiled.implicit_returning:  # a new row's number, which SQLAlchemy asks for itself and shows to nobody
+        columns = ()
+    elif compiled._result_columns:  # only here the compiler tells the names it wrote
+        columns = [(entry.keyname, entry.type) for entry in compiled._result_columns]
+        if not _can_be_attributes([name for name, _ in columns]):
+            return None
     return Prepared(
         compiled.string,
         dialect=dialect,

@@ -23,9 +23,11 @@ from broker.jpki.path import validate_path
 from broker.jpki.profile import USER_AUTHENTICATION
 from broker.jpki.verdict import RevocationStatus
 from broker.network.configuration import RevocationPolicy, read_sources
+from broker.network.crl import REFRESH_AFTER
 from broker.network.ocsp import OCSPSource
 from broker.network.outbound import OutboundGuard
 from broker.settings import read
+from sandbox import broker as door
 from sandbox.broker import BrokerHouse, open_ports, set_up
 from sandbox.ca import AIA_OCSP
 from sandbox.generate import World
@@ -108,6 +110,22 @@ def broker(
     path = world.root / "sources.json"
     path.write_text(json.dumps({"policy": policy, "source": rows}))
     return open_ports(read(house.environment() | {"BROKER_CRL_SOURCES": str(path)} | given))
+
+
+def test_what_the_office_enters_takes_effect_in_seconds_here_and_at_the_next_list_in_production(
+    own_world: World, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert timedelta(seconds=5) >= door.REFRESH_AFTER
+    assert timedelta(hours=1) == REFRESH_AFTER
+    monkeypatch.setattr(door, "REFRESH_AFTER", timedelta())  # no test waits for a clock
+    here = broker(own_world, address, policy="crl")
+    monkeypatch.setattr(door, "REFRESH_AFTER", REFRESH_AFTER)
+    as_production = broker(own_world, address, policy="crl")
+    for ports in (as_production, here):
+        assert judged(own_world, ports, "hanako").verdict.status is RevocationStatus.GOOD
+    Registry(own_world.root).revoke("hanako", now=now())
+    assert judged(own_world, as_production, "hanako").verdict.status is RevocationStatus.GOOD
+    assert judged(own_world, here, "hanako").verdict.status is RevocationStatus.REVOKED
 
 
 def test_an_operator_tells_of_revocations_and_of_renewals_where_its_source_says_so(

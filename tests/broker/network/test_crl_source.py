@@ -23,7 +23,7 @@ from sqlalchemy import text
 from broker.errors import SettingsError
 from broker.jpki.certificate import TrustedCertificate
 from broker.jpki.verdict import RevocationStatus
-from broker.network.crl import CRLSource, Source
+from broker.network.crl import REFRESH_AFTER, CRLSource, Source
 from broker.network.outbound import OutboundGuard
 from broker.network.source import HTTPFetcher
 from broker.storage import migrations
@@ -141,7 +141,7 @@ class World:
     def address(self) -> str:
         return f"http://127.0.0.1:{self.server.server_address[1]}/list.crl"
 
-    def source(self) -> CRLSource:
+    def source(self, refresh_after: timedelta = REFRESH_AFTER) -> CRLSource:
         """As a newly started process has it."""
         return CRLSource(
             [Source(POINT, self.ca.key_hash, HTTPFetcher(url=self.address, guard=SANDBOX))],
@@ -149,7 +149,7 @@ class World:
             self.store,
             lambda: self.now,
             anchors=[self.ca.der],
-            refresh_after=timedelta(hours=1),
+            refresh_after=refresh_after,
         )
 
     def ask(self, source: CRLSource) -> bytes | None:
@@ -247,6 +247,26 @@ def test_while_the_source_is_down_the_last_good_list_stays_and_is_not_asked_for_
     world.now += timedelta(seconds=10)
     assert world.ask(source) == good
     assert world.asked == 3
+
+
+def test_a_source_that_answered_well_is_asked_again_as_soon_as_a_list_is_wanted_anew(world: World) -> None:
+    world.answer = world.ca.crl(number=1)
+    source = world.source(refresh_after=timedelta(seconds=3))
+    world.ask(source)
+    world.now += timedelta(seconds=3)
+    world.answer = world.ca.crl(number=2, this_update=world.now)
+    assert world.ask(source) == world.answer
+    assert world.asked == 2
+
+
+def test_a_source_that_brings_an_ended_list_is_left_alone_for_a_while(world: World) -> None:
+    world.answer = world.ca.crl(number=1, lives=5 * MINUTE)
+    source = world.source()
+    world.ask(source)
+    world.now += 5 * MINUTE
+    for _ in range(3):
+        world.ask(source)
+    assert world.asked == 2
 
 
 def test_without_any_list_there_is_none(world: World) -> None:
