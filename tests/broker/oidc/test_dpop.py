@@ -418,6 +418,13 @@ def test_case_50_and_51_the_key_a_code_is_bound_to_must_be_the_proof_s() -> None
         judge(make(), expected_jkt=jose.thumbprint(jose.public_jwk(key("other"))))
 
 
+def test_a_proof_of_more_than_8192_characters_is_refused_unread() -> None:
+    assert len(make(filler="x" * 5000)) < dpop.MAX_PROOF < len(make(filler="x" * 6143))
+    assert judge(make(filler="x" * 5000))
+    with pytest.raises(InvalidDPoPProof, match="too long"):
+        judge(make(filler="x" * 6143))
+
+
 def test_a_member_that_stands_twice_is_refused() -> None:
     head, _, _ = make().split(".")
     body = b64url(f'{{"jti":"j","jti":"k","htm":"POST","htu":"{URL}","iat":{int(NOW.timestamp())}}}'.encode())
@@ -582,6 +589,7 @@ def test_the_normal_form_of_an_address_is_its_own_normal_form(path: list[str], h
         ("/../../x", "/x"),
         ("", "/"),
         ("/%7euser", "/~user"),
+        ("/a%2fb", "/a%2Fb"),
     ],
 )
 def test_dot_segments_leave_as_rfc3986_section_5_2_4_prints(path: str, normal: str) -> None:

@@ -213,6 +213,19 @@ def test_any_other_header_is_refused(kind: str) -> None:
         mtls.from_escaped_pem(headers()[kind])
 
 
+def test_bits_that_base64_does_not_read_must_be_zero() -> None:
+    comments = (x509.UnrecognizedExtension(ObjectIdentifier("1.2.3.4"), bytes(size)) for size in range(99))
+    der = next(der for comment in comments if len(der := certificate(extensions=[(comment, False)])) % 3 == 2)
+    text = base64.b64encode(der).decode()
+    spelled = f"{text[:-2]}{chr(ord(text[-2]) + 1)}="
+    assert text.endswith("=")
+    assert base64.b64decode(spelled) == der
+    armour = "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n"
+    assert mtls.from_escaped_pem(quote(armour.format(text))) == der
+    with pytest.raises(InvalidClient, match="canonical"):
+        mtls.from_escaped_pem(quote(armour.format(spelled)))
+
+
 def test_a_certificate_of_more_than_8_kib_is_refused() -> None:
     def padded(size: int) -> bytes:
         comment = x509.UnrecognizedExtension(ObjectIdentifier("1.2.3.4"), bytes(size))
