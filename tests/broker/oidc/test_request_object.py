@@ -374,4 +374,4 @@ def test_another_client_id_outside_is_refused() -> None:
 
 
 def test_an_hour_is_an_hour() -> None:
-    assert request_object.MAX_AGE == request_object.MAX_LIFETIME == timedelta(hours=1)
+    assert timedelta(hours=1) == request_object.MAX_LIFETIME
