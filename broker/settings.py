@@ -52,6 +52,13 @@ class Settings:
             " empty where the key file holds them"
         ),
     )
+    hpki_anchors: str = field(
+        default="", metadata=_means("PEM file of the accepted HPKI root certificates; empty: no HPKI certificate is")
+    )
+    commercial_registration_anchors: str = field(
+        default="",
+        metadata=_means("PEM file of the registrar's roots (商業登記); empty: no such certificate is accepted"),
+    )
     revocation_directory: str = field(
         default="",
         metadata=_means(

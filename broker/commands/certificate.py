@@ -7,20 +7,28 @@ import os
 import sys
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Any, BinaryIO, Final
 
 import click
 
 from broker.commands.evidence import MAX_FILE, at_option, read_certificate, read_certificates
 from broker.commands.exits import answering
-from broker.errors import BrokerError
+from broker.errors import BrokerError, SettingsError
 from broker.jpki.explain import Explanation, Outcome, explain
+from broker.jpki.foreign import COMMERCIAL_REGISTRATION, HPKI_AUTHENTICATION, HPKI_SIGNATURE
+from broker.jpki.foreign_explain import explain_foreign
 from broker.jpki.path import validate_path
 from broker.jpki.profile import DIGITAL_SIGNATURE, GENERIC, USER_AUTHENTICATION
-from broker.jpki.revocation import RevocationVerdict, check_crl, check_ocsp
+from broker.jpki.revocation import check_crl, check_ocsp
 from broker.settings import read
 
 _PROFILES: Final = {profile.name: profile for profile in (USER_AUTHENTICATION, DIGITAL_SIGNATURE, GENERIC)}
+_FOREIGN: Final = {
+    "hpki": (HPKI_SIGNATURE, "hpki_anchors"),
+    "hpki-authentication": (HPKI_AUTHENTICATION, "hpki_anchors"),
+    "commercial-registration": (COMMERCIAL_REGISTRATION, "commercial_registration_anchors"),
+}
+"""By the word for --profile: what a leaf must be, and the setting that names the anchors."""
 _OUTCOMES: Final = {
     "en": {Outcome.PASSED: "pass", Outcome.FAILED: "FAIL", Outcome.NOT_JUDGED: "not judged"},
     "ja": {Outcome.PASSED: "合格", Outcome.FAILED: "不合格", Outcome.NOT_JUDGED: "未判定"},
@@ -45,6 +53,16 @@ _TITLES: Final = {
     "named-subjects": {"en": "has a name", "ja": "主体者の名前がある"},
     "issuing-keys-named": {"en": "issuing keys are named", "ja": "発行者の鍵の識別子がある"},
     "only-judged-constraints": {"en": "only constraints that are judged", "ja": "判定できる制約だけがある"},
+    "bounds": {
+        "en": "anchors in force, and no more certificates than are judged",
+        "ja": "信頼点が有効で、件数が上限内である",
+    },
+    "key-usage": {"en": "the key is for this profile's use", "ja": "鍵の用途がこの種類のものである"},
+    "hc-role": {"en": "states a licence where the profile wants one", "ja": "必要な資格（hcRole）が書かれている"},
+    "foreign-path": {
+        "en": "leads to an accepted root, with evidence",
+        "ja": "受け入れる信頼点まで、証拠とともにたどれる",
+    },
     "unrevoked": {"en": "proved not to be revoked", "ja": "失効していないことを確認できた"},
 }
 """What each rule wants, for people; tests/broker/commands wants a row for every rule."""
@@ -59,9 +77,11 @@ def certificate() -> None:
 @click.argument("file", type=click.File("rb"))
 @click.option("--anchors", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="PEM; else the setting.")
 @click.option("--intermediates", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="PEM.")
-@click.option("--profile", type=click.Choice(sorted(_PROFILES)), default=USER_AUTHENTICATION.name, show_default=True)
-@click.option("--crl", type=click.File("rb"), help="A revocation list (DER) to hold it against.")
-@click.option("--ocsp", type=click.File("rb"), help="An OCSP response (DER) to hold it against.")
+@click.option(
+    "--profile", type=click.Choice(sorted({*_PROFILES, *_FOREIGN})), default=USER_AUTHENTICATION.name, show_default=True
+)
+@click.option("--crl", type=click.File("rb"), multiple=True, help="Revocation list (DER) to hold it against.")
+@click.option("--ocsp", type=click.File("rb"), multiple=True, help="OCSP response (DER) to hold it against.")
 @click.option("--max-age", type=click.IntRange(1), default=86_400, show_default=True, help="Of either, in seconds.")
 @at_option
 @click.option("--lang", type=click.Choice(["ja", "en"]), default="ja", show_default=True)
@@ -73,8 +93,8 @@ def certificate_explain(
     anchors: Path | None,
     intermediates: Path | None,
     profile: str,
-    crl: BinaryIO | None,
-    ocsp: BinaryIO | None,
+    crl: tuple[BinaryIO, ...],
+    ocsp: tuple[BinaryIO, ...],
     max_age: int,
     at: datetime,
     lang: str,
@@ -82,25 +102,55 @@ def certificate_explain(
 ) -> None:
     """Hold the certificate FILE (DER or PEM) against every rule, and say which pass.
 
+    Profiles hpki, hpki-authentication and commercial-registration judge the whole chain in a child process; they need
+    a list or response for each certificate below the root, and say which licence is stated.
+
     Exit status 0 where all pass, 1 where one does not or nothing proves the certificate unrevoked.
     """
     leaf = read_certificate(file)
-    trusted = read_certificates(anchors or read(os.environ).anchors)
+    trusted = read_certificates(anchors or _configured_anchors(profile))
     between = read_certificates(intermediates) if intermediates else ()
-    chosen = _PROFILES[profile]
-    issuer = _issuer(leaf, trusted, between, at, profile)
-    verdicts: list[RevocationVerdict] = []
     age = timedelta(seconds=max_age)
-    if crl is not None:
-        verdicts.append(check_crl(crl.read(MAX_FILE), certificate=leaf, issuer=issuer, at=at, max_age=age))
-    if ocsp is not None:
-        verdicts.append(check_ocsp(ocsp.read(MAX_FILE), certificate=leaf, issuer=issuer, at=at, max_age=age))
-    explained = explain(leaf, anchors=trusted, intermediates=between, at=at, profile=chosen, revocation=verdicts)
+    lists, responses = ([file.read(MAX_FILE) for file in files] for files in (crl, ocsp))
+    if profile in _FOREIGN:
+        explained = explain_foreign(
+            leaf,
+            anchors=trusted,
+            intermediates=between,
+            crls=lists,
+            ocsps=responses,
+            at=at,
+            max_age=age,
+            profile=_FOREIGN[profile][0],
+        )
+    else:
+        issuer = _issuer(leaf, trusted, between, at, profile)
+        about: dict[str, Any] = {"certificate": leaf, "issuer": issuer, "at": at, "max_age": age}
+        verdicts = [check_crl(each, **about) for each in lists] + [check_ocsp(each, **about) for each in responses]
+        explained = explain(
+            leaf,
+            anchors=trusted,
+            intermediates=between,
+            at=at,
+            profile=_PROFILES[profile],
+            revocation=verdicts,
+        )
     if as_json:
         click.echo(json.dumps(_document(explained, profile, at), ensure_ascii=False))
     else:
         _print(explained, lang)
     sys.exit(0 if explained.accepted else 1)
+
+
+def _configured_anchors(profile: str) -> Path:
+    settings = read(os.environ)
+    if profile not in _FOREIGN:
+        return settings.anchors
+    setting = _FOREIGN[profile][1]
+    path: str = getattr(settings, setting)
+    if not path:
+        raise SettingsError(f"{setting}: not set; or give --anchors")
+    return Path(path)
 
 
 def _issuer(
@@ -123,6 +173,7 @@ def _document(explained: Explanation, profile: str, at: datetime) -> dict[str, o
         "at": at.isoformat(),
         "not_before": dates.not_before.isoformat() if dates else None,
         "not_after": dates.not_after.isoformat() if dates else None,
+        "roles": list(explained.roles),
         "findings": [
             {
                 "rule": finding.rule,
@@ -147,4 +198,6 @@ def _print(explained: Explanation, lang: str) -> None:
         click.echo(
             f"{_OUTCOMES[lang][finding.outcome]}\t{finding.rule}\t{title(finding.rule)[lang]}{why}\t[{finding.source}]"
         )
+    for role in explained.roles:
+        click.echo(f"hcRole\t{role}")
     click.echo(_VERDICT[lang][explained.accepted])

@@ -42,6 +42,8 @@ class Explanation:
 
     findings: tuple[Finding, ...]
     certificate: UnverifiedCertificate | None
+    roles: tuple[str, ...] = ()
+    """What licences the certificate states (HPKI's hcRole), whether or not it is accepted."""
 
     @property
     def accepted(self) -> bool:
@@ -66,60 +68,65 @@ def explain(
     try:
         certificate = parse(leaf)
     except BrokerError as error:
-        rest = (_PATH, *((rule.name, rule.source) for rule in profile.rules), _DATES, _UNREVOKED)
-        findings = [_failed(_FORM, error), *(_not_judged(each) for each in rest)]
+        rest = (_PATH, *((rule.name, rule.source) for rule in profile.rules), DATES, UNREVOKED)
+        findings = [failed(FORM, error), *(not_judged(each) for each in rest)]
         return Explanation(findings=tuple(findings), certificate=None)
-    findings = [_passed(_FORM)]
+    findings = [passed(FORM)]
     try:
         chain, _ = find_chain(certificate, anchors=anchors, intermediates=intermediates, at=at, profile=profile)
     except BrokerError as error:
-        rules = (_not_judged((rule.name, rule.source)) for rule in profile.rules)
-        findings += [_failed(_PATH, error), *rules]
+        rules = (not_judged((rule.name, rule.source)) for rule in profile.rules)
+        findings += [failed(_PATH, error), *rules]
     else:
-        findings += [_passed(_PATH), *(_judged(rule, profile, chain) for rule in profile.rules)]
+        findings += [passed(_PATH), *(_judged(rule, profile, chain) for rule in profile.rules)]
     findings.append(_dates(certificate, at))
-    findings += [_revocation(verdict) for verdict in revocation] or [_not_judged(_UNREVOKED)]
+    findings += [_revocation(verdict) for verdict in revocation] or [not_judged(UNREVOKED)]
     return Explanation(findings=tuple(findings), certificate=certificate)
 
 
-_FORM = ("form", "RFC 5280 §4.1; at most 8 KiB")
+Row = tuple[str, str]
+"""A rule and where it is written."""
+FORM = ("form", "RFC 5280 §4.1; at most 8 KiB")
 _PATH = ("path", "RFC 5280 §6.1; issuer by signature, hierarchies never mix")
-_DATES = ("dates", "RFC 5280 §4.1.2.5")
-_UNREVOKED = ("unrevoked", "RFC 5280 §6.3, RFC 6960 §3.2; unknown refuses (R11)")
+DATES = ("dates", "RFC 5280 §4.1.2.5")
+UNREVOKED = ("unrevoked", "RFC 5280 §6.3, RFC 6960 §3.2; unknown refuses (R11)")
 
 
 def _judged(rule: Rule, profile: Profile, chain: Chain) -> Finding:
     try:
         rule.check(profile, chain)
     except BrokerError as error:
-        return _failed((rule.name, rule.source), error)
-    return _passed((rule.name, rule.source))
+        return failed((rule.name, rule.source), error)
+    return passed((rule.name, rule.source))
 
 
 def _dates(certificate: UnverifiedCertificate, at: datetime) -> Finding:
     if certificate.not_before <= at <= certificate.not_after:
-        return _passed(_DATES)
+        return passed(DATES)
     why = "has ended" if at > certificate.not_after else "has not begun"
-    return Finding(rule=_DATES[0], source=_DATES[1], outcome=Outcome.FAILED, why=f"validity {why}")
+    return Finding(rule=DATES[0], source=DATES[1], outcome=Outcome.FAILED, why=f"validity {why}")
 
 
 def _revocation(verdict: RevocationVerdict) -> Finding:
     good = verdict.status is RevocationStatus.GOOD
     return Finding(
-        rule=f"{_UNREVOKED[0]} ({verdict.source})",
-        source=_UNREVOKED[1],
+        rule=f"{UNREVOKED[0]} ({verdict.source})",
+        source=UNREVOKED[1],
         outcome=Outcome.PASSED if good else Outcome.FAILED,
         why="" if good else f"{verdict.status.value}: {verdict.reason}",
     )
 
 
-def _passed(row: tuple[str, str]) -> Finding:
+def passed(row: Row) -> Finding:
+    """The rule held."""
     return Finding(rule=row[0], source=row[1], outcome=Outcome.PASSED)
 
 
-def _not_judged(row: tuple[str, str]) -> Finding:
+def not_judged(row: Row) -> Finding:
+    """An earlier rule left nothing to judge."""
     return Finding(rule=row[0], source=row[1], outcome=Outcome.NOT_JUDGED)
 
 
-def _failed(row: tuple[str, str], error: BrokerError) -> Finding:
+def failed(row: Row, error: BrokerError) -> Finding:
+    """The rule refused, and why."""
     return Finding(rule=row[0], source=row[1], outcome=Outcome.FAILED, why=str(error))

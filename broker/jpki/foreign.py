@@ -17,11 +17,11 @@ import threading
 import time
 from base64 import b64decode, b64encode
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -44,6 +44,7 @@ from broker.jpki.certificate import (
 )
 from broker.jpki.hcrole import hc_roles
 from broker.jpki.issuer import prepared
+from broker.jpki.profile import hierarchy
 from broker.jpki.revocation import RevocationStatus, RevocationVerdict, check_crl, check_ocsp
 
 MAX_INTERMEDIATES: Final = 6
@@ -57,6 +58,8 @@ SECONDS: Final = 4.5
 """For the child from its start to its end, waiting for a free one included; 5 s is what a caller was promised."""
 _CHILDREN: Final = threading.BoundedSemaphore(2)
 """Each may take half a gibibyte, so strangers must not choose their number."""
+TEST_HIERARCHY: Final = "HPKI-TEST"
+"""The O of an anchor that production never has."""
 _MAX_RESULT: Final = 256 * 1024
 
 
@@ -64,10 +67,12 @@ _MAX_RESULT: Final = 256 * 1024
 class ForeignProfile:
     """What a leaf must be. `policies`: one of these object identifiers must be valid along the path (RFC 5280 §6.1);
     empty where the anchor issues for nothing else. `usages`: names of keyUsage bits the leaf must carry.
+    `test_policies` are valid as well, under anchors of TEST_HIERARCHY alone.
     """
 
     name: str
     policies: frozenset[str]
+    test_policies: frozenset[str] = frozenset()
     usages: frozenset[str]
     needs_role: bool
 
@@ -75,12 +80,14 @@ class ForeignProfile:
 HPKI_SIGNATURE: Final = ForeignProfile(
     name="HPKI_SIGNATURE",
     policies=frozenset({"1.2.392.100495.1.5.1.1.3.1"}),  # the MEDIS signing CA's certificate
+    test_policies=frozenset({"1.2.392.100495.1.5.1.1.0.1"}),  # MEDIS's public test certificate
     usages=frozenset({"content_commitment"}),  # keyUsage critical, nonRepudiation only (a MEDIS test certificate)
     needs_role=True,
 )
 HPKI_AUTHENTICATION: Final = ForeignProfile(
     name="HPKI_AUTHENTICATION",
     policies=frozenset({"1.2.392.100495.1.5.1.2.3.1"}),  # the MEDIS authentication CA's certificate, for individuals
+    test_policies=frozenset({"1.2.392.100495.1.5.1.2.0.1"}),  # not public; made after that of the test signing CA
     usages=frozenset({"digital_signature"}),
     needs_role=True,
 )
@@ -111,55 +118,164 @@ def validate_foreign_path(
     Raises CertificateMalformed, CertificateUntrusted (also when it took too long), CertificateExpired,
     CertificateRevoked, RevocationUnknown; ValueError for a naive `at`.
     """
+    case = admit(
+        leaf,
+        anchors=anchors,
+        intermediates=intermediates,
+        crls=crls,
+        ocsps=ocsps,
+        at=at,
+        max_age=max_age,
+        profile=profile,
+    )
+    check_dates(case)
+    for rule in LEAF_RULES:
+        rule.check(case.leaf, profile)
+    chain = find_path(case)
+    verdicts = [verdict(case, one, issuer) for one, issuer in itertools.pairwise(chain)]
+    trusted = TrustedCertificate(
+        der=case.leaf.der,
+        issuer=chain[1].der,
+        issuer_key_hash=issuer_key_hash(chain[1].der),
+        serial=case.leaf.serial,
+        spki=case.leaf.spki,
+        not_before=case.leaf.not_before,
+        not_after=case.leaf.not_after,
+        profile=profile.name,
+        kind="foreign",
+    )
+    for each in reversed(verdicts):  # from the anchor down: a dead authority's word about its leaves is none
+        proved = unrevoked(trusted, each)
+    return proved
+
+
+# --- the steps, which `foreign_explain` goes through too -------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """A leaf with all it is judged by, within bounds; `roots` are the anchors in force at `at` (UTC)."""
+
+    leaf: UnverifiedCertificate
+    roots: tuple[UnverifiedCertificate, ...]
+    between: tuple[UnverifiedCertificate, ...]
+    crls: tuple[bytes, ...]
+    ocsps: tuple[bytes, ...]
+    at: datetime
+    max_age: timedelta
+    profile: ForeignProfile
+
+
+def admit(
+    leaf: bytes,
+    *,
+    anchors: Sequence[bytes],
+    intermediates: Sequence[bytes],
+    crls: Sequence[bytes],
+    ocsps: Sequence[bytes],
+    at: datetime,
+    max_age: timedelta,
+    profile: ForeignProfile,
+) -> Case:
+    """Hold everything to its bounds before anything is judged. Raises CertificateMalformed, CertificateUntrusted."""
     if at.tzinfo is None:
         raise ValueError("the time must say its zone")
     at = at.astimezone(UTC)
     subject = parse(leaf)
     pinned = [parse(anchor) for anchor in _few(anchors, MAX_ANCHORS, "anchors")]
-    roots = [root for root in pinned if root.not_before <= at <= root.not_after]
-    between = [parse(each) for each in _few(intermediates, MAX_INTERMEDIATES, "intermediate certificates")]
+    roots = tuple(root for root in pinned if root.not_before <= at <= root.not_after)
+    between = tuple(parse(each) for each in _few(intermediates, MAX_INTERMEDIATES, "intermediate certificates"))
     _few((*crls, *ocsps), MAX_EVIDENCE, "lists and responses")
     if max(map(len, (*crls, *ocsps)), default=0) > MAX_LIST:
         raise CertificateUntrusted("a list is longer than is judged here")
     if not roots:  # the library would take none for "whatever the system trusts"
         raise CertificateUntrusted("no anchor is in force")
+    if len({hierarchy(root) == TEST_HIERARCHY for root in roots}) > 1:
+        raise CertificateUntrusted("anchors of production and of a test never mix")
     names = Counter(prepared(each.x509.subject) for each in between)
     if max(names.values(), default=0) > MAX_OF_ONE_SUBJECT:
         raise CertificateUntrusted("more than two intermediate certificates of one subject")
-    if not subject.not_before <= at <= subject.not_after:
+    return Case(
+        leaf=subject,
+        roots=roots,
+        between=between,
+        crls=tuple(crls),
+        ocsps=tuple(ocsps),
+        at=at,
+        max_age=max_age,
+        profile=profile,
+    )
+
+
+def check_dates(case: Case) -> None:
+    """Raises CertificateExpired."""
+    if not case.leaf.not_before <= case.at <= case.leaf.not_after:
         raise CertificateExpired("outside its validity period")
-    _check_leaf(subject, profile)
+
+
+@dataclass(frozen=True, slots=True)
+class LeafRule:
+    """One thing a leaf must be; the check raises CertificateUntrusted, CertificateMalformed."""
+
+    name: str
+    source: str
+    check: Callable[[UnverifiedCertificate, ForeignProfile], None]
+
+
+def _no_authority(leaf: UnverifiedCertificate, _profile: ForeignProfile) -> None:
+    constraints = leaf.extension(x509.BasicConstraints)
+    if constraints is not None and constraints.value.ca:
+        raise CertificateUntrusted("leaf is an authority's certificate")
+
+
+def _usage_fits(leaf: UnverifiedCertificate, profile: ForeignProfile) -> None:
+    usage = leaf.extension(x509.KeyUsage)
+    if usage is None or not all(getattr(usage.value, name) for name in profile.usages):
+        raise CertificateUntrusted("keyUsage is not the profile's")
+
+
+def _role_stated(leaf: UnverifiedCertificate, profile: ForeignProfile) -> None:
+    if profile.needs_role and not hc_roles(leaf.der):
+        raise CertificateUntrusted("no hcRole")
+
+
+LEAF_RULES: Final = (
+    LeafRule("not-a-ca", "RFC 5280 §4.2.1.9", _no_authority),
+    LeafRule("key-usage", "RFC 5280 §4.2.1.3", _usage_fits),
+    LeafRule("hc-role", "ISO 17090-2; MHLW HPKI certificate policy §7.1.2", _role_stated),
+)
+
+
+def find_path(case: Case) -> list[UnverifiedCertificate]:
+    """The path that the child found, leaf first. Raises CertificateRevoked, CertificateUntrusted, -Malformed."""
+    testing = hierarchy(case.roots[0]) == TEST_HIERARCHY
+    policies = case.profile.policies | (case.profile.test_policies if testing else frozenset())
     path = _judged_apart(
         foreign_child.Question(
-            leaf=subject.der,
-            anchors=tuple(root.der for root in roots),
-            intermediates=tuple(each.der for each in between),
-            crls=tuple(crls),
-            ocsps=tuple(ocsps),
-            at=at,
-            policies=tuple(sorted(profile.policies)),
+            leaf=case.leaf.der,
+            anchors=tuple(root.der for root in case.roots),
+            intermediates=tuple(each.der for each in case.between),
+            crls=case.crls,
+            ocsps=case.ocsps,
+            at=case.at,
+            policies=tuple(sorted(policies)),
         )
     )
     chain = [parse(each) for each in path]
-    _check_answer(chain, subject, roots, between)
-    verdicts = [
-        _verdict(one.der, issuer.der, crls=crls, ocsps=ocsps, at=at, max_age=max_age)
-        for one, issuer in itertools.pairwise(chain)
-    ]
-    trusted = TrustedCertificate(
-        der=subject.der,
-        issuer=chain[1].der,
-        issuer_key_hash=issuer_key_hash(chain[1].der),
-        serial=subject.serial,
-        spki=subject.spki,
-        not_before=subject.not_before,
-        not_after=subject.not_after,
-        profile=profile.name,
-        kind="foreign",
-    )
-    for verdict in reversed(verdicts):  # from the anchor down: a dead authority's word about its leaves is none
-        proved = unrevoked(trusted, verdict)
-    return proved
+    _check_answer(chain, case)
+    return chain
+
+
+def verdict(case: Case, one: UnverifiedCertificate, issuer: UnverifiedCertificate) -> RevocationVerdict:
+    """What the evidence says of one certificate: one REVOKED outweighs every GOOD. Raises RevocationUnknown."""
+    known: dict[str, Any] = {"certificate": one.der, "issuer": issuer.der, "at": case.at, "max_age": case.max_age}
+    verdicts = [check_crl(crl, **known) for crl in case.crls]
+    verdicts += [check_ocsp(each, **known) for each in case.ocsps]
+    for wanted in (RevocationStatus.REVOKED, RevocationStatus.GOOD):
+        for found in verdicts:
+            if found.status is wanted:
+                return found
+    raise RevocationUnknown("no list or response tells of a certificate on the path")
 
 
 def _few(given: Sequence[bytes], most: int, what: str) -> Sequence[bytes]:
@@ -168,29 +284,13 @@ def _few(given: Sequence[bytes], most: int, what: str) -> Sequence[bytes]:
     return given
 
 
-def _check_leaf(leaf: UnverifiedCertificate, profile: ForeignProfile) -> None:
-    constraints = leaf.extension(x509.BasicConstraints)
-    if constraints is not None and constraints.value.ca:
-        raise CertificateUntrusted("leaf is an authority's certificate")
-    usage = leaf.extension(x509.KeyUsage)
-    if usage is None or not all(getattr(usage.value, name) for name in profile.usages):
-        raise CertificateUntrusted("keyUsage is not the profile's")
-    if profile.needs_role and not hc_roles(leaf.der):
-        raise CertificateUntrusted("no hcRole")
-
-
-def _check_answer(
-    chain: Sequence[UnverifiedCertificate],
-    leaf: UnverifiedCertificate,
-    roots: Sequence[UnverifiedCertificate],
-    between: Sequence[UnverifiedCertificate],
-) -> None:
+def _check_answer(chain: Sequence[UnverifiedCertificate], case: Case) -> None:
     """The child has touched hostile bytes: its path must be made of what it was given, and of strong keys."""
-    inner = {each.der for each in (*between, *roots)}
+    inner = {each.der for each in (*case.between, *case.roots)}
     if (
         len(chain) < 2
-        or chain[0].der != leaf.der
-        or chain[-1].der not in {root.der for root in roots}
+        or chain[0].der != case.leaf.der
+        or chain[-1].der not in {root.der for root in case.roots}
         or any(each.der not in inner for each in chain[1:])
     ):
         raise CertificateUntrusted("no path to an anchor")
@@ -201,25 +301,6 @@ def _check_answer(
         )
         if not strong:
             raise CertificateUntrusted("a key on the path is of a kind or size that is not accepted")
-
-
-def _verdict(
-    certificate: bytes,
-    issuer: bytes,
-    *,
-    crls: Sequence[bytes],
-    ocsps: Sequence[bytes],
-    at: datetime,
-    max_age: timedelta,
-) -> RevocationVerdict:
-    """One REVOKED outweighs every GOOD; without either the certificate's state is unknown."""
-    verdicts = [check_crl(crl, certificate=certificate, issuer=issuer, at=at, max_age=max_age) for crl in crls]
-    verdicts += [check_ocsp(each, certificate=certificate, issuer=issuer, at=at, max_age=max_age) for each in ocsps]
-    for wanted in (RevocationStatus.REVOKED, RevocationStatus.GOOD):
-        for verdict in verdicts:
-            if verdict.status is wanted:
-                return verdict
-    raise RevocationUnknown("no list or response tells of a certificate on the path")
 
 
 # --- the child -------------------------------------------------------------------------------------------------------
