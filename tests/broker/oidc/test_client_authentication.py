@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from broker import jose
@@ -235,6 +235,14 @@ def test_basic_credentials_of_any_other_form_are_refused(header: str) -> None:
         present({}, header, None)
 
 
+def test_an_authorization_field_of_more_than_2048_characters_is_refused_unread() -> None:
+    longest = "Basic " + " " * (2048 - len(basic("bank:s"))) + basic("bank:s").removeprefix("Basic ")
+    assert len(longest) == 2048
+    assert present({}, longest, None)
+    with pytest.raises(InvalidClient, match="too long"):
+        present({}, longest.replace("Basic ", "Basic  "), None)
+
+
 def test_case_45_another_client_s_id_beside_the_credentials_is_refused() -> None:
     assert present({"client_id": "bank"}, basic("bank:s"), None)
     with pytest.raises(InvalidClient, match="not the one"):
@@ -259,6 +267,7 @@ def test_no_digest_opens_a_client_that_has_none() -> None:
         check_secret(nothing, [])
 
 
+@settings(deadline=None)
 @given(header=st.text(max_size=80) | st.binary(max_size=60).map(basic))
 def test_whatever_an_authorization_field_holds_is_read_or_refused(header: str) -> None:
     try:
@@ -268,6 +277,7 @@ def test_whatever_an_authorization_field_holds_is_read_or_refused(header: str) -
     assert isinstance(presented, SecretPresented)
 
 
+@settings(deadline=None)
 @given(
     secret=st.text(alphabet=st.characters(min_codepoint=0x20, max_codepoint=0x7E), min_size=1, max_size=256),
     raw=st.sets(st.sampled_from("-._~!*'()")),
@@ -438,6 +448,7 @@ JSON = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(claim=st.sampled_from(["iss", "sub", "aud", "exp", "iat", "nbf", "jti"]), value=JSON, array=st.booleans())
 def test_whatever_a_claim_holds_is_judged_or_refused(claim: str, value: object, array: bool) -> None:
     now = NOW.timestamp()

@@ -14,7 +14,7 @@ import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from broker import jose
@@ -452,6 +452,7 @@ def test_case_53_iat_may_lie_60_s_back_and_10_s_ahead(offset: float, holds: bool
             judge(proof)
 
 
+@settings(deadline=None)
 @given(age=st.integers(-20, 200))
 def test_a_proof_is_remembered_longer_than_it_can_be_used(age: int) -> None:
     """Even by a host of ours whose clock is SKEW behind the one that will forget it."""
@@ -497,6 +498,7 @@ def test_a_broken_proof_is_not_helped_by_a_nonce() -> None:
             judge(make(**changes), nonces=KEYS)
 
 
+@settings(deadline=None)
 @given(age=st.integers(-200, 400))
 def test_a_nonce_is_good_from_a_minute_ahead_until_its_third_minute_ends(age: int) -> None:
     minted = datetime(2026, 11, 20, 3, 0, 0, tzinfo=UTC)
@@ -504,6 +506,7 @@ def test_a_nonce_is_good_from_a_minute_ahead_until_its_third_minute_ends(age: in
     assert fresh is (-NONCE_STEP <= age * SECOND < NONCE_STEPS * NONCE_STEP)
 
 
+@settings(deadline=None)
 @given(begin=st.integers(0, 10_000), age=st.integers(0, 179))
 def test_a_proof_with_a_nonce_is_remembered_until_the_nonce_has_run_out(begin: int, age: int) -> None:
     minted = NOW + begin * SECOND
@@ -533,12 +536,14 @@ def test_a_short_or_missing_secret_is_refused(secrets: tuple[bytes, ...]) -> Non
 # --- properties ------------------------------------------------------------------------------------------------------
 
 
+@settings(deadline=None)
 @given(text=st.text(max_size=300) | st.from_regex(r"[A-Za-z0-9_-]{0,40}(\.[A-Za-z0-9_-]{0,40}){2}", fullmatch=True))
 def test_whatever_a_header_holds_is_a_refusal_and_nothing_else(text: str) -> None:
     with pytest.raises(InvalidDPoPProof):
         judge(text)
 
 
+@settings(deadline=None)
 @given(position=st.integers(0, 10_000), character=st.sampled_from("AZaz09-_.="))
 def test_a_proof_with_one_character_changed_is_refused(position: int, character: str) -> None:
     proof = make()
@@ -556,6 +561,7 @@ JSON = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(claim=st.sampled_from(["jti", "htm", "htu", "iat", "ath", "nonce", "exp"]), value=JSON)
 def test_whatever_a_claim_holds_is_judged_or_refused(claim: str, value: object) -> None:
     try:
@@ -565,6 +571,7 @@ def test_whatever_a_claim_holds_is_judged_or_refused(claim: str, value: object) 
     assert proof.jti == (value if claim == "jti" else "j")
 
 
+@settings(deadline=None)
 @given(
     path=st.lists(st.sampled_from(["a", "b", ".", "..", "", "%2f", "%7E", "~", "%41", "A"]), max_size=6),
     host=st.sampled_from(["op.example", "OP.example", "op.example:443", "op.example:", "op.example:8443", "[::1]"]),

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from broker import jose
@@ -239,6 +239,7 @@ def test_a_certificate_of_more_than_8_kib_is_refused() -> None:
         mtls.matches_subject(padded(8200), (SUBJECT_DN, SUBJECT_TEXT))
 
 
+@settings(deadline=None)
 @given(text=st.text(max_size=200) | st.binary(max_size=100).map(quote))
 def test_whatever_the_header_holds_is_refused_and_nothing_else(text: str) -> None:
     if text:
@@ -246,6 +247,7 @@ def test_whatever_the_header_holds_is_refused_and_nothing_else(text: str) -> Non
             mtls.from_escaped_pem(text)
 
 
+@settings(deadline=None)
 @given(position=st.integers(0, 2000), bit=st.integers(0, 7))
 def test_a_certificate_with_one_bit_changed_is_never_believed(position: int, bit: int) -> None:
     der = bytearray(GOOD)
@@ -550,6 +552,7 @@ def test_a_self_signed_certificate_ends_when_it_says() -> None:
         assert not mtls.key_is_registered(der, registered, at)
 
 
+@settings(deadline=None)
 @given(data=st.binary(max_size=300))
 def test_whatever_bytes_come_as_a_certificate_they_are_refused(data: bytes) -> None:
     for question in (
