@@ -6,8 +6,6 @@ import json
 import os
 import re
 import socket
-import subprocess
-import sys
 import tempfile
 import tomllib
 from collections.abc import Iterator
@@ -26,7 +24,6 @@ from cardreader.doctor import CardFacts, Facts, Finding, Level, ServiceState, Tr
 from cardreader.jpki_profile import CardKind
 from cardreader.readers import ReaderState
 from tests.cardreader.conftest import CardMaker, ThroughPCSCD
-from tests.pcscd import for_child
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 CARD = CardFacts(
@@ -182,18 +179,12 @@ def run(*options: str, environment: dict[str, str]) -> tuple[int, dict[str, str]
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    done = subprocess.run(
-        [sys.executable, "-m", "cardreader", "doctor", "--json", "--port", str(port), "--trust", "none.json", *options],
-        env=for_child(environment),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    arguments = ["doctor", "--json", "--port", str(port), "--trust", "none.json", *options]
+    done = CliRunner().invoke(main, arguments, env=environment)
     assert done.stderr == ""
     report = json.loads(done.stdout)
-    assert report["exit_status"] == done.returncode
-    return done.returncode, {row["check"]: row["case"] for row in report["findings"]}, done.stdout
+    assert report["exit_status"] == done.exit_code
+    return done.exit_code, {row["check"]: row["case"] for row in report["findings"]}, done.stdout
 
 
 @pytest.fixture
