@@ -36,7 +36,8 @@ def check_sector_uri(uri: str) -> None:
 def check_sector_document(document: bytes, redirect_uris: Collection[str]) -> None:
     """Refuse a sector document that does not vouch for every redirect URI of the client (OIDC Registration §5).
 
-    It is a JSON array of texts, of 16 kB at most, and nothing else; addresses are compared byte for byte. Raises InvalidClientMetadata.
+    It is a JSON array of texts, of 16 kB at most, and nothing else; addresses are compared byte for byte.
+    Raises InvalidClientMetadata.
     """
     try:
         listed = parse_json_array(document)
