@@ -25,8 +25,11 @@ SectorID = NewType("SectorID", str)
 Subject = NewType("Subject", str)
 """The pseudonym (`sub`) of an account in a sector: random, stored, never derived or reused (R14)."""
 
+GrantID = NewType("GrantID", str)
+"""What one approval gave to one client; its code and every token of it hang on it, and end with it."""
+
 SessionID = NewType("SessionID", str)
-"""A login session; only its SHA-256 is stored."""
+"""A login session as its client knows it (`sid`, OIDC Back-Channel Logout §2.1): random, and no key to anything."""
 
 Secret = NewType("Secret", str)
 """A bearer value that leaves the broker once and is stored only as a hash (codes, tokens, return codes)."""

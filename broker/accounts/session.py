@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from broker.ids import AccountID, ClientID, CredentialID, Subject
+from broker.ids import AccountID, ClientID, CredentialID, SessionID, Subject
 
 IDLE = timedelta(minutes=15)
 LIFETIME = timedelta(hours=12)
@@ -16,6 +16,7 @@ class Session:
     """Found by the SHA-256 of its cookie. It never serves another client: there is no SSO across clients."""
 
     digest: bytes = field(repr=False)
+    session_id: SessionID
     account: AccountID = field(repr=False)
     credential: CredentialID = field(repr=False)
     client_id: ClientID

@@ -15,6 +15,7 @@ from broker.errors import SettingsError
 from broker.ids import ClientID, SectorID
 from broker.jose import b64url, parse_json
 from broker.oidc.client import Client, SecurityProfile
+from broker.oidc.registration import MEMBERS, parse
 
 
 @click.group()
@@ -69,38 +70,25 @@ def client_add(
 
 
 def registration(given: dict[str, Any]) -> Client:
-    """A client out of RFC 7591 §2 members. Raises SettingsError for what is unknown, missing or of a wrong type."""
-    known: dict[str, type] = {
-        "client_id": str,
-        "client_name": str,
-        "redirect_uris": list,
-        "post_logout_redirect_uris": list,
-        "jwks": dict,
-        "vetted": bool,
-        "profile": str,
-    }
-    for member, value in given.items():
-        if member not in known:
+    """A client as the operator describes it: RFC 7591 §2 members, and `vetted` and `profile` beside them.
+
+    Raises SettingsError for a member nobody knows (here a slip of the pen), InvalidClientMetadata, InvalidRedirectURI.
+    """
+    vetted, profile = given.get("vetted", False), given.get("profile", SecurityProfile.OIDC)
+    if not isinstance(vetted, bool) or profile not in set(SecurityProfile):
+        raise SettingsError("vetted is true or false, profile is fapi2 or oidc")
+    told = {member: value for member, value in given.items() if member not in {"vetted", "profile"}}
+    for member in told:
+        if member not in MEMBERS:
             raise SettingsError(f"unknown member {member}")
-        if not isinstance(value, known[member]):
-            raise SettingsError(f"{member} must be a {known[member].__name__}")
-    for member in ("client_id", "client_name", "redirect_uris", "jwks"):
-        if member not in given:
-            raise SettingsError(f"{member} is required")
-    if given.get("profile", SecurityProfile.OIDC) != SecurityProfile.OIDC:
-        raise SettingsError("profile: oidc is the only one served")
-    for member in ("redirect_uris", "post_logout_redirect_uris"):
-        if not all(isinstance(uri, str) for uri in given.get(member, [])):
-            raise SettingsError(f"{member} must hold strings")
-    return Client(
-        client_id=ClientID(given["client_id"]),
-        name=given["client_name"],
-        vetted=given.get("vetted", False),
-        profile=SecurityProfile.OIDC,
-        redirect_uris=tuple(given["redirect_uris"]),
-        post_logout_redirect_uris=tuple(given.get("post_logout_redirect_uris", [])),
-        jwks=given["jwks"],
+    if not isinstance(told.get("client_id"), str):
+        raise SettingsError("client_id is required")
+    return parse(
+        told,
+        client_id=ClientID(told["client_id"]),
+        profile=SecurityProfile(profile),
         sector=SectorID(b64url(os.urandom(16))),
+        vetted=vetted,
     )
 
 

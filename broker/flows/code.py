@@ -9,9 +9,11 @@ from broker.audit.entry import Entry, Event
 from broker.errors import ProtocolError
 from broker.flows.ports import Authenticated, Ports, Transaction
 from broker.flows.secret import digest, mint
+from broker.ids import GrantID
+from broker.jose import b64url
 from broker.oidc.authorization import AuthorizationRequest, success_redirect
 from broker.oidc.client import Client
-from broker.oidc.grants import CODE_LIFETIME, AuthorizationCode
+from broker.oidc.grants import CODE_LIFETIME, AuthorizationCode, Grant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,19 +48,32 @@ def issue_code(
 ) -> ReturnToClient:
     """Mint and store a code for `who`; the caller's transaction makes it real."""
     code = mint(ports.entropy)
+    expires_at = now + CODE_LIFETIME
+    grant = Grant(
+        grant_id=GrantID(b64url(ports.entropy(16))),
+        client_id=request.client_id,
+        account=who.account,
+        credential=who.credential,
+        subject=who.subject,
+        scope=request.scope,
+        claims=request.claims,
+        authorization_details=request.authorization_details,
+        resources=request.resources,
+        nonce=request.nonce,
+        authentication=who.authentication,
+        session_digest=who.session_digest,
+        session_id=who.session_id,
+        created_at=now,
+        expires_at=expires_at,
+    )
     tx.codes.issue(
         AuthorizationCode(
             digest=digest(code),
-            client_id=request.client_id,
+            grant=grant,
             redirect_uri=request.redirect_uri,
             code_challenge=request.code_challenge,
-            scope=request.scope,
-            nonce=request.nonce,
-            account=who.account,
-            subject=who.subject,
-            authentication=who.authentication,
-            session_digest=who.session_digest,
-            expires_at=now + CODE_LIFETIME,
+            jkt=request.dpop_jkt,
+            expires_at=expires_at,
         )
     )
     tx.audit.append(
@@ -67,5 +82,16 @@ def issue_code(
     return ReturnToClient(
         client=client,
         url=success_redirect(request, code, issuer=ports.policy.issuer),
+        ui_locales=request.ui_locales,
+    )
+
+
+def refused(request: AuthorizationRequest, client: Client, cause: ProtocolError) -> RefusedToClient:
+    """The browser goes back to the client of a judged request, with this refusal."""
+    return RefusedToClient(
+        client=client,
+        cause=cause,
+        redirect_uri=request.redirect_uri,
+        state=request.state,
         ui_locales=request.ui_locales,
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from broker.audit.entry import Entry, Event
 from broker.errors import AccessDenied, FormTokenInvalid, InteractionUnknown
-from broker.flows.code import RefusedToClient, ReturnToClient, issue_code
+from broker.flows.code import RefusedToClient, ReturnToClient, issue_code, refused
 from broker.flows.login import client_of, find
 from broker.flows.ports import Authenticated, Interaction, Ports
 from broker.ids import InteractionID
@@ -74,13 +74,7 @@ def decide(
             )
             return issue_code(tx, interaction.request, who, client, reference=interaction_id, now=now, ports=ports)
         tx.sessions.end(who.session_digest, now=now)  # nothing was agreed to: nothing stays open
-    return RefusedToClient(
-        client=client,
-        cause=AccessDenied("the resident did not agree"),
-        redirect_uri=interaction.request.redirect_uri,
-        state=interaction.request.state,
-        ui_locales=interaction.request.ui_locales,
-    )
+    return refused(interaction.request, client, AccessDenied("the resident did not agree"))
 
 
 def _who(interaction: Interaction) -> Authenticated:

@@ -1,6 +1,5 @@
-"""The story of a login: an authorization request, a card's answer, a session, a code.
+"""The story of a login, once `flows.authorization` has begun it: a card's answer, a session, a code.
 
-begin    the RP's request is judged; the browser gets an interaction and its cookie
 prompt   a signed request for the reader agent, one transaction a showing
 receive  the agent's answer: everything local first, the network last; the result waits
 finish   only the browser that has both the cookie and the return code gets it (design 4.3)
@@ -10,7 +9,7 @@ from __future__ import annotations
 
 import binascii
 from base64 import b64decode
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -18,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from broker.accounts.credential import Credential, CredentialKey
 from broker.accounts.lifecycle import CertificateName
-from broker.accounts.session import Session, serves
+from broker.accounts.session import Session
 from broker.audit.entry import Entry, Event
 from broker.errors import (
     AccessDenied,
@@ -30,16 +29,13 @@ from broker.errors import (
     CertificateError,
     CertificateRenewing,
     CertificateRevoked,
-    ConsentRequired,
     CorrespondenceUnknown,
     InteractionUnknown,
     InvalidToken,
-    LoginRequired,
-    ProtocolError,
     UnknownClient,
 )
 from broker.flows.assurance import fresh_signature
-from broker.flows.code import RefusedToClient, ReturnToClient, issue_code
+from broker.flows.code import RefusedToClient, ReturnToClient, issue_code, refused
 from broker.flows.notices import ask_for_notices
 from broker.flows.ports import (
     Authenticated,
@@ -52,7 +48,7 @@ from broker.flows.ports import (
 )
 from broker.flows.renewal import known_predecessor
 from broker.flows.secret import digest, mint
-from broker.ids import AccountID, ClientID, CredentialID, InteractionID, Secret, Subject, TransactionID
+from broker.ids import AccountID, CredentialID, InteractionID, Secret, SessionID, Subject, TransactionID
 from broker.jose import b64url, parse_json, public_jwk, sign_jws
 from broker.jpki import challenge as card_challenge
 from broker.jpki.certificate import TrustedCertificate, parse, unrevoked
@@ -61,81 +57,14 @@ from broker.jpki.path import validate_path
 from broker.jpki.profile import profile_for
 from broker.jwe import decrypt_compact
 from broker.oidc import consent as consents
-from broker.oidc.authorization import check, locate, single_values
 from broker.oidc.client import Client
-from broker.oidc.grants import Authentication
 
-INTERACTION_LIFETIME = timedelta(minutes=10)
 TRANSACTION_LIFETIME = timedelta(seconds=300)
 MAX_CARD_REQUESTS = 20
 """How often one login may ask for the card anew; more is a page reloading itself."""
 
 ANSWER_FORMAT = "jpki-fed:1"
 _P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
-
-
-# --- begin -----------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Begun:
-    """The browser is sent to the login page and keeps `browser_secret` in this interaction's own cookie."""
-
-    interaction_id: InteractionID
-    browser_secret: Secret = field(repr=False)
-
-
-def begin(
-    pairs: Iterable[tuple[str, str]], *, session_secret: str | None, ports: Ports
-) -> Begun | ReturnToClient | RefusedToClient:
-    """Judge an authorization request (RFC 6749 §4.1.1).
-
-    Raises InvalidRequest or UnknownClient where nobody may be told by redirect; every later refusal goes to the client.
-    """
-    parameters = single_values(pairs)
-    now = ports.clock()
-    with ports.store.transaction() as tx:
-        client = tx.clients.get(ClientID(parameters.get("client_id", "")))
-        redirect_uri = locate(parameters, client)
-        if client is None:  # locate has refused already; said again for the reader and the type checker
-            raise UnknownClient("no such client")
-        try:
-            request = check(parameters, client)
-            if "none" in request.prompt:
-                session = tx.sessions.get(digest(session_secret)) if session_secret else None
-                if session is None or not serves(session, client.client_id, max_age=request.max_age, now=now):
-                    raise LoginRequired("no session of this client")
-                consent = tx.consents.get(session.account, client.client_id)
-                if consents.needed(consent, scope=request.scope, prompt=request.prompt):
-                    raise ConsentRequired("not yet agreed to")
-                tx.sessions.touch(session.digest, now=now)
-                who = Authenticated(
-                    account=session.account,
-                    credential=session.credential,
-                    subject=session.subject,
-                    authentication=Authentication(time=session.authenticated_at),
-                    session_digest=session.digest,
-                )
-                return issue_code(tx, request, who, client, reference=None, now=now, ports=ports)
-        except ProtocolError as refusal:
-            return RefusedToClient(
-                client=client,
-                cause=refusal,
-                redirect_uri=redirect_uri,
-                state=parameters.get("state"),
-                ui_locales=parameters.get("ui_locales"),
-            )
-        browser_secret = mint(ports.entropy)
-        interaction_id = InteractionID(b64url(ports.entropy(24)))
-        tx.interactions.open(
-            Interaction(
-                interaction_id=interaction_id,
-                request=request,
-                browser_digest=digest(browser_secret),
-                expires_at=now + INTERACTION_LIFETIME,
-            )
-        )
-        return Begun(interaction_id=interaction_id, browser_secret=browser_secret)
 
 
 # --- prompt ----------------------------------------------------------------------------------------------------------
@@ -459,6 +388,7 @@ def finish(
         tx.sessions.open(
             Session(
                 digest=who.session_digest,
+                session_id=who.session_id,
                 account=who.account,
                 credential=who.credential,
                 client_id=client.client_id,
@@ -526,6 +456,7 @@ def _authenticated(
         subject=subject,
         authentication=fresh_signature(answer.kind, at=answer.answered_at),
         session_digest=session_digest,
+        session_id=SessionID(b64url(ports.entropy(16))),
     )
 
 
@@ -565,10 +496,4 @@ def cancel(interaction_id: InteractionID, *, browser_secret: str | None, ports: 
                 detail={"error": AccessDenied.__name__},
             )
         )
-    return RefusedToClient(
-        client=client,
-        cause=AccessDenied("the resident went back"),
-        redirect_uri=interaction.request.redirect_uri,
-        state=interaction.request.state,
-        ui_locales=interaction.request.ui_locales,
-    )
+    return refused(interaction.request, client, AccessDenied("the resident went back"))

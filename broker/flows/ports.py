@@ -20,7 +20,17 @@ from broker.accounts.lifecycle import CertificateName
 from broker.accounts.session import Session
 from broker.audit.entry import Entry
 from broker.flows.notice import NoticeStore, RevocationNotices
-from broker.ids import AccountID, ClientID, CredentialID, InteractionID, SectorID, Subject, TransactionID
+from broker.ids import (
+    AccountID,
+    ClientID,
+    CredentialID,
+    GrantID,
+    InteractionID,
+    SectorID,
+    SessionID,
+    Subject,
+    TransactionID,
+)
 from broker.jose import Signer
 from broker.jpki.certificate import TrustedCertificate
 from broker.jpki.index import Heading, Index
@@ -31,7 +41,7 @@ from broker.oidc.authorization import AuthorizationRequest
 from broker.oidc.client import Client
 from broker.oidc.client_authentication import Assertion
 from broker.oidc.consent import Consent
-from broker.oidc.grants import Authentication, AuthorizationCode
+from broker.oidc.grants import Authentication, AuthorizationCode, Grant
 from broker.oidc.tokens import AccessToken
 
 # --- records of a login on its way -----------------------------------------------------------------------------------
@@ -46,6 +56,7 @@ class Authenticated:
     subject: Subject = field(repr=False)
     authentication: Authentication
     session_digest: bytes = field(repr=False)
+    session_id: SessionID
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,27 +204,42 @@ class SessionStore(Protocol):
         """True when it was open. Access tokens live on for their minutes; codes of it die."""
 
 
+class GrantStore(Protocol):
+    def open(self, grant: Grant) -> None: ...
+
+    def get(self, grant_id: GrantID) -> Grant | None:
+        """None when unknown or ended. Its own end (`expires_at`) is the caller's to judge."""
+
+    def prolong(self, grant_id: GrantID, *, expires_at: datetime) -> None:
+        """Once its code was redeemed: until then it lives no longer than the code."""
+
+    def end(self, grant_id: GrantID, *, now: datetime) -> bool:
+        """End it with its code and every token of it; True when it had not ended."""
+
+
 class CodeStore(Protocol):
-    def issue(self, code: AuthorizationCode) -> None: ...
+    def issue(self, code: AuthorizationCode) -> None:
+        """Keep the code and open its grant."""
 
     def consume(self, digest: bytes, *, now: datetime) -> AuthorizationCode | None:
         """Mark used and answer it, in one statement: of two callers with one code, one gets None.
 
-        An expired code is consumed and answered (its redemption then refuses); an unknown one is None.
+        An expired code is consumed and answered (its redemption then refuses); an unknown one, or one whose grant
+        has ended, is None.
         """
 
-    def used(self, digest: bytes) -> bool:
-        """Was there such a code and has it been consumed? (then its tokens are ended, RFC 6749 §4.1.2)"""
+    def used(self, digest: bytes) -> GrantID | None:
+        """The grant of a code that has been consumed (to be ended, RFC 6749 §4.1.2); None for every other."""
 
 
 class TokenStore(Protocol):
     def issue(self, token: AccessToken) -> None: ...
 
     def get(self, jti: str, *, now: datetime) -> AccessToken | None:
-        """None when unknown, expired or ended."""
+        """None when unknown, expired or ended, by itself or with its grant."""
 
-    def end_from_code(self, code_digest: bytes, *, now: datetime) -> int:
-        """End every token that came from this code; answers how many."""
+    def end(self, jti: str, *, now: datetime) -> bool:
+        """End this one (RFC 7009); True when it had not ended."""
 
 
 class AssertionStore(Protocol):
@@ -261,6 +287,8 @@ class Transaction(Protocol):
     def consents(self) -> ConsentStore: ...
     @property
     def sessions(self) -> SessionStore: ...
+    @property
+    def grants(self) -> GrantStore: ...
     @property
     def codes(self) -> CodeStore: ...
     @property

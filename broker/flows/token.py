@@ -1,9 +1,9 @@
-"""The story of a token: an authenticated client turns a code into an ID token and an access token."""
+"""The story of a token: an authenticated client turns what it was granted into tokens."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from broker.audit.entry import Entry, Event
@@ -13,14 +13,18 @@ from broker.errors import (
     InvalidGrant,
     InvalidRequest,
     InvalidToken,
+    ProtocolError,
+    UnauthorizedClient,
     UnsupportedGrantType,
 )
+from broker.flows.call import Call
 from broker.flows.ports import KeyUse, Ports, Transaction
 from broker.flows.secret import digest
-from broker.ids import ClientID
+from broker.ids import ClientID, GrantID
 from broker.jose import b64url, parse_claims, sign_jws, unverified_claims, verify_jws
 from broker.oidc.authorization import single_values
 from broker.oidc.claims import userinfo as userinfo_claims
+from broker.oidc.client import Client, GrantType
 from broker.oidc.client_authentication import (
     ALGORITHMS,
     ASSERTION_TYPE,
@@ -44,36 +48,39 @@ class TokenResponse:
     """RFC 6749 §5.1 with the ID token of OIDC Core §3.1.3.3."""
 
     access_token: str = field(repr=False)
-    id_token: str = field(repr=False)
+    id_token: str | None = field(default=None, repr=False)
     expires_in: int
     scope: str
 
     def members(self) -> dict[str, Any]:
-        """As sent."""
-        return {
+        """As sent; what there is none of is left out."""
+        told: dict[str, Any] = {
             "access_token": self.access_token,
             "token_type": "Bearer",
             "expires_in": self.expires_in,
             "scope": self.scope,
             "id_token": self.id_token,
         }
+        return {name: value for name, value in told.items() if value is not None}
 
 
-def exchange(pairs: Iterable[tuple[str, str]], *, has_authorization_header: bool, ports: Ports) -> TokenResponse:
+def exchange(call: Call, *, ports: Ports) -> TokenResponse:
     """Answer a token request (RFC 6749 §4.1.3). Raises ProtocolError or StoreUnavailable.
 
     The assertion's jti and the code are consumed, and the token and audit rows written, in one
     transaction; what is signed afterwards is already accounted for (R16).
     """
-    parameters = single_values(pairs)
-    if has_authorization_header:
+    parameters = single_values(call.pairs)
+    if call.authorization:
         raise InvalidClient("only private_key_jwt is served")
-    assertion = authenticate(parameters, ports=ports)
+    client, assertion = authenticate(parameters, ports=ports)
     grant_type = parameters.get("grant_type")
     if grant_type is None:
         raise InvalidRequest("grant_type is required")
-    if grant_type != "authorization_code":
+    if grant_type not in {GrantType.AUTHORIZATION_CODE}:
         raise UnsupportedGrantType("only authorization_code is served")
+    if grant_type not in client.grant_types:
+        raise UnauthorizedClient("the client is not registered for this grant")
     code = parameters.get("code")
     if code is None:
         raise InvalidRequest("code is required")
@@ -85,44 +92,46 @@ def exchange(pairs: Iterable[tuple[str, str]], *, has_authorization_header: bool
     now = ports.clock()
     with ports.store.transaction() as tx:
         outcome = (
-            _redeem(tx, digest(code), request, ports)
+            _redeem(tx, digest(code), request, now=now, ports=ports)
             if tx.assertions.use(assertion)
             else InvalidClient("the assertion was used before")
         )
-    if isinstance(outcome, InvalidClient | InvalidGrant):
+    if isinstance(outcome, ProtocolError):
         raise outcome
     grant, token = outcome
-    issuer = ports.policy.issuer
     return TokenResponse(
-        access_token=sign_jws(
-            access_token_claims(token, issuer=issuer),
-            signer=ports.keys.signer(KeyUse.ACCESS_TOKEN),
-            typ=ACCESS_TOKEN_TYPE,
-        ),
+        access_token=_signed(token, ports),
         id_token=sign_jws(
-            id_token_claims(grant, issuer=issuer, now=now), signer=ports.keys.signer(KeyUse.ID_TOKEN), typ="JWT"
+            id_token_claims(grant, issuer=ports.policy.issuer, now=now),
+            signer=ports.keys.signer(KeyUse.ID_TOKEN),
+            typ="JWT",
         ),
         expires_in=int(ACCESS_TOKEN_LIFETIME.total_seconds()),
         scope=" ".join(sorted(grant.scope)),
     )
 
 
+def _signed(token: AccessToken, ports: Ports) -> str:
+    return sign_jws(
+        access_token_claims(token, issuer=ports.policy.issuer),
+        signer=ports.keys.signer(KeyUse.ACCESS_TOKEN),
+        typ=ACCESS_TOKEN_TYPE,
+    )
+
+
 def _redeem(
-    tx: Transaction, code_digest: bytes, request: CodeRequest, ports: Ports
+    tx: Transaction, code_digest: bytes, request: CodeRequest, *, now: datetime, ports: Ports
 ) -> tuple[Grant, AccessToken] | InvalidGrant:
     """Consume the code; a refusal is returned, not raised, so that the consumption commits."""
-    now = ports.clock()
     code = tx.codes.consume(code_digest, now=now)
     if code is None:
-        if tx.codes.used(code_digest):
-            ended = tx.tokens.end_from_code(code_digest, now=now)
-            tx.audit.append(
-                Entry(at=now, event=Event.CODE_REPLAYED, client_id=request.client_id, detail={"ended": ended})
-            )
+        replayed = tx.codes.used(code_digest)
+        if replayed is not None:
+            end_replayed(tx, replayed, request.client_id, event=Event.CODE_REPLAYED, now=now)
         return InvalidGrant("unknown or used code")
     try:
         grant = redeem(code, request, now=now)
-        if tx.sessions.get(code.session_digest) is None:
+        if grant.session_digest is None or tx.sessions.get(grant.session_digest) is None:
             raise InvalidGrant("the session has ended")
     except InvalidGrant as refusal:
         tx.audit.append(
@@ -130,29 +139,42 @@ def _redeem(
                 at=now,
                 event=Event.TOKEN_REFUSED,
                 client_id=request.client_id,
-                account=code.account,
+                account=code.grant.account,
                 detail={"reason": str(refusal)},
             )
         )
         return refusal
+    tx.grants.prolong(grant.grant_id, expires_at=now + ACCESS_TOKEN_LIFETIME)
+    return grant, issue_access_token(tx, grant, now=now, ports=ports)
+
+
+def end_replayed(tx: Transaction, grant_id: GrantID, client_id: ClientID, *, event: Event, now: datetime) -> None:
+    """Something that works once came a second time: everything it brought ends (RFC 9700 §4.2.4, §4.14.2)."""
+    ended = tx.grants.end(grant_id, now=now)
+    tx.audit.append(Entry(at=now, event=event, client_id=client_id, reference=grant_id, detail={"ended": ended}))
+
+
+def issue_access_token(tx: Transaction, grant: Grant, *, now: datetime, ports: Ports) -> AccessToken:
+    """A token row with its audit row (R16); the caller's transaction makes both real."""
     token = AccessToken(
         jti=b64url(ports.entropy(16)),
         client_id=grant.client_id,
         account=grant.account,
         subject=grant.subject,
         scope=grant.scope,
+        audience=(ports.policy.issuer,),
+        grant_id=grant.grant_id,
         issued_at=now,
         expires_at=now + ACCESS_TOKEN_LIFETIME,
-        code_digest=code_digest,
     )
     tx.tokens.issue(token)
     tx.audit.append(
         Entry(at=now, event=Event.TOKEN_ISSUED, client_id=grant.client_id, account=grant.account, reference=token.jti)
     )
-    return grant, token
+    return token
 
 
-def authenticate(parameters: dict[str, str], *, ports: Ports) -> Assertion:
+def authenticate(parameters: dict[str, str], *, ports: Ports) -> tuple[Client, Assertion]:
     """`private_key_jwt` (RFC 7523 §3). The jti is not yet used up. Raises InvalidClient."""
     if parameters.get("client_assertion_type") != ASSERTION_TYPE or "client_assertion" not in parameters:
         raise InvalidClient("a private_key_jwt client assertion is required")
@@ -163,13 +185,14 @@ def authenticate(parameters: dict[str, str], *, ports: Ports) -> Assertion:
         client_id: ClientID = claimed_client(unverified_claims(token), parameters.get("client_id"))
         with ports.store.transaction() as tx:
             client = tx.clients.get(client_id)
-        if client is None:
+        if client is None or client.jwks is None:
             raise InvalidClient("no such client")
         claims = parse_claims(verify_jws(token, jwks=client.jwks, algorithms=ALGORITHMS))
     except InvalidToken as invalid:
         raise InvalidClient("the assertion does not hold") from invalid
     issuer = ports.policy.issuer
-    return check_assertion(claims, client_id, audiences=frozenset({issuer, f"{issuer}/token"}), now=ports.clock())
+    audiences = frozenset({issuer, f"{issuer}/token"})
+    return client, check_assertion(claims, client_id, audiences=audiences, now=ports.clock())
 
 
 def userinfo(token: str, *, ports: Ports) -> dict[str, Any]:

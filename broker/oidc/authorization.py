@@ -1,30 +1,39 @@
 """The authorization request: RFC 6749 §4.1.1, OIDC Core §3.1.2, RFC 7636, RFC 9207.
 
 Two stages, because only a proved client and redirect URI may be told about an error by redirect
-(RFC 6749 §4.1.2.1): `locate` finds them or ends in a page, `check` judges all the rest.
+(RFC 6749 §4.1.2.1): `locate` finds them or ends in a page, `check` judges all the rest. Where the parameters came
+from (the query, a request object, a pushed request) has been settled before.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from urllib.parse import urlencode
+from dataclasses import dataclass, field, fields
+from typing import Any
+from urllib.parse import urlencode, urlsplit
 
 from broker.errors import (
     InvalidRequest,
     InvalidScope,
     RequestNotSupported,
     RequestURINotSupported,
+    UnauthorizedClient,
     UnknownClient,
     UnsupportedResponseType,
 )
-from broker.ids import ClientID, Secret
-from broker.oidc.client import Client
+from broker.ids import ClientID, Secret, Subject
+from broker.oidc.client import Client, GrantType, is_loopback
 from broker.oidc.pkce import check_challenge
 
 MAX_PARAMETERS = 100
 MAX_VALUE_LENGTH = 2048
+MAX_OBJECT_LENGTH = 32 * 1024
+"""Characters of a parameter that holds a JWT or JSON."""
+_LONG = frozenset(
+    {"request", "claims", "authorization_details", "id_token_hint", "client_assertion", "login_hint_token"}
+)
 SCOPES = frozenset({"openid"})
 PROMPTS = frozenset({"none", "login", "consent", "select_account"})
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+( [\x21\x23-\x5b\x5d-\x7e]+)*")  # RFC 6749 §3.3
@@ -41,33 +50,90 @@ class AuthorizationRequest:
     scope: frozenset[str]
     state: str | None = None
     nonce: str | None = None
+    response_mode: str = "query"
     prompt: frozenset[str] = frozenset()
     max_age: int | None = None
     """Seconds since the card signature (OIDC Core §3.1.2.1)."""
     ui_locales: str | None = None
     acr_values: tuple[str, ...] = ()
+    login_hint: str | None = field(default=None, repr=False)
+    subject: Subject | None = field(default=None, repr=False)
+    """The only one who may answer: of id_token_hint, or `sub` in the claims request (OIDC Core §3.1.2.1, §5.5.1)."""
+    claims: str = ""
+    """The `claims` parameter (OIDC Core §5.5) as checked JSON; empty for none."""
+    authorization_details: str = ""
+    """RFC 9396 §2 as checked JSON; empty for none."""
+    resources: tuple[str, ...] = ()
+    """RFC 8707 §2."""
+    dpop_jkt: str | None = None
+    """RFC 9449 §10: the code may be redeemed with this key alone."""
+    pushed: str | None = field(default=None, repr=False)
+    """SHA-256 (hex) of the request_uri it came by; used up when the login completes (RFC 9126 §7.3)."""
 
 
-def single_values(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """One value a name; an empty one counts as absent (RFC 6749 §3.1). Raises InvalidRequest."""
+def to_json(request: AuthorizationRequest) -> str:
+    """For storage; defaults are left out."""
+    values: dict[str, Any] = {}
+    for entry in fields(request):
+        value = getattr(request, entry.name)
+        if value != entry.default:
+            values[entry.name] = sorted(value) if isinstance(value, frozenset) else value
+    return json.dumps(values, ensure_ascii=False, separators=(",", ":"))
+
+
+def from_json(text: str) -> AuthorizationRequest:
+    """What `to_json` wrote."""
+    values = json.loads(text)
+    for name in ("scope", "prompt"):
+        values[name] = frozenset(values.get(name, ()))
+    for name in ("acr_values", "resources"):
+        values[name] = tuple(values.get(name, ()))
+    return AuthorizationRequest(**values)
+
+
+def single_values(pairs: Iterable[tuple[str, str]], *, repeatable: frozenset[str] = frozenset()) -> dict[str, str]:
+    """One value a name; an empty one counts as absent (RFC 6749 §3.1). Raises InvalidRequest.
+
+    Names in `repeatable` (`resource`, RFC 8707 §2) may stand several times; their values come joined by spaces.
+    """
     values: dict[str, str] = {}
     for count, (name, value) in enumerate(pairs, start=1):
-        if count > MAX_PARAMETERS or len(value) > MAX_VALUE_LENGTH or len(name) > 128:
+        longest = MAX_OBJECT_LENGTH if name in _LONG else MAX_VALUE_LENGTH
+        if count > MAX_PARAMETERS or len(value) > longest or len(name) > 128:
             raise InvalidRequest("too many or too long parameters")
-        if name in values:
+        if name in values and name not in repeatable:
             raise InvalidRequest("a parameter stands twice")
-        values[name] = value
+        values[name] = f"{values[name]} {value}" if name in values else value
     return {name: value for name, value in values.items() if value}
 
 
 def locate(parameters: Mapping[str, str], client: Client | None) -> str:
-    """The redirect URI to answer to, compared byte for byte (RFC 9700 §2.1). Raises UnknownClient."""
+    """The redirect URI to answer to, compared byte for byte (RFC 9700 §2.1). Raises UnknownClient.
+
+    A native client's loopback address may have any port (RFC 8252 §7.3).
+    """
     if client is None or parameters.get("client_id") != client.client_id:
         raise UnknownClient("no such client")
     uri = parameters.get("redirect_uri")
-    if uri is None or uri not in client.redirect_uris:
+    if uri is None or not any(
+        _same_address(uri, registered, native=client.native) for registered in client.redirect_uris
+    ):
         raise UnknownClient("redirect_uri is not registered")
     return uri
+
+
+def _same_address(uri: str, registered: str, *, native: bool) -> bool:
+    if uri == registered:
+        return True
+    if not native:
+        return False
+    known = urlsplit(registered)
+    host = known.hostname or ""
+    if known.scheme != "http" or not is_loopback(host) or host == "localhost":  # RFC 8252 §8.3: a literal address
+        return False
+    start, rest = registered[: len("http://") + len(known.netloc)], registered[len("http://") + len(known.netloc) :]
+    bare = start.removesuffix(f":{known.port}") if known.port is not None else start
+    return re.fullmatch(f"{re.escape(bare)}:[0-9]{{1,5}}{re.escape(rest)}", uri) is not None
 
 
 def check(parameters: Mapping[str, str], client: Client) -> AuthorizationRequest:
@@ -75,6 +141,8 @@ def check(parameters: Mapping[str, str], client: Client) -> AuthorizationRequest
 
     Unknown parameters are ignored (RFC 6749 §3.1); known ones that are not served are refused by name.
     """
+    if GrantType.AUTHORIZATION_CODE not in client.grant_types:
+        raise UnauthorizedClient("this client has no authorization_code grant")
     if "request" in parameters:
         raise RequestNotSupported("request objects are not served")
     if "request_uri" in parameters:
@@ -99,7 +167,7 @@ def check(parameters: Mapping[str, str], client: Client) -> AuthorizationRequest
         client_id=client.client_id,
         redirect_uri=parameters["redirect_uri"],
         code_challenge=challenge,
-        scope=asked & SCOPES,  # unknown scopes are ignored (OIDC Core §3.1.2.1)
+        scope=asked & SCOPES & client.scope,  # unknown scopes are ignored (OIDC Core §3.1.2.1)
         state=parameters.get("state"),
         nonce=parameters.get("nonce"),
         prompt=_prompt(parameters.get("prompt")),

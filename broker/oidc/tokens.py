@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from broker.errors import InvalidAccessToken
-from broker.ids import AccountID, ClientID, Subject
+from broker.ids import AccountID, ClientID, GrantID, Subject
 from broker.oidc.grants import Grant
 
 ID_TOKEN_LIFETIME = timedelta(minutes=5)
@@ -22,13 +22,25 @@ class AccessToken:
 
     jti: str
     client_id: ClientID
-    account: AccountID = field(repr=False)
+    account: AccountID | None = field(repr=False)
+    """None: the client's own token (client_credentials)."""
     subject: Subject = field(repr=False)
     scope: frozenset[str]
+    audience: tuple[str, ...]
+    grant_id: GrantID | None
+    """What it came from; it ends with that."""
+    jkt: str | None = None
+    """`cnf.jkt`: the DPoP key it is bound to (RFC 9449 §6)."""
+    x5t: str | None = None
+    """`cnf.x5t#S256`: the client certificate it is bound to (RFC 8705 §3.1)."""
     issued_at: datetime
     expires_at: datetime
-    code_digest: bytes = field(repr=False)
-    """The code it came from, so that a replayed code can end it (RFC 6749 §4.1.2)."""
+
+    @property
+    def confirmation(self) -> dict[str, str]:
+        """`cnf` (RFC 7800 §3.1); empty for a bearer token."""
+        bound = {"jkt": self.jkt, "x5t#S256": self.x5t}
+        return {name: value for name, value in bound.items() if value is not None}
 
 
 def id_token_claims(grant: Grant, *, issuer: str, now: datetime) -> dict[str, Any]:
@@ -47,21 +59,26 @@ def id_token_claims(grant: Grant, *, issuer: str, now: datetime) -> dict[str, An
         claims["acr"] = grant.authentication.acr
     if grant.authentication.amr:
         claims["amr"] = list(grant.authentication.amr)
+    if grant.session_id is not None:
+        claims["sid"] = grant.session_id
     return claims
 
 
 def access_token_claims(token: AccessToken, *, issuer: str) -> dict[str, Any]:
-    """RFC 9068 §2.2; the audience is the broker's own userinfo endpoint, named by the issuer."""
-    return {
+    """RFC 9068 §2.2; `aud` is one name or a list of them (RFC 7519 §4.1.3)."""
+    claims: dict[str, Any] = {
         "iss": issuer,
         "sub": token.subject,
-        "aud": issuer,
+        "aud": token.audience[0] if len(token.audience) == 1 else list(token.audience),
         "client_id": token.client_id,
         "jti": token.jti,
         "scope": " ".join(sorted(token.scope)),
         "iat": int(token.issued_at.timestamp()),
         "exp": int(token.expires_at.timestamp()),
     }
+    if token.confirmation:
+        claims["cnf"] = token.confirmation
+    return claims
 
 
 def check_access_token(claims: Mapping[str, Any], *, issuer: str, now: datetime) -> str:
@@ -69,7 +86,8 @@ def check_access_token(claims: Mapping[str, Any], *, issuer: str, now: datetime)
 
     RFC 9068 §4. Raises InvalidAccessToken. Whether it was ended early is the store's word.
     """
-    if claims.get("iss") != issuer or claims.get("aud") != issuer:
+    audience = claims.get("aud")
+    if claims.get("iss") != issuer or issuer not in (audience if isinstance(audience, list) else [audience]):
         raise InvalidAccessToken("not for this issuer")
     expires = claims.get("exp")
     if not isinstance(expires, int) or now.timestamp() >= expires:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Row, bindparam, select
+from sqlalchemy import bindparam, select
 
 from broker.ids import ClientID, SectorID
 from broker.oidc.client import Client, SecurityProfile
+from broker.oidc.registration import metadata, parse
 from broker.storage.schema import clients
 from broker.storage.work import Work, can_hold, per_engine
 
-_GET = select(clients).where(clients.c.client_id == bindparam("b_client_id"))
-_ALL = select(clients).order_by(clients.c.client_id)
+_GET = select(clients).where(clients.c.client_id == bindparam("b_client_id"), clients.c.removed_at.is_(None))
+_ALL = select(clients).where(clients.c.removed_at.is_(None)).order_by(clients.c.client_id)
 _ADD = per_engine(
     lambda insert: insert(clients).on_conflict_do_nothing(index_elements=["client_id"]).returning(clients.c.client_id)
 )
@@ -38,14 +40,13 @@ class SQLClients:
         added = self._work.write(
             _ADD,
             client_id=client.client_id,
-            name=client.name,
             vetted=client.vetted,
             profile=client.profile.value,
-            redirect_uris=json.dumps(client.redirect_uris),
-            post_logout_redirect_uris=json.dumps(client.post_logout_redirect_uris),
-            jwks=json.dumps(dict(client.jwks)),
             sector=client.sector,
+            metadata=json.dumps(metadata(client), ensure_ascii=False),
+            secret_digest=client.secret_digest,
             added_at=now,
+            changed_at=now,
         ).one_or_none()
         return added is not None
 
@@ -53,14 +54,20 @@ class SQLClients:
         return tuple(_client(row) for row in self._work.read(_ALL).all())
 
 
-def _client(row: Row[Any]) -> Client:
-    return Client(
-        client_id=ClientID(row.client_id),
-        name=row.name,
-        vetted=row.vetted,
-        profile=SecurityProfile(row.profile),
-        redirect_uris=tuple(json.loads(row.redirect_uris)),
-        post_logout_redirect_uris=tuple(json.loads(row.post_logout_redirect_uris)),
-        jwks=json.loads(row.jwks),
-        sector=SectorID(row.sector),
+def _client(row: Any) -> Client:
+    return _parsed(row.client_id, row.vetted, row.profile, row.sector, row.metadata, row.secret_digest)
+
+
+@lru_cache(maxsize=256)
+def _parsed(  # noqa: PLR0917 -- a cache goes by position
+    client_id: str, vetted: bool, profile: str, sector: str, document: str, secret_digest: bytes | None
+) -> Client:
+    """The same row is the same client: every change of it is another key."""
+    return parse(
+        json.loads(document),
+        client_id=ClientID(client_id),
+        profile=SecurityProfile(profile),
+        sector=SectorID(sector),
+        vetted=vetted,
+        secret_digest=secret_digest,
     )

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, bindparam, insert, select, update
 
 from broker.flows.ports import Authenticated, Interaction
-from broker.ids import AccountID, ClientID, CredentialID, InteractionID, Subject
-from broker.oidc.authorization import AuthorizationRequest
+from broker.ids import AccountID, CredentialID, InteractionID, SessionID, Subject
+from broker.oidc.authorization import from_json, to_json
 from broker.oidc.grants import Authentication
 from broker.storage.schema import interactions
 from broker.storage.work import Work, can_hold
@@ -33,6 +32,7 @@ _AUTHENTICATE = (
         acr=bindparam("b_acr"),
         amr=bindparam("b_amr"),
         session_digest=bindparam("b_session_digest"),
+        session_id=bindparam("b_session_id"),
     )
     .returning(interactions.c.interaction_id)
 )
@@ -56,7 +56,7 @@ class SQLInteractions:
             _OPEN,
             interaction_id=interaction.interaction_id,
             client_id=interaction.request.client_id,
-            request=_request_json(interaction.request),
+            request=to_json(interaction.request),
             browser_digest=interaction.browser_digest,
             expires_at=interaction.expires_at,
         )
@@ -79,6 +79,7 @@ class SQLInteractions:
             b_acr=who.authentication.acr,
             b_amr=" ".join(who.authentication.amr),
             b_session_digest=who.session_digest,
+            b_session_id=who.session_id,
         ).one_or_none()
         return bound is not None
 
@@ -95,45 +96,13 @@ def _interaction(row: Row[Any]) -> Interaction:
             subject=Subject(row.subject),
             authentication=Authentication(time=row.auth_time, acr=row.acr, amr=tuple(row.amr.split())),
             session_digest=row.session_digest,
+            session_id=SessionID(row.session_id),
         )
     return Interaction(
         interaction_id=InteractionID(row.interaction_id),
-        request=_request(row.request),
+        request=from_json(row.request),
         browser_digest=row.browser_digest,
         expires_at=row.expires_at,
         authenticated=authenticated,
         finished=row.finished_at is not None,
-    )
-
-
-def _request_json(request: AuthorizationRequest) -> str:
-    return json.dumps(
-        {
-            "client_id": request.client_id,
-            "redirect_uri": request.redirect_uri,
-            "code_challenge": request.code_challenge,
-            "scope": sorted(request.scope),
-            "state": request.state,
-            "nonce": request.nonce,
-            "prompt": sorted(request.prompt),
-            "max_age": request.max_age,
-            "ui_locales": request.ui_locales,
-            "acr_values": request.acr_values,
-        }
-    )
-
-
-def _request(text: str) -> AuthorizationRequest:
-    members = json.loads(text)
-    return AuthorizationRequest(
-        client_id=ClientID(members["client_id"]),
-        redirect_uri=members["redirect_uri"],
-        code_challenge=members["code_challenge"],
-        scope=frozenset(members["scope"]),
-        state=members["state"],
-        nonce=members["nonce"],
-        prompt=frozenset(members["prompt"]),
-        max_age=members["max_age"],
-        ui_locales=members["ui_locales"],
-        acr_values=tuple(members["acr_values"]),
     )

@@ -30,11 +30,20 @@ from broker.oidc.tokens import ACCESS_TOKEN_LIFETIME
 from broker.storage.schema import (
     access_tokens,
     assertions,
+    attempts,
+    backchannel_requests,
     card_transactions,
     codes,
     credentials,
+    device_codes,
+    grants,
+    initial_access_tokens,
     interactions,
     leases,
+    logout_deliveries,
+    proofs,
+    pushed_requests,
+    refresh_tokens,
     registrations,
     revoked_certificates,
     sessions,
@@ -93,6 +102,20 @@ PURGES: Final = (  # in this order: what refers to another goes first
     _rows(access_tokens, _past(access_tokens.c.expires_at), after="the token ran out"),
     # A used code is remembered as long as a token of it may live, else its replay could not end that token.
     _rows(codes, _past(codes.c.expires_at), kept_for=ACCESS_TOKEN_LIFETIME, after="the code ran out"),
+    _rows(refresh_tokens, _past(refresh_tokens.c.expires_at), after="the refresh token ran out"),
+    _rows(device_codes, _past(device_codes.c.expires_at), kept_for=ACCESS_TOKEN_LIFETIME, after="the code ran out"),
+    _rows(
+        backchannel_requests,
+        _past(backchannel_requests.c.expires_at),
+        kept_for=ACCESS_TOKEN_LIFETIME,
+        after="the request ran out",
+    ),
+    _rows(grants, _past(grants.c.expires_at), kept_for=ACCESS_TOKEN_LIFETIME, after="the grant ran out"),
+    _rows(pushed_requests, _past(pushed_requests.c.expires_at), kept_for=DAY, after="the pushed request ran out"),
+    _rows(proofs, _past(proofs.c.expires_at), kept_for=CLOCK_DIFFERENCE, after="the proof ran out"),
+    _rows(attempts, _past(attempts.c.window_began_at), kept_for=DAY, after="the window began"),
+    _rows(initial_access_tokens, _past(initial_access_tokens.c.expires_at), kept_for=DAY, after="the token ran out"),
+    _rows(logout_deliveries, _past(logout_deliveries.c.expires_at), kept_for=7 * DAY, after="the last try"),
     _rows(assertions, _past(assertions.c.expires_at), kept_for=CLOCK_DIFFERENCE, after="the assertion ran out"),
     # With their interaction and not before: an interaction's card requests are counted while it lives.
     _rows(
@@ -131,6 +154,7 @@ PURGES: Final = (  # in this order: what refers to another goes first
 
 KEPT: Final = {
     "clients": "until the operator removes the client",
+    "sectors": "for ever: the pseudonyms of a group of clients hang on it",
     "accounts": "until the account is deleted: a person comes back after years and finds the same pseudonyms",
     "credentials": "with the account: keyed fingerprints are its history (the sealed serial goes earlier)",
     "subjects": "for ever: a pseudonym is never given to anybody else",

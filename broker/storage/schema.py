@@ -66,14 +66,35 @@ clients = Table(
     "clients",
     metadata,
     Column("client_id", Text, primary_key=True),
-    Column("name", Text, nullable=False),
     Column("vetted", Boolean, nullable=False),
     Column("profile", Text, nullable=False),
-    Column("redirect_uris", Text, nullable=False),
-    Column("post_logout_redirect_uris", Text, nullable=False),
-    Column("jwks", Text, nullable=False),
     Column("sector", Text, nullable=False),
+    Column("metadata", Text, nullable=False),  # JSON, as broker.oidc.registration writes it
+    Column("secret_digest", LargeBinary),
+    Column("registration_digest", LargeBinary),  # of the token that manages it (RFC 7592); None: the operator does
     Column("added_at", UTCDateTime, nullable=False),
+    Column("changed_at", UTCDateTime, nullable=False),
+    Column("removed_at", UTCDateTime),
+)
+
+initial_access_tokens = Table(  # RFC 7591 §3: who may register, and as what
+    "initial_access_tokens",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("profile", Text, nullable=False),
+    Column("vetted", Boolean, nullable=False),
+    Column("uses_left", Integer, nullable=False),
+    Column("expires_at", UTCDateTime, nullable=False),
+    Index(None, "expires_at"),
+)
+
+sectors = Table(  # which sector a sector_identifier_uri stands for, once approved (design 4.9)
+    "sectors",
+    metadata,
+    Column("uri", Text, primary_key=True),
+    Column("sector", Text, nullable=False),
+    Column("approved_at", UTCDateTime, nullable=False),
+    UniqueConstraint("sector"),
 )
 
 accounts = Table(
@@ -167,6 +188,7 @@ sessions = Table(
     "sessions",
     metadata,
     Column("digest", LargeBinary, primary_key=True),
+    Column("session_id", Text, nullable=False),
     Column("account", Text, ForeignKey("accounts.account"), nullable=False),
     Column("credential", Text, ForeignKey("credentials.credential_id"), nullable=False),
     Column("client_id", Text, ForeignKey("clients.client_id"), nullable=False),
@@ -193,6 +215,7 @@ interactions = Table(
     Column("acr", Text),
     Column("amr", Text),
     Column("session_digest", LargeBinary),
+    Column("session_id", Text),
     Index(None, "expires_at"),
 )
 
@@ -232,24 +255,68 @@ card_transactions = Table(
     Index(None, "interaction_id"),
 )
 
+pushed_requests = Table(  # RFC 9126; looked at while its login lasts, used up when that completes
+    "pushed_requests",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("client_id", Text, ForeignKey("clients.client_id"), nullable=False),
+    Column("parameters", Text, nullable=False),
+    Column("expires_at", UTCDateTime, nullable=False),
+    Column("used_at", UTCDateTime),
+    Index(None, "expires_at"),
+)
+
+grants = Table(  # what one approval gave to one client; codes and tokens hang on it and end with it
+    "grants",
+    metadata,
+    Column("grant_id", Text, primary_key=True),
+    Column("client_id", Text, ForeignKey("clients.client_id"), nullable=False),
+    Column("account", Text, ForeignKey("accounts.account"), nullable=False),
+    Column("credential", Text, ForeignKey("credentials.credential_id"), nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("scope", Text, nullable=False),
+    Column("claims", Text, nullable=False),  # JSON, empty for none
+    Column("authorization_details", Text, nullable=False),  # JSON, empty for none
+    Column("resources", Text, nullable=False),  # parted by spaces
+    Column("nonce", Text),
+    Column("auth_time", UTCDateTime, nullable=False),
+    Column("acr", Text),
+    Column("amr", Text, nullable=False),
+    Column("session_digest", LargeBinary),  # no foreign key: a grant with offline_access outlives its session
+    Column("session_id", Text),
+    Column("created_at", UTCDateTime, nullable=False),
+    Column("expires_at", UTCDateTime, nullable=False),
+    Column("ended_at", UTCDateTime),
+    Index(None, "account", "client_id"),
+    Index(None, "session_digest"),
+    Index(None, "expires_at"),
+)
+
 codes = Table(
     "codes",
     metadata,
     Column("digest", LargeBinary, primary_key=True),
-    Column("client_id", Text, ForeignKey("clients.client_id"), nullable=False),
+    Column("grant_id", Text, ForeignKey("grants.grant_id", ondelete="CASCADE"), nullable=False),
     Column("redirect_uri", Text, nullable=False),
     Column("code_challenge", Text, nullable=False),
-    Column("scope", Text, nullable=False),
-    Column("nonce", Text),
-    Column("account", Text, ForeignKey("accounts.account"), nullable=False),
-    Column("subject", Text, nullable=False),
-    Column("auth_time", UTCDateTime, nullable=False),
-    Column("acr", Text),
-    Column("amr", Text, nullable=False),
-    Column("session_digest", LargeBinary, ForeignKey("sessions.digest", ondelete="CASCADE"), nullable=False),
+    Column("jkt", Text),  # dpop_jkt (RFC 9449 §10)
     Column("expires_at", UTCDateTime, nullable=False),
     Column("used_at", UTCDateTime),
-    Index(None, "session_digest"),
+    Index(None, "grant_id"),
+    Index(None, "expires_at"),
+)
+
+refresh_tokens = Table(
+    "refresh_tokens",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("grant_id", Text, ForeignKey("grants.grant_id", ondelete="CASCADE"), nullable=False),
+    Column("jkt", Text),
+    Column("x5t", Text),
+    Column("issued_at", UTCDateTime, nullable=False),
+    Column("expires_at", UTCDateTime, nullable=False),
+    Column("used_at", UTCDateTime),  # set where tokens rotate (public clients); a second use ends the grant
+    Index(None, "grant_id"),
     Index(None, "expires_at"),
 )
 
@@ -258,15 +325,88 @@ access_tokens = Table(
     metadata,
     Column("jti", Text, primary_key=True),
     Column("client_id", Text, ForeignKey("clients.client_id"), nullable=False),
-    Column("account", Text, ForeignKey("accounts.account"), nullable=False),
+    Column("account", Text, ForeignKey("accounts.account")),  # NULL: the client's own (client_credentials)
     Column("subject", Text, nullable=False),
     Column("scope", Text, nullable=False),
+    Column("audience", Text, nullable=False),  # parted by spaces
+    Column("grant_id", Text, ForeignKey("grants.grant_id", ondelete="CASCADE")),
+    Column("jkt", Text),
+    Column("x5t", Text),
     Column("issued_at", UTCDateTime, nullable=False),
     Column("expires_at", UTCDateTime, nullable=False),
-    Column("code_digest", LargeBinary, nullable=False),
     Column("ended_at", UTCDateTime),
-    Index(None, "code_digest"),
+    Index(None, "grant_id"),
     Index(None, "expires_at"),
+)
+
+device_codes = Table(  # RFC 8628
+    "device_codes",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("user_code_digest", LargeBinary, nullable=False),
+    Column("client_id", Text, ForeignKey("clients.client_id"), nullable=False),
+    Column("request", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("grant_id", Text, ForeignKey("grants.grant_id", ondelete="CASCADE")),
+    Column("interval", Integer, nullable=False),
+    Column("polled_at", UTCDateTime),
+    Column("expires_at", UTCDateTime, nullable=False),
+    Column("used_at", UTCDateTime),
+    UniqueConstraint("user_code_digest"),
+    Index(None, "expires_at"),
+)
+
+backchannel_requests = Table(  # CIBA Core
+    "backchannel_requests",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),  # of auth_req_id
+    Column("client_id", Text, ForeignKey("clients.client_id"), nullable=False),
+    Column("account", Text, ForeignKey("accounts.account"), nullable=False),
+    Column("request", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("grant_id", Text, ForeignKey("grants.grant_id", ondelete="CASCADE")),
+    Column("notification_token_sealed", LargeBinary),
+    Column("interval", Integer, nullable=False),
+    Column("polled_at", UTCDateTime),
+    Column("expires_at", UTCDateTime, nullable=False),
+    Column("used_at", UTCDateTime),
+    Index(None, "account"),
+    Index(None, "expires_at"),
+)
+
+logout_deliveries = Table(  # OIDC Back-Channel Logout §2.5: retried until given up, and shown
+    "logout_deliveries",
+    metadata,
+    Column("delivery_id", Text, primary_key=True),
+    Column("client_id", Text, ForeignKey("clients.client_id"), nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("session_id", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("next_at", UTCDateTime, nullable=False),
+    Column("expires_at", UTCDateTime, nullable=False),
+    Column("delivered_at", UTCDateTime),
+    Column("last_error", Text),
+    Index(None, "next_at"),
+    Index(None, "expires_at"),
+)
+
+proofs = Table(  # `jti` of DPoP proofs (RFC 9449 §11.1)
+    "proofs",
+    metadata,
+    Column("jkt", Text, nullable=False),
+    Column("jti_digest", LargeBinary, nullable=False),
+    Column("expires_at", UTCDateTime, nullable=False),
+    PrimaryKeyConstraint("jkt", "jti_digest"),
+    Index(None, "expires_at"),
+)
+
+attempts = Table(  # rate limits that hold across workers: how often something was tried in the window that began then
+    "attempts",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("window_began_at", UTCDateTime, nullable=False),
+    Column("count", Integer, nullable=False),
+    Index(None, "window_began_at"),
 )
 
 assertions = Table(

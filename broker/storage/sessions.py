@@ -7,8 +7,8 @@ from datetime import datetime
 from sqlalchemy import bindparam, delete, insert, select, update
 
 from broker.accounts.session import Session
-from broker.ids import AccountID, ClientID, CredentialID, Subject
-from broker.storage.schema import codes, sessions
+from broker.ids import AccountID, ClientID, CredentialID, SessionID, Subject
+from broker.storage.schema import codes, grants, sessions
 from broker.storage.work import Work
 
 _is_open = (sessions.c.digest == bindparam("b_digest")) & sessions.c.ended_at.is_(None)
@@ -20,7 +20,10 @@ _TOUCH = (
     .values(last_used_at=bindparam("b_now"))
 )
 _END = update(sessions).where(_is_open).values(ended_at=bindparam("b_now")).returning(sessions.c.digest)
-_DROP_CODES = delete(codes).where(codes.c.session_digest == bindparam("b_digest"), codes.c.used_at.is_(None))
+_DROP_CODES = delete(codes).where(
+    codes.c.grant_id.in_(select(grants.c.grant_id).where(grants.c.session_digest == bindparam("b_digest"))),
+    codes.c.used_at.is_(None),
+)
 
 
 class SQLSessions:
@@ -35,6 +38,7 @@ class SQLSessions:
         self._work.write(
             _OPEN,
             digest=session.digest,
+            session_id=session.session_id,
             account=session.account,
             credential=session.credential,
             client_id=session.client_id,
@@ -49,6 +53,7 @@ class SQLSessions:
             return None
         return Session(
             digest=row.digest,
+            session_id=SessionID(row.session_id),
             account=AccountID(row.account),
             credential=CredentialID(row.credential),
             client_id=ClientID(row.client_id),

@@ -27,6 +27,7 @@ from broker.storage.clock import SQLClock
 from broker.storage.codes import SQLCodes
 from broker.storage.connections import Connections
 from broker.storage.consents import SQLConsents
+from broker.storage.grants import SQLGrants
 from broker.storage.interactions import SQLInteractions
 from broker.storage.leases import SQLLeases
 from broker.storage.notices import SQLNotices
@@ -125,6 +126,10 @@ class SQLTransaction:
     @property
     def sessions(self) -> SQLSessions:
         return SQLSessions(self._work)
+
+    @property
+    def grants(self) -> SQLGrants:
+        return SQLGrants(self._work)
 
     @property
     def codes(self) -> SQLCodes:

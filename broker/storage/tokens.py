@@ -6,20 +6,25 @@ from datetime import datetime
 
 from sqlalchemy import bindparam, insert, select, update
 
-from broker.ids import AccountID, ClientID, Subject
+from broker.ids import AccountID, ClientID, GrantID, Subject
 from broker.oidc.tokens import AccessToken
-from broker.storage.schema import access_tokens
+from broker.storage.schema import access_tokens, grants
 from broker.storage.work import Work, can_hold
 
 _ISSUE = insert(access_tokens)
-_GET = select(access_tokens).where(
-    access_tokens.c.jti == bindparam("b_jti"),
-    access_tokens.c.expires_at > bindparam("b_now"),
-    access_tokens.c.ended_at.is_(None),
+_GET = (
+    select(access_tokens)
+    .outerjoin(grants, grants.c.grant_id == access_tokens.c.grant_id)
+    .where(
+        access_tokens.c.jti == bindparam("b_jti"),
+        access_tokens.c.expires_at > bindparam("b_now"),
+        access_tokens.c.ended_at.is_(None),
+        grants.c.ended_at.is_(None),  # of a token without a grant too: there is nothing to have ended
+    )
 )
-_END_FROM_CODE = (
+_END = (
     update(access_tokens)
-    .where(access_tokens.c.code_digest == bindparam("b_code_digest"), access_tokens.c.ended_at.is_(None))
+    .where(access_tokens.c.jti == bindparam("b_jti"), access_tokens.c.ended_at.is_(None))
     .values(ended_at=bindparam("b_now"))
     .returning(access_tokens.c.jti)
 )
@@ -41,9 +46,12 @@ class SQLTokens:
             account=token.account,
             subject=token.subject,
             scope=" ".join(sorted(token.scope)),
+            audience=" ".join(token.audience),
+            grant_id=token.grant_id,
+            jkt=token.jkt,
+            x5t=token.x5t,
             issued_at=token.issued_at,
             expires_at=token.expires_at,
-            code_digest=token.code_digest,
         )
 
     def get(self, jti: str, *, now: datetime) -> AccessToken | None:
@@ -55,13 +63,16 @@ class SQLTokens:
         return AccessToken(
             jti=row.jti,
             client_id=ClientID(row.client_id),
-            account=AccountID(row.account),
+            account=None if row.account is None else AccountID(row.account),
             subject=Subject(row.subject),
             scope=frozenset(row.scope.split()),
+            audience=tuple(row.audience.split()),
+            grant_id=None if row.grant_id is None else GrantID(row.grant_id),
+            jkt=row.jkt,
+            x5t=row.x5t,
             issued_at=row.issued_at,
             expires_at=row.expires_at,
-            code_digest=row.code_digest,
         )
 
-    def end_from_code(self, code_digest: bytes, *, now: datetime) -> int:
-        return len(self._work.write(_END_FROM_CODE, b_code_digest=code_digest, b_now=now).all())
+    def end(self, jti: str, *, now: datetime) -> bool:
+        return can_hold(jti) and self._work.write(_END, b_jti=jti, b_now=now).one_or_none() is not None

@@ -10,9 +10,10 @@ from flask_babel import Babel
 
 from broker.errors import SettingsError
 from broker.flows.ports import Ports
-from broker.web import authorization, card, consent, health, logging, logout, metadata, pages, token
+from broker.web import authorization, card, consent, health, logging, logout, mount, pages
+from broker.web.endpoint import MAX_BODY
 from broker.web.errors import register_handlers
-from broker.web.form import MAX_BODY, HandleConverter
+from broker.web.form import HandleConverter
 from broker.web.settings import WebSettings
 
 __all__ = ["WebSettings", "register"]
@@ -48,5 +49,6 @@ def register(app: Flask, ports: Ports, *, web: WebSettings) -> None:
     app.register_blueprint(
         Blueprint("web", __name__, static_folder="static", static_url_path="/assets", template_folder="templates")
     )
-    for module in (authorization, card, consent, token, metadata, logout, health):
+    for module in (authorization, card, consent, logout, health):
         app.register_blueprint(module.blueprint)
+    app.register_blueprint(mount.blueprint())

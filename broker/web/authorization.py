@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, Response, g, request, url_for
 
 from broker.errors import InteractionUnknown
-from broker.flows import login
+from broker.flows import authorization, login
 from broker.ids import InteractionID
 from broker.web import cookies
 from broker.web.client_return import redirect_to_client, return_to_client
@@ -26,8 +26,8 @@ def authorize() -> Response:
     pairs = body_pairs() if request.method == "POST" else query_pairs()
     asked = dict(pairs)
     ask_for(asked.get("ui_locales"))
-    outcome = login.begin(pairs, session_secret=cookies.session_secret(), ports=ports())
-    if isinstance(outcome, login.Begun):
+    outcome = authorization.begin(pairs, session_secret=cookies.session_secret(), ports=ports())
+    if isinstance(outcome, authorization.Begun):
         response = see_other(f"{ports().policy.issuer}/login/{outcome.interaction_id}")
         cookies.keep_login(response, outcome.interaction_id, outcome.browser_secret)
         return response

@@ -20,7 +20,8 @@ from broker.web.client_return import return_to_client
 from broker.web.consent import consent_page
 from broker.web.errors import error_page
 from broker.web.form import body_values, is_handle
-from broker.web.pages import CROSS_ORIGIN, ask_for, see_other
+from broker.web.metadata import CROSS_ORIGIN
+from broker.web.pages import ask_for, see_other
 from broker.web.settings import ports
 
 blueprint = Blueprint("card", __name__)
@@ -116,7 +117,7 @@ def metadata() -> Response:
     """What a reader agent needs to trust this broker (design 4.3, *Trust*)."""
     response = jsonify(card_agent_document(ports()))
     response.headers["Cache-Control"] = "public, max-age=300"
-    response.headers.update(CROSS_ORIGIN)
+    response.headers.update(dict(CROSS_ORIGIN))
     return response
 
 

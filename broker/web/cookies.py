@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Response, request
 
-from broker.flows.login import INTERACTION_LIFETIME
+from broker.flows.authorization import INTERACTION_LIFETIME
 from broker.ids import InteractionID, Secret
 from broker.web.settings import web_settings
 

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import parse_qsl
 
 from flask import request
 from werkzeug.exceptions import UnsupportedMediaType
 from werkzeug.routing import BaseConverter
 
 from broker.errors import InvalidRequest
-from broker.oidc.authorization import MAX_PARAMETERS
+from broker.web.endpoint import FORM, pairs
 
-MAX_BODY = 64 * 1024
-"""Octets; a larger body is 413 before it is read."""
-FORM = "application/x-www-form-urlencoded"
 _HANDLE = r"[A-Za-z0-9_-]{16,64}"
 
 
@@ -31,14 +27,14 @@ def is_handle(text: str | None) -> bool:
 
 def query_pairs() -> list[tuple[str, str]]:
     """The query string. Raises InvalidRequest."""
-    return _pairs(request.query_string)
+    return pairs(request.query_string)
 
 
 def body_pairs() -> list[tuple[str, str]]:
     """A form body. Raises InvalidRequest, or werkzeug's 413 and 415."""
     if request.mimetype != FORM:
         raise UnsupportedMediaType
-    return _pairs(request.get_data(cache=False))
+    return pairs(request.get_data(cache=False))
 
 
 def body_values() -> dict[str, str]:
@@ -48,21 +44,3 @@ def body_values() -> dict[str, str]:
     if len(values) != len(pairs):
         raise InvalidRequest("a field stands twice")
     return values
-
-
-def _pairs(raw: bytes) -> list[tuple[str, str]]:
-    if len(raw) > MAX_BODY:
-        raise InvalidRequest("too many or too long parameters")
-    try:
-        pairs = parse_qsl(
-            raw.decode("ascii"),
-            keep_blank_values=True,
-            encoding="utf-8",
-            errors="strict",
-            max_num_fields=MAX_PARAMETERS,
-        )
-    except ValueError as malformed:  # too many fields, or octets that are not UTF-8
-        raise InvalidRequest("parameters are too many or not UTF-8") from malformed
-    if any("\x00" in name or "\x00" in value for name, value in pairs):
-        raise InvalidRequest("a parameter holds NUL")  # a database may not be able to keep it
-    return pairs

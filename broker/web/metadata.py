@@ -2,38 +2,34 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, jsonify, request
+from dataclasses import replace
+from hashlib import sha256
 
-from broker.flows.ports import JWKS_MAX_AGE, KeyUse
+from broker.flows.ports import JWKS_MAX_AGE, KeyUse, Ports
+from broker.jose import b64url
 from broker.oidc import discovery
-from broker.web.pages import CROSS_ORIGIN
-from broker.web.settings import ports
+from broker.web.endpoint import EndpointRequest, EndpointResponse, Headers, json_response
 
-blueprint = Blueprint("metadata", __name__)
+CROSS_ORIGIN: Headers = (("Access-Control-Allow-Origin", "*"), ("Cross-Origin-Resource-Policy", "cross-origin"))
+"""For public documents that a client in a browser may read."""
+_PUBLIC: Headers = (("Cache-Control", "public, max-age=300"), *CROSS_ORIGIN)
 
 
-@blueprint.get("/.well-known/openid-configuration")
-@blueprint.get("/.well-known/oauth-authorization-server")
-def document() -> Response:
+def document(_: EndpointRequest, ports: Ports) -> EndpointResponse:
     """One document under both names."""
-    return _public(jsonify(discovery.metadata(ports().policy.issuer)))
+    return json_response(discovery.metadata(ports.policy.issuer), headers=_PUBLIC)
 
 
-@blueprint.get("/jwks")
-def jwks() -> Response:
+def jwks(request: EndpointRequest, ports: Ports) -> EndpointResponse:
     """Keys of ID and access tokens, about to sign, signing and still overlapping, and those that clients encrypt to.
 
     How long it may be kept is what a rotation waits for before a new key signs. Unchanged, it is not sent again.
     """
     uses = (KeyUse.ID_TOKEN, KeyUse.ACCESS_TOKEN, KeyUse.REQUEST_ENCRYPTION)
-    response = _public(jsonify(ports().keys.jwks(*uses)))
-    response.headers["Cache-Control"] = f"public, max-age={int(JWKS_MAX_AGE.total_seconds())}"
-    response.add_etag()
-    response.make_conditional(request)
-    return response
-
-
-def _public(response: Response) -> Response:
-    response.headers["Cache-Control"] = "public, max-age=300"
-    response.headers.update(CROSS_ORIGIN)
-    return response
+    lasting = ("Cache-Control", f"public, max-age={int(JWKS_MAX_AGE.total_seconds())}")
+    response = json_response(ports.keys.jwks(*uses), headers=(lasting, *CROSS_ORIGIN))
+    tag = f'"{b64url(sha256(response.body).digest())}"'
+    headers = (*response.headers, ("ETag", tag))
+    if tag in request.if_none_match:
+        return EndpointResponse(status=304, headers=headers)
+    return replace(response, headers=headers)

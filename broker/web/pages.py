@@ -9,9 +9,6 @@ from broker.oidc.client import Client
 from broker.web import cookies
 from broker.web.settings import LANGUAGES, web_settings
 
-CROSS_ORIGIN = {"Access-Control-Allow-Origin": "*", "Cross-Origin-Resource-Policy": "cross-origin"}
-"""For public documents that a client in a browser may read."""
-
 
 def content_security_policy(*, form_action: str) -> str:
     """Nothing but our own style sheet and pictures; no script at all. `form_action` is where forms may go."""

@@ -20,6 +20,8 @@ class WebSettings:
     help_url: str | None = None
     """Where residents find help (WCAG 3.2.6); left out of the pages when None."""
     default_language: str = "ja"
+    client_certificate_header: str = ""
+    """In which the TLS front hands on the client's certificate; empty where there is no such front."""
 
     def __post_init__(self) -> None:
         if self.default_language not in LANGUAGES:

@@ -9,7 +9,7 @@ import werkzeug.exceptions
 
 import broker.errors
 from broker.errors import BrokerError, SettingsError
-from broker.web.errors import ANSWERS, CATALOGUE, Answer, answer_to, description, load_catalogue
+from broker.web.catalogue import ANSWERS, CATALOGUE, Answer, answer_to, description, load_catalogue
 
 OAUTH_ERRORS = {
     "access_denied",

@@ -9,10 +9,20 @@ from datetime import UTC, datetime, timedelta
 from broker.accounts.credential import Credential, CredentialKey
 from broker.accounts.session import Session
 from broker.flows.ports import Authenticated, CardAnswer, CardTransaction, Interaction, Store
-from broker.ids import AccountID, ClientID, CredentialID, InteractionID, SectorID, Subject, TransactionID
+from broker.ids import (
+    AccountID,
+    ClientID,
+    CredentialID,
+    GrantID,
+    InteractionID,
+    SectorID,
+    SessionID,
+    Subject,
+    TransactionID,
+)
 from broker.oidc.authorization import AuthorizationRequest
 from broker.oidc.client import Client, SecurityProfile
-from broker.oidc.grants import Authentication, AuthorizationCode
+from broker.oidc.grants import Authentication, AuthorizationCode, Grant
 from broker.oidc.tokens import AccessToken
 
 NOW = datetime(2026, 11, 20, 3, 4, 5, 678901, tzinfo=UTC)
@@ -122,33 +132,50 @@ class LoggedIn:
             subject=self.session.subject,
             authentication=Authentication(time=NOW, acr="aal3", amr=("hwk", "pin", "sc", "mfa")),
             session_digest=self.session.digest,
+            session_id=self.session.session_id,
+        )
+
+    def grant(self) -> Grant:
+        return Grant(
+            grant_id=GrantID(name()),
+            client_id=self.client.client_id,
+            account=self.credential.account,
+            credential=self.credential.credential_id,
+            subject=self.session.subject,
+            scope=frozenset({"openid", "name"}),
+            claims='{"id_token":{"acr":{"essential":true}}}',
+            authorization_details="[]",
+            resources=("https://api.example/", "urn:x:y"),
+            nonce="n-0S6_WzA2Mj",
+            authentication=self.who().authentication,
+            session_digest=self.session.digest,
+            session_id=self.session.session_id,
+            created_at=NOW,
+            expires_at=NOW + MINUTE,
         )
 
     def code(self) -> AuthorizationCode:
         return AuthorizationCode(
             digest=digest(),
-            client_id=self.client.client_id,
+            grant=self.grant(),
             redirect_uri="http://127.0.0.2:8001/cb",
             code_challenge="E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM",
-            scope=frozenset({"openid", "name"}),
-            nonce="n-0S6_WzA2Mj",
-            account=self.credential.account,
-            subject=self.session.subject,
-            authentication=self.who().authentication,
-            session_digest=self.session.digest,
+            jkt="0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I",
             expires_at=NOW + MINUTE,
         )
 
-    def token(self, code_digest: bytes) -> AccessToken:
+    def token(self, grant_id: GrantID | None) -> AccessToken:
         return AccessToken(
             jti=name(),
             client_id=self.client.client_id,
             account=self.credential.account,
             subject=self.session.subject,
             scope=frozenset({"openid"}),
+            audience=("https://broker.example", "https://api.example/"),
+            grant_id=grant_id,
+            jkt="0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I",
             issued_at=NOW,
             expires_at=NOW + 10 * MINUTE,
-            code_digest=code_digest,
         )
 
 
@@ -157,6 +184,7 @@ def log_in(store: Store) -> LoggedIn:
     rp, certificate = client(), credential()
     session = Session(
         digest=digest(),
+        session_id=SessionID(name()),
         account=certificate.account,
         credential=certificate.credential_id,
         client_id=rp.client_id,

@@ -36,7 +36,7 @@ FAILING_AUDIT = {
 def redeem(tx: Transaction, login: LoggedIn, code: AuthorizationCode) -> None:
     """The writes of a token response, the audit row last."""
     assert tx.codes.consume(code.digest, now=NOW) is not None
-    token = login.token(code.digest)
+    token = login.token(code.grant.grant_id)
     tx.tokens.issue(token)
     tx.audit.append(Entry(at=NOW, event=Event.TOKEN_ISSUED, reference=token.jti))
 

@@ -252,7 +252,7 @@ def test_a_session_is_touched_forward_only_and_ends_once(store: SQLStore) -> Non
 def test_the_codes_of_an_ended_session_die_and_its_tokens_live_on(store: SQLStore) -> None:
     login, other = records.log_in(store), records.log_in(store)
     code, used, others = login.code(), login.code(), other.code()
-    token = login.token(used.digest)
+    token = login.token(used.grant.grant_id)
     with store.transaction() as tx:
         for issued in (code, used, others):
             tx.codes.issue(issued)
@@ -288,18 +288,28 @@ def test_an_expired_code_is_consumed_and_answered(store: SQLStore) -> None:
         assert tx.codes.used(code.digest)
 
 
-def test_every_token_of_a_replayed_code_ends(store: SQLStore) -> None:
+def test_everything_of_a_grant_ends_with_it(store: SQLStore) -> None:
     login = records.log_in(store)
-    code, other = records.digest(), records.digest()
-    tokens = [login.token(code), login.token(code), login.token(other)]
+    code, other = login.code(), login.code()
+    grant = code.grant.grant_id
+    tokens = [login.token(grant), login.token(grant), login.token(other.grant.grant_id), login.token(None)]
     with store.transaction() as tx:
+        tx.codes.issue(code)
+        tx.codes.issue(other)
         for token in tokens:
             tx.tokens.issue(token)
-        assert tx.tokens.end_from_code(code, now=NOW) == 2
-        assert tx.tokens.end_from_code(code, now=NOW) == 0
+        assert tx.grants.get(grant) == code.grant
+        assert tx.grants.end(grant, now=NOW)
+        assert not tx.grants.end(grant, now=NOW)
     with store.transaction() as tx:
-        assert [tx.tokens.get(token.jti, now=NOW) for token in tokens] == [None, None, tokens[2]]
+        assert tx.grants.get(grant) is None
+        assert tx.codes.consume(code.digest, now=NOW) is None
+        assert tx.codes.used(code.digest) == grant
+        assert [tx.tokens.get(token.jti, now=NOW) for token in tokens] == [None, None, tokens[2], tokens[3]]
         assert tx.tokens.get(tokens[2].jti, now=tokens[2].expires_at) is None
+        assert tx.tokens.end(tokens[2].jti, now=NOW)
+        assert not tx.tokens.end(tokens[2].jti, now=NOW)
+        assert tx.tokens.get(tokens[2].jti, now=NOW) is None
         assert tx.tokens.get("unknown", now=NOW) is None
 
 
@@ -360,7 +370,7 @@ def test_what_refers_to_nothing_is_refused_as_our_own_mistake(store: SQLStore) -
     with pytest.raises(StoreMisused), store.transaction() as tx:
         tx.interactions.open(records.interaction(ClientID("nobody")))
     with pytest.raises(StoreMisused), store.transaction() as tx:
-        tx.codes.issue(replace(login.code(), account=AccountID("nobody")))
+        tx.codes.issue(replace(login.code(), grant=replace(login.grant(), account=AccountID("nobody"))))
 
 
 @pytest.mark.parametrize("text", ["\x00", "a\x00b", "\ud800", "", "'; DROP TABLE clients --", "%s:x?", "名" * 5000])
@@ -377,7 +387,7 @@ def test_purge_deletes_what_has_run_out_and_counts_it(own_store: SQLStore) -> No
     login = records.log_in(own_store)
     interaction = records.interaction(login.client.client_id)
     code = login.code()
-    token = login.token(code.digest)
+    token = login.token(code.grant.grant_id)
     used = Assertion(client_id=login.client.client_id, jti="once", expires_at=NOW + MINUTE)
     with own_store.transaction() as tx:
         tx.interactions.open(interaction)
@@ -397,6 +407,7 @@ def test_purge_deletes_what_has_run_out_and_counts_it(own_store: SQLStore) -> No
         **nothing,
         "access_tokens": 1,
         "codes": 1,
+        "grants": 1,
         "card_transactions": 1,
         "interactions": 1,
     }

@@ -7,12 +7,12 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, insert, select
 
 from broker.flows.notice import Registration
 from broker.oidc.client_authentication import Assertion
 from broker.storage.purge import KEPT, PURGES, schedule
-from broker.storage.schema import credentials, metadata
+from broker.storage.schema import attempts, credentials, metadata
 from broker.storage.store import SQLStore
 from tests.contracts import records
 from tests.contracts.records import MINUTE, NOW
@@ -21,26 +21,62 @@ ROOT = Path(__file__).resolve().parents[2]
 LIMITS = {purge.name: purge.kept_for for purge in PURGES}
 
 
-def live(store: SQLStore, at: datetime) -> None:
+def live(store: SQLStore, engine: Engine, at: datetime) -> None:
     """One login's worth of rows in every table that the schedule names, all of `at`."""
     login = records.log_in(store)
     later = at - NOW
     interaction = replace(records.interaction(login.client.client_id), expires_at=at + 10 * MINUTE)
     session = replace(login.session, digest=records.digest(), authenticated_at=at)
-    code = replace(login.code(), session_digest=session.digest, expires_at=at + MINUTE)
+    code = login.code()
+    grant = replace(code.grant, session_digest=session.digest, expires_at=at + 10 * MINUTE)
+    code = replace(code, grant=grant, expires_at=at + MINUTE)
     certificate = replace(records.credential(), not_after=at + timedelta(days=3))
     with store.transaction() as tx:
         tx.interactions.open(interaction)
         tx.cards.begin(replace(records.card_transaction(interaction), issued_at=at, expires_at=at + 5 * MINUTE))
         tx.sessions.open(session)
         tx.codes.issue(code)
-        tx.tokens.issue(replace(login.token(code.digest), issued_at=at, expires_at=at + 10 * MINUTE))
+        tx.tokens.issue(replace(login.token(grant.grant_id), issued_at=at, expires_at=at + 10 * MINUTE))
         tx.assertions.use(Assertion(client_id=login.client.client_id, jti=str(later), expires_at=at + MINUTE))
         tx.accounts.enrol(certificate)
         tx.revoked.remember(certificate.key, not_after=certificate.not_after, now=at)
         named = Registration(name=records.name(), key=certificate.key, not_after=certificate.not_after)
         tx.notices.register("https://platform.example", named)
         tx.leases.take(f"job-{later}", "host", now=at, length=MINUTE)
+    held = {
+        "refresh_tokens": {"digest": records.digest(), "grant_id": grant.grant_id, "issued_at": at},
+        "device_codes": {
+            "digest": records.digest(),
+            "user_code_digest": records.digest(),
+            "client_id": login.client.client_id,
+            "request": "{}",
+            "state": "pending",
+            "interval": 5,
+        },
+        "backchannel_requests": {
+            "digest": records.digest(),
+            "client_id": login.client.client_id,
+            "account": login.credential.account,
+            "request": "{}",
+            "state": "pending",
+            "interval": 5,
+        },
+        "pushed_requests": {"digest": records.digest(), "client_id": login.client.client_id, "parameters": "{}"},
+        "proofs": {"jkt": "thumbprint", "jti_digest": records.digest()},
+        "initial_access_tokens": {"digest": records.digest(), "profile": "oidc", "vetted": False, "uses_left": 1},
+        "logout_deliveries": {
+            "delivery_id": records.name(),
+            "client_id": login.client.client_id,
+            "subject": "s",
+            "session_id": "sid",
+            "attempts": 0,
+            "next_at": at,
+        },
+    }
+    with engine.begin() as connection:
+        for table, values in held.items():
+            connection.execute(insert(metadata.tables[table]).values(**values, expires_at=at + 5 * MINUTE))
+        connection.execute(insert(attempts).values(name=records.name(), window_began_at=at, count=1))
 
 
 def rows(engine: Engine, table: str) -> int:
@@ -52,7 +88,7 @@ def test_after_every_hour_and_every_day_nothing_is_overdue_and_at_the_end_nothin
     own_store: SQLStore, own_engine: Engine
 ) -> None:
     for hours in (0, 1, 13, 30):
-        live(own_store, NOW + timedelta(hours=hours))
+        live(own_store, own_engine, NOW + timedelta(hours=hours))
     journey = [NOW + timedelta(hours=hours) for hours in range(48)] + [
         NOW + timedelta(days=day) for day in range(2, 36)
     ]
@@ -66,11 +102,20 @@ def test_after_every_hour_and_every_day_nothing_is_overdue_and_at_the_end_nothin
     assert {table: rows(own_engine, table) for table in tables} == dict.fromkeys(tables, 0)
 
 
-def test_a_row_stays_until_its_time_and_is_overdue_from_then_on(own_store: SQLStore) -> None:
-    live(own_store, NOW)
+def test_a_row_stays_until_its_time_and_is_overdue_from_then_on(own_store: SQLStore, own_engine: Engine) -> None:
+    live(own_store, own_engine, NOW)
     instants = {
         "access_tokens": NOW + 10 * MINUTE,
         "codes": NOW + MINUTE,
+        "refresh_tokens": NOW + 5 * MINUTE,
+        "device_codes": NOW + 5 * MINUTE,
+        "backchannel_requests": NOW + 5 * MINUTE,
+        "grants": NOW + 10 * MINUTE,
+        "pushed_requests": NOW + 5 * MINUTE,
+        "proofs": NOW + 5 * MINUTE,
+        "attempts": NOW,
+        "initial_access_tokens": NOW + 5 * MINUTE,
+        "logout_deliveries": NOW + 5 * MINUTE,
         "assertions": NOW + MINUTE,
         "card_transactions": NOW + 10 * MINUTE,
         "interactions": NOW + 10 * MINUTE,

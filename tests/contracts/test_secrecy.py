@@ -61,7 +61,7 @@ def test_a_copy_of_the_database_holds_no_serial_code_cookie_or_token(
     interaction = records.interaction(login.client.client_id, browser=hashlib.sha256(cookie.encode()).digest())
     transaction = records.card_transaction(interaction)
     issued = replace(login.code(), digest=hashlib.sha256(code.encode()).digest())
-    token = login.token(issued.digest)
+    token = login.token(issued.grant.grant_id)
     access_token = sign_jws(
         access_token_claims(token, issuer="https://op.example"), signer=keys.signer(KeyUse.ACCESS_TOKEN), typ="at+jwt"
     )

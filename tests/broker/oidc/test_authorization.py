@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.errors import InvalidRequest, InvalidScope, ProtocolError, UnknownClient
+from broker.errors import (
+    InvalidClientMetadata,
+    InvalidRedirectURI,
+    InvalidRequest,
+    InvalidScope,
+    ProtocolError,
+    UnknownClient,
+)
 from broker.ids import ClientID, Secret, SectorID
 from broker.oidc.authorization import check, error_redirect, locate, single_values, success_redirect
 from broker.oidc.client import MAX_REDIRECT_URIS, Client, SecurityProfile, check_redirect_uri
@@ -175,7 +182,7 @@ def test_no_text_breaks_out_of_an_error_redirect(description: str, state: str | 
     ],
 )  # fmt: skip
 def test_an_address_that_must_not_be_registered_is_refused(uri: str) -> None:
-    with pytest.raises(InvalidRequest):
+    with pytest.raises(InvalidRedirectURI):
         check_redirect_uri(uri)
 
 
@@ -186,7 +193,7 @@ def test_https_and_loopback_addresses_may_be_registered(uri: str) -> None:
 
 
 def test_plain_http_to_a_host_that_only_looks_like_loopback_is_refused() -> None:
-    with pytest.raises(InvalidRequest):
+    with pytest.raises(InvalidRedirectURI):
         check_redirect_uri("http://127.evil.example/cb")
 
 
@@ -205,6 +212,6 @@ def client(**changes: object) -> Client:
     ],
 )  # fmt: skip
 def test_a_client_cannot_be_built_wrong(changes: dict[str, object]) -> None:
-    with pytest.raises(InvalidRequest):
+    with pytest.raises((InvalidClientMetadata, InvalidRedirectURI)):
         client(**changes)
     assert client().host == "bank.example"

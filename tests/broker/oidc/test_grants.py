@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from broker.accounts.session import IDLE, LIFETIME, Session, alive, serves
 from broker.errors import InsufficientScope, InvalidAccessToken, InvalidClient, InvalidGrant, InvalidRequest
-from broker.ids import AccountID, ClientID, CredentialID, Subject
+from broker.ids import AccountID, ClientID, CredentialID, GrantID, SessionID, Subject
 from broker.oidc.claims import userinfo
 from broker.oidc.client_authentication import MAX_LIFETIME, SKEW, check_assertion, claimed_client
 from broker.oidc.consent import Consent, needed
-from broker.oidc.grants import Authentication, AuthorizationCode, CodeRequest, redeem
+from broker.oidc.grants import Authentication, AuthorizationCode, CodeRequest, Grant, redeem
 from broker.oidc.pkce import check_challenge, check_verifier, s256
 from broker.oidc.tokens import AccessToken, access_token_claims, check_access_token, id_token_claims
 
@@ -27,15 +27,22 @@ CHALLENGE = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
 SECOND = timedelta(seconds=1)
 CODE = AuthorizationCode(
     digest=b"d" * 32,
-    client_id=ClientID("bank"),
+    grant=Grant(
+        grant_id=GrantID("g"),
+        client_id=ClientID("bank"),
+        account=AccountID("a"),
+        credential=CredentialID("c"),
+        subject=Subject("s"),
+        scope=frozenset({"openid"}),
+        nonce="n",
+        authentication=Authentication(time=NOW, acr="aal3", amr=("hwk", "pin")),
+        session_digest=b"s" * 32,
+        session_id=SessionID("sid"),
+        created_at=NOW,
+        expires_at=NOW + timedelta(seconds=60),
+    ),
     redirect_uri="https://bank.example/cb",
     code_challenge=CHALLENGE,
-    scope=frozenset({"openid"}),
-    nonce="n",
-    account=AccountID("a"),
-    subject=Subject("s"),
-    authentication=Authentication(time=NOW, acr="aal3", amr=("hwk", "pin")),
-    session_digest=b"s" * 32,
     expires_at=NOW + timedelta(seconds=60),
 )
 ASKED = CodeRequest(client_id=ClientID("bank"), redirect_uri="https://bank.example/cb", code_verifier=VERIFIER)
@@ -82,7 +89,7 @@ def test_only_a_whole_s256_challenge_is_accepted(challenge: str | None, method: 
 def test_a_code_becomes_what_it_was_issued_for() -> None:
     grant = redeem(CODE, ASKED, now=NOW)
     assert (grant.client_id, grant.subject, grant.scope, grant.nonce) == ("bank", "s", frozenset({"openid"}), "n")
-    assert grant.authentication == CODE.authentication
+    assert grant == CODE.grant
 
 
 @pytest.mark.parametrize(
@@ -164,7 +171,8 @@ TOKEN = AccessToken(
     scope=frozenset({"openid"}),
     issued_at=NOW,
     expires_at=NOW + timedelta(minutes=10),
-    code_digest=b"d" * 32,
+    audience=(ISSUER,),
+    grant_id=GrantID("g"),
 )
 
 
@@ -176,12 +184,12 @@ def test_an_id_token_says_aal3_for_a_card_only_and_never_null() -> None:
     session = id_token_claims(
         replace(grant, nonce=None, authentication=Authentication(time=NOW)), issuer=ISSUER, now=NOW
     )
-    assert session.keys() == {"iss", "sub", "aud", "iat", "exp", "auth_time"}
+    assert session.keys() == {"iss", "sub", "aud", "iat", "exp", "auth_time", "sid"}
     assert "a" not in {fresh["sub"], session["sub"]}  # the account's own id stays inside
 
 
 @pytest.mark.parametrize(
-    "changes", [{"iss": "x"}, {"aud": "bank"}, {"aud": [ISSUER]}, {"exp": 0}, {"exp": None}, {"jti": ""}]
+    "changes", [{"iss": "x"}, {"aud": "bank"}, {"aud": ["x"]}, {"exp": 0}, {"exp": None}, {"jti": ""}]
 )
 def test_an_access_token_is_for_this_issuer_and_its_time(changes: dict[str, object]) -> None:
     good = access_token_claims(TOKEN, issuer=ISSUER)
@@ -212,6 +220,7 @@ def test_consent_is_needed_the_first_time_for_more_and_when_asked_for() -> None:
 
 SESSION = Session(
     digest=b"s" * 32,
+    session_id=SessionID("sid"),
     account=AccountID("a"),
     credential=CredentialID("c"),
     client_id=ClientID("bank"),

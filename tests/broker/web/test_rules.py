@@ -143,7 +143,7 @@ def test_r13_revocation_data_reaches_no_client(house: House) -> None:
     about = house.browser().get(
         "/userinfo", headers={"Authorization": f"Bearer {token['access_token']}"}, base_url=house.issuer
     )
-    assert set(claims) == {"iss", "sub", "aud", "iat", "exp", "auth_time", "nonce", "acr", "amr"}
+    assert set(claims) == {"iss", "sub", "aud", "iat", "exp", "auth_time", "nonce", "acr", "amr", "sid"}
     assert set(about.get_json()) == {"sub"}
 
 

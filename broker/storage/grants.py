@@ -1,0 +1,83 @@
+"""Grants: what one approval gave to one client (ports.GrantStore)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import bindparam, insert, select, update
+
+from broker.ids import AccountID, ClientID, CredentialID, GrantID, SessionID, Subject
+from broker.oidc.grants import Authentication, Grant
+from broker.storage.schema import grants
+from broker.storage.work import Work, can_hold
+
+_alive = (grants.c.grant_id == bindparam("b_grant_id")) & grants.c.ended_at.is_(None)
+_OPEN = insert(grants)
+_GET = select(grants).where(_alive)
+_END = update(grants).where(_alive).values(ended_at=bindparam("b_now")).returning(grants.c.grant_id)
+_PROLONG = update(grants).where(_alive).values(expires_at=bindparam("b_expires_at"))
+
+
+class SQLGrants:
+    """Fulfils ports.GrantStore."""
+
+    __slots__ = ("_work",)
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+
+    def open(self, grant: Grant) -> None:
+        self._work.write(
+            _OPEN,
+            grant_id=grant.grant_id,
+            client_id=grant.client_id,
+            account=grant.account,
+            credential=grant.credential,
+            subject=grant.subject,
+            scope=" ".join(sorted(grant.scope)),
+            claims=grant.claims,
+            authorization_details=grant.authorization_details,
+            resources=" ".join(grant.resources),
+            nonce=grant.nonce,
+            auth_time=grant.authentication.time,
+            acr=grant.authentication.acr,
+            amr=" ".join(grant.authentication.amr),
+            session_digest=grant.session_digest,
+            session_id=grant.session_id,
+            created_at=grant.created_at,
+            expires_at=grant.expires_at,
+        )
+
+    def get(self, grant_id: GrantID) -> Grant | None:
+        if not can_hold(grant_id):
+            return None
+        row = self._work.read(_GET, b_grant_id=grant_id).one_or_none()
+        return None if row is None else grant_of(row)
+
+    def prolong(self, grant_id: GrantID, *, expires_at: datetime) -> None:
+        self._work.write(_PROLONG, b_grant_id=grant_id, b_expires_at=expires_at)
+
+    def end(self, grant_id: GrantID, *, now: datetime) -> bool:
+        return self._work.write(_END, b_grant_id=grant_id, b_now=now).one_or_none() is not None
+
+
+def grant_of(row: Any) -> Grant:
+    """A grant out of its row."""
+    return Grant(
+        grant_id=GrantID(row.grant_id),
+        client_id=ClientID(row.client_id),
+        account=AccountID(row.account),
+        credential=CredentialID(row.credential),
+        subject=Subject(row.subject),
+        scope=frozenset(row.scope.split()),
+        claims=row.claims,
+        authorization_details=row.authorization_details,
+        resources=tuple(row.resources.split()),
+        nonce=row.nonce,
+        authentication=Authentication(time=row.auth_time, acr=row.acr, amr=tuple(row.amr.split())),
+        session_digest=row.session_digest,
+        session_id=None if row.session_id is None else SessionID(row.session_id),
+        created_at=row.created_at,
+        expires_at=row.expires_at,
+    )

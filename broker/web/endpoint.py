@@ -1,0 +1,133 @@
+"""What programs call, without a framework: a function from a small frozen request to a small frozen response.
+
+The same functions are mounted in Flask (`mount`) and, for the hot ones, directly in front of it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+import werkzeug.exceptions
+from werkzeug.exceptions import HTTPException
+
+from broker.errors import InsufficientScope, InvalidAccessToken, InvalidClient, InvalidRequest
+from broker.flows.call import Call
+from broker.flows.ports import Ports
+from broker.oidc.authorization import MAX_PARAMETERS
+from broker.web.catalogue import answer_to, description, report
+
+MAX_BODY: Final = 64 * 1024
+"""Octets; a larger body is 413 before it is read."""
+FORM: Final = "application/x-www-form-urlencoded"
+RETRY_AFTER: Final = 5
+"""Seconds a client should wait when the store cannot answer."""
+Headers = tuple[tuple[str, str], ...]
+NO_STORE: Final[Headers] = (("Cache-Control", "no-store"), ("Pragma", "no-cache"))  # RFC 6749 §5.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointRequest:
+    """One request of a program. Header values are as received; several of one name stay several."""
+
+    method: str
+    path: str
+    query: bytes = b""
+    content_type: str = ""
+    body: bytes = field(default=b"", repr=False)
+    authorization: tuple[str, ...] = field(default=(), repr=False)
+    dpop: tuple[str, ...] = ()
+    certificate: str | None = field(default=None, repr=False)
+    """The client certificate as the TLS front hands it on; None where there is no such front, or no certificate."""
+    cookies: str = field(default="", repr=False)
+    if_none_match: str = ""
+    request_id: str | None = None
+
+    @property
+    def media_type(self) -> str:
+        return self.content_type.partition(";")[0].strip().lower()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointResponse:
+    """What goes back."""
+
+    status: int = 200
+    headers: Headers = ()
+    body: bytes = field(default=b"", repr=False)
+
+
+Endpoint = Callable[[EndpointRequest, Ports], EndpointResponse]
+"""Raises what the catalogue has words for."""
+
+
+def json_response(value: Mapping[str, Any], *, status: int = 200, headers: Headers = NO_STORE) -> EndpointResponse:
+    """A JSON object."""
+    body = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    return EndpointResponse(status=status, headers=(("Content-Type", "application/json"), *headers), body=body)
+
+
+def refusal(error: Exception, request: EndpointRequest, *, issuer: str) -> EndpointResponse:
+    """RFC 6749 §5.2, RFC 6750 §3: 401 only where a client or token was not accepted."""
+    told = answer_to(error)
+    report(error, request_id=request.request_id)
+    body = {"error": told.oauth or "invalid_request", "error_description": description(error)}
+    headers: list[tuple[str, str]] = [*NO_STORE]
+    challenge = f'realm="{issuer}"'
+    if isinstance(error, InvalidClient) and request.authorization:
+        headers.append(("WWW-Authenticate", f"Basic {challenge}"))  # RFC 6749 §5.2: the scheme that was tried
+    elif isinstance(error, InvalidAccessToken | InsufficientScope):
+        if request.authorization:  # RFC 6750 §3.1: no error code for who sent no token at all
+            challenge += f', error="{body["error"]}", error_description="{body["error_description"]}"'
+        if isinstance(error, InsufficientScope):
+            challenge += ', scope="openid"'
+        headers.append(("WWW-Authenticate", f"Bearer {challenge}"))
+    if isinstance(error, HTTPException):
+        headers += [pair for pair in error.get_headers({}) if pair[0] == "Allow"]
+    if told.http == 503:
+        headers.append(("Retry-After", str(RETRY_AFTER)))
+    return json_response(body, status=told.http, headers=tuple(headers))
+
+
+# --- reading ---------------------------------------------------------------------------------------------------------
+
+
+def form_call(request: EndpointRequest, ports: Ports) -> Call:
+    """A form body as the flows take it. Raises InvalidRequest, or werkzeug's 415."""
+    if request.media_type != FORM:
+        raise werkzeug.exceptions.UnsupportedMediaType
+    return call(request, ports, pairs=pairs(request.body))
+
+
+def call(request: EndpointRequest, ports: Ports, *, pairs: list[tuple[str, str]]) -> Call:
+    """The request as the flows take it; its address is our own word for it, never a Host header."""
+    return Call(
+        method=request.method,
+        url=f"{ports.policy.issuer}{request.path}",
+        pairs=tuple(pairs),
+        authorization=request.authorization,
+        dpop=request.dpop,
+        certificate=request.certificate,
+    )
+
+
+def pairs(raw: bytes) -> list[tuple[str, str]]:
+    """Names and values one by one and bounded, so that `oidc` can see what stands twice. Raises InvalidRequest."""
+    if len(raw) > MAX_BODY:
+        raise InvalidRequest("too many or too long parameters")
+    try:
+        found = parse_qsl(
+            raw.decode("ascii"),
+            keep_blank_values=True,
+            encoding="utf-8",
+            errors="strict",
+            max_num_fields=MAX_PARAMETERS,
+        )
+    except ValueError as malformed:  # too many fields, or octets that are not UTF-8
+        raise InvalidRequest("parameters are too many or not UTF-8") from malformed
+    if any("\x00" in name or "\x00" in value for name, value in found):
+        raise InvalidRequest("a parameter holds NUL")  # a database may not be able to keep it
+    return found

@@ -1,0 +1,40 @@
+"""Every endpoint that programs call, by its path; what a resident sees is in the blueprints."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import werkzeug.exceptions
+
+from broker.flows.ports import Ports
+from broker.web import metadata, token
+from broker.web.endpoint import MAX_BODY, Endpoint, EndpointRequest, EndpointResponse, refusal
+
+ROUTES: Final[dict[str, tuple[tuple[str, ...], Endpoint]]] = {
+    "/.well-known/oauth-authorization-server": (("GET",), metadata.document),
+    "/.well-known/openid-configuration": (("GET",), metadata.document),
+    "/jwks": (("GET",), metadata.jwks),
+    "/token": (("POST",), token.exchange),
+    "/userinfo": (("GET", "POST"), token.userinfo),
+}
+"""The methods served (HEAD goes with GET), and the function."""
+_JSON_PATHS: Final = ("/healthz", "/readyz", "/.well-known/", "/api/")
+"""Beside them: where a refusal is JSON and not a page."""
+
+
+def serves(path: str) -> bool:
+    """Is this a program's address, so that a refusal is JSON?"""
+    return path in ROUTES or path.startswith(_JSON_PATHS)
+
+
+def answer(request: EndpointRequest, ports: Ports) -> EndpointResponse:
+    """Serve one of ROUTES; every error becomes its refusal."""
+    methods, function = ROUTES[request.path]
+    try:
+        if request.method not in methods and not (request.method == "HEAD" and "GET" in methods):
+            raise werkzeug.exceptions.MethodNotAllowed(valid_methods=methods)
+        if len(request.body) > MAX_BODY:
+            raise werkzeug.exceptions.RequestEntityTooLarge
+        return function(request, ports)
+    except Exception as error:
+        return refusal(error, request, issuer=ports.policy.issuer)
