@@ -33,6 +33,7 @@ from broker.errors import (
     CertificateUntrusted,
     RevocationUnknown,
 )
+from broker.jose import rsa_weakness
 from broker.jpki import foreign_child
 from broker.jpki.certificate import (
     TrustedCertificate,
@@ -58,6 +59,7 @@ SECONDS: Final = 4.5
 """For the child from its start to its end, waiting for a free one included; 5 s is what a caller was promised."""
 _CHILDREN: Final = threading.BoundedSemaphore(2)
 """Each may take half a gibibyte, so strangers must not choose their number."""
+_CURVES: Final = frozenset({"secp256r1", "secp384r1", "secp521r1"})
 TEST_HIERARCHY: Final = "HPKI-TEST"
 """The O of an anchor that production never has."""
 _MAX_RESULT: Final = 256 * 1024
@@ -296,11 +298,13 @@ def _check_answer(chain: Sequence[UnverifiedCertificate], case: Case) -> None:
         raise CertificateUntrusted("no path to an anchor")
     for each in chain:
         key = each.x509.public_key()
-        strong = (isinstance(key, rsa.RSAPublicKey) and 2048 <= key.key_size <= 8192) or (
-            isinstance(key, ec.EllipticCurvePublicKey) and key.curve.name in {"secp256r1", "secp384r1", "secp521r1"}
-        )
+        if isinstance(key, rsa.RSAPublicKey):
+            numbers = key.public_numbers()
+            strong = not rsa_weakness(numbers.n, numbers.e)
+        else:
+            strong = isinstance(key, ec.EllipticCurvePublicKey) and key.curve.name in _CURVES
         if not strong:
-            raise CertificateUntrusted("a key on the path is of a kind or size that is not accepted")
+            raise CertificateUntrusted("a key on the path is of a kind or size that is not accepted, or weak")
 
 
 # --- the child -------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 
@@ -94,13 +94,14 @@ class CA:
         not_after: datetime = NOW + 300 * DAY,
         ca: bool = False,
         signs: bool = True,
+        key: rsa.RSAPublicKey | ec.EllipticCurvePublicKey | None = None,
     ) -> x509.Certificate:
         self.serials += 1
         builder = (
             x509.CertificateBuilder()
             .subject_name(name("Doctor"))
             .issuer_name(name(self.common))
-            .public_key(ec.generate_private_key(ec.SECP256R1()).public_key())
+            .public_key(key or ec.generate_private_key(ec.SECP256R1()).public_key())
             .serial_number(self.serials)
             .not_valid_before(NOW - 300 * DAY)
             .not_valid_after(not_after)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from random import Random
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -115,6 +117,27 @@ def test_a_leaf_that_is_not_the_profiles_is_refused(
 ) -> None:
     with pytest.raises(expected):
         house.judge(house.authority.leaf(**change))
+
+
+def roca_marked() -> rsa.RSAPublicKey:
+    """A modulus that is a power of 65537 modulo every small prime (CVE-2017-15361)."""
+    product = math.prod(n for n in range(2, 168) if all(n % m for m in range(2, n)))
+    return rsa.RSAPublicNumbers(65537, ((1 << 2047) // product + 1) * product + pow(65537, 1234, product)).public_key()
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        rsa.generate_private_key(65537, 1024).public_key(),  # noqa: S505 -- what must be refused
+        rsa.generate_private_key(3, 2048).public_key(),
+        roca_marked(),
+        ec.generate_private_key(ec.SECP256K1()).public_key(),
+    ],
+    ids=["1024 bits", "exponent 3", "ROCA", "secp256k1"],
+)
+def test_a_weak_key_on_the_path_is_refused(house: House, key: rsa.RSAPublicKey | ec.EllipticCurvePublicKey) -> None:
+    with pytest.raises(CertificateUntrusted, match="weak"):
+        house.judge(house.authority.leaf(directory=hc_role(MEDICAL_DOCTOR), key=key))
 
 
 def test_an_anchor_nobody_pinned_is_none(house: House) -> None:
