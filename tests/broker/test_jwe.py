@@ -130,6 +130,14 @@ def test_a_key_of_the_other_kind_reads_nothing() -> None:
         jwe.decrypt_compact(token, key=rsa_key())
 
 
+@pytest.mark.parametrize(("part", "octets"), [(2, 8), (2, 16), (4, 8), (4, 12), (4, 17), (4, 0)])
+def test_a_nonce_or_tag_of_another_length_is_refused_before_any_key_is_used(part: int, octets: int) -> None:
+    parts = to_mine(b"x").split(".")
+    parts[part] = jose.b64url(jose.b64url_decode(parts[part])[:octets].ljust(octets, b"x"))
+    with pytest.raises(InvalidToken, match="as long as"):
+        jwe.decrypt_compact(".".join(parts), key=ec_key())
+
+
 def test_a_wrapped_key_stands_exactly_where_the_algorithm_has_one() -> None:
     head, _, *rest = to_mine(b"x").split(".")
     with pytest.raises(InvalidToken, match="wrapped"):
