@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from bench import storage
 from bench.__main__ import main
 from bench.card import MAX_APDUS, MAX_BYTES_IN, CardCost, NotMeasured, count_opensc
 from bench.rounds import Round, rows
+from broker.storage.engine import open_engine
 
 
 def test_the_median_round_counts_for_cpu_and_every_login_for_latency() -> None:
@@ -82,3 +84,19 @@ def test_one_quick_run_prints_every_figure_and_keeps_the_cards_limits(tmp_path: 
         assert document["round_trip_missing"] in done.stdout
     else:
         assert 0 < document["round_trip"]["raw"] < document["round_trip"]["ours"]
+
+
+def test_the_storage_is_measured_three_ways_and_nothing_of_it_is_lost(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'bench.db'}"
+    lines = storage.measure(url, rounds=1, units=100)
+    assert {line.name for line in lines} == set(storage.UNITS)
+    assert all(line.sqlalchemy_us > 0 and line.ours_us > 0 and line.driver_us > 0 for line in lines)
+    assert storage.text(lines).count("\n") == len(lines) + 1
+    engine = open_engine(url)
+    with engine.connect() as connection:
+        codes = connection.exec_driver_sql("SELECT count(*) FROM codes").scalar_one()
+        rows = connection.exec_driver_sql("SELECT count(*) FROM audit").scalar_one()
+    engine.dispose()
+    ways, rounds = 3, 2
+    assert codes == 1 + ways * rounds * 100
+    assert rows == 1 + ways * rounds * 3 * 100, "written alone, in a unit and among others"
