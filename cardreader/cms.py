@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from asn1crypto import algos, cms, core, tsp
 from asn1crypto import x509 as asn1_x509
@@ -56,23 +56,26 @@ def signed_attributes(*, digest: bytes, certificate: bytes, signed_at: datetime,
     """
     parsed = _parse(certificate)
     moment = signed_at.astimezone(UTC).replace(microsecond=0)
-    kind = "utc_time" if moment.year < _UTC_TIME_UNTIL else "general_time"
-    identifier = tsp.ESSCertIDv2(
-        {
-            "cert_hash": hashlib.sha256(certificate).digest(),  # hash_algorithm is left out: SHA-256 is its default
-            "issuer_serial": {
-                "issuer": [asn1_x509.GeneralName("directory_name", parsed.issuer)],
-                "serial_number": parsed.serial_number,
-            },
-        }
+    kind = "utc_time" if moment.year < _UTC_TIME_UNTIL else "generalized_time"
+    # Each part is encoded before it goes into the next one: asn1crypto encodes whatever was not read from bytes anew at
+    # every level, several times, which made this a hundred times slower.
+    issuer = _encoded(asn1_x509.GeneralName("directory_name", asn1_x509.Name.load(parsed.issuer.dump())))
+    identifier = _encoded(
+        tsp.ESSCertIDv2(
+            {
+                "cert_hash": hashlib.sha256(certificate).digest(),  # hash_algorithm is left out: SHA-256 is its default
+                "issuer_serial": {"issuer": [issuer], "serial_number": parsed.serial_number},
+            }
+        )
     )
+    values: list[tuple[str, object]] = [
+        ("content_type", "data"),
+        ("message_digest", digest),
+        ("signing_time", cms.Time({kind: moment})),
+        ("signing_certificate_v2", _encoded(tsp.SigningCertificateV2({"certs": [identifier]}))),
+    ]
     attributes = cms.CMSAttributes(
-        [
-            {"type": "content_type", "values": ["data"]},
-            {"type": "message_digest", "values": [digest]},
-            {"type": "signing_time", "values": [cms.Time({kind: moment})]},
-            {"type": "signing_certificate_v2", "values": [tsp.SigningCertificateV2({"certs": [identifier]})]},
-        ]
+        [_encoded(cms.CMSAttribute({"type": name, "values": [value]})) for name, value in values]
     )
     return bytes(attributes.dump())
 
@@ -127,6 +130,11 @@ def signed_data(
         }
     )
     return bytes(cms.ContentInfo({"content_type": "signed_data", "content": data}).dump())
+
+
+def _encoded(value: Any) -> Any:
+    """The same value, as read from its own encoding."""
+    return type(value).load(value.dump())
 
 
 def _signature_algorithm(scheme: Scheme) -> algos.SignedDigestAlgorithm:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
+from asn1crypto.cms import CMSAttributes
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, utils
 
@@ -263,6 +264,17 @@ def test_a_signature_by_another_key_is_never_handed_out(card: SoftwareCard, card
     verify_attributes(attributes, signature, certificate=card_maker.certificate)
     with pytest.raises(SignatureMismatch):
         verify_attributes(attributes + b"x", signature, certificate=card_maker.certificate)
+
+
+@pytest.mark.parametrize(("year", "tag"), [(2049, 0x17), (2050, 0x18)])
+def test_the_signing_time_changes_its_form_in_2050(card_maker: CardMaker, year: int, tag: int) -> None:
+    """RFC 5652 section 11.3: UTCTime through 2049, GeneralizedTime after it."""
+    moment = datetime(year, 12, 31, 1, 2, 3, tzinfo=UTC)
+    attributes = signed_attributes(
+        digest=bytes(32), certificate=card_maker.certificate, signed_at=moment, scheme=SCHEMES["RS256"]
+    )
+    (told,) = (each["values"][0] for each in CMSAttributes.load(attributes) if each["type"].native == "signing_time")
+    assert (told.native, told.chosen.dump()[0]) == (moment, tag)
 
 
 def test_a_certificate_that_only_looks_like_one_is_malformed_card_data(card_maker: CardMaker) -> None:
