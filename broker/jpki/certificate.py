@@ -117,8 +117,11 @@ def _parse(der: bytes) -> UnverifiedCertificate:
         )
         # Lazily parsed parts fail here, not in a rule.
         _ = certificate.subject, certificate.issuer, certificate.signature_algorithm_oid
+        unused_bits = der[-len(certificate.signature) - 1]  # the signature's BIT STRING ends the certificate
     except Exception as error:  # a parser of hostile bytes fails in many ways, and each means the same
         raise CertificateMalformed(f"not one DER certificate ({type(error).__name__})") from None
+    if unused_bits:  # the parser takes a last bit that is zero for unused: one certificate, two encodings
+        raise CertificateMalformed("the signature is not whole octets")
     if not 0 < parsed.serial < 2**160:
         raise CertificateMalformed("serial number is not a positive one of at most 20 octets")  # RFC 5280 §4.1.2.2
     return parsed

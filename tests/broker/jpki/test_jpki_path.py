@@ -281,6 +281,16 @@ def test_mutated_certificate_is_accepted_never_and_raises_only_our_errors(data: 
         validate(bytes(leaf))
 
 
+def test_a_signature_has_one_encoding() -> None:
+    leaves = (bytearray(CA.leaf(serial=serial)) for serial in range(1, 65))
+    leaf = next(leaf for leaf in leaves if not leaf[-1] & 1)  # whose last bit is zero, and could pass for unused
+    at = len(leaf) - len(x509.load_der_x509_certificate(bytes(leaf)).signature) - 1
+    assert leaf[at] == 0
+    leaf[at] = 1
+    with pytest.raises(CertificateMalformed):
+        validate(bytes(leaf))
+
+
 # --- GENERIC ---------------------------------------------------------------------------------------------------------
 
 
