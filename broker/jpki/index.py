@@ -275,7 +275,7 @@ class Index:
         # places are searched.
         guess = wanted * count >> 64
         guess += (wanted - places[guess]) * count >> 64
-        low, high = guess - 128, guess + 128
+        low, high = guess - 64, guess + 64
         if low < 0 or high >= count or not places[low] < wanted <= places[high]:
             low, high = 0, count
         at = bisect_left(places, wanted, low, high)
