@@ -85,7 +85,10 @@ def _role(actor: bytes) -> Iterator[str]:
     ((tag, text),) = _elements(by_tag[_TAGGED_2])
     if tag not in (_UTF8_STRING, _PRINTABLE_STRING) or not 1 <= len(text) <= _MAX_ROLE:
         raise ValueError("a licence that is no text")
-    yield text.decode("utf-8" if tag == _UTF8_STRING else "ascii")
+    role = text.decode("utf-8" if tag == _UTF8_STRING else "ascii")
+    if not role.isprintable():  # it is shown on terminals
+        raise ValueError("a licence with characters that do not show")
+    yield role
 
 
 def _content(element: _Element, tag: int) -> bytes:

@@ -73,6 +73,8 @@ def test_the_licences_are_read_from_where_the_standard_puts_them(
         attributes(actor("x" * 65)),
         attributes(actor("Medical Doctor", tag=0x04)),
         attributes(actor("Médecin", tag=0x13)),
+        attributes(actor("Medical\x1b[2JDoctor")),
+        attributes(actor("rotcoD\u202elacideM")),
         attributes(actor("Medical Doctor"), actor("Medical Doctor")),
         attributes(*(actor(str(number)) for number in range(6)), tlv(0x30)),
         attributes(tlv(0x30, tlv(0xA0, tlv(0x31, tlv(0xA2, tlv(0x0C, b"x")))))),
