@@ -42,6 +42,7 @@ bench: ## print every figure that the README may quote
 	@$(VENV)/python -m bench
 	@$(VENV)/python -m bench.provider
 	@$(VENV)/python -m bench.trust
+	@$(VENV)/python -m bench.keys
 
 campaigns: ## the long forms of the tests: mutated evidence, hostile cards and forms, faults (half an hour)
 	@$(PROVISION) test

@@ -108,7 +108,11 @@ def export(key: PrivateKey) -> str:
 def load(text: str, alg: str) -> PrivateKey:
     """What `export` wrote, which must be a key for `alg`. Raises ValueError."""
     try:
-        key = serialization.load_der_private_key(base64.b64decode(text, validate=True), password=None)
+        key = serialization.load_der_private_key(
+            base64.b64decode(text, validate=True),
+            password=None,
+            unsafe_skip_rsa_key_validation=True,  # we made it and sealed it; the check costs more than a signature
+        )
     except UnsupportedAlgorithm as unknown:
         raise ValueError(f"not a key for {alg}") from unknown
     check(key, alg)

@@ -56,7 +56,8 @@ def write(
     replace: bool = True,
 ) -> None:
     """Put `contents` in force, whole or not at all. Raises SettingsError."""
-    sealed = keyfile.seal(contents, kind=BROKER_KIND, passphrase=passphrase, entropy=entropy)
+    like = keyfile.read(directory / KEYS_FILE) if replace else None
+    sealed = keyfile.seal(contents, kind=BROKER_KIND, passphrase=passphrase, entropy=entropy, like=like)
     keyfile.write(directory / KEYS_FILE, sealed, replace=replace)
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 import binascii
 import fcntl
+import functools
 import json
 import os
 import tempfile
@@ -37,14 +38,23 @@ _LOCK_PAUSE = 0.05
 """Seconds between two tries: half a minute in all, longer than any honest change takes."""
 
 
-def seal(contents: dict[str, Any], *, kind: str, passphrase: str, entropy: Callable[[int], bytes]) -> bytes:
-    """The file's bytes. Raises SettingsError for an empty passphrase."""
+def seal(
+    contents: dict[str, Any], *, kind: str, passphrase: str, entropy: Callable[[int], bytes], like: bytes | None = None
+) -> bytes:
+    """The file's bytes. Raises SettingsError for an empty passphrase.
+
+    With `like`, the file that this one follows, its salt is kept: who has opened that one then opens this one without
+    the fifth of a second, and one passphrase has one key. The nonce is new each time.
+    """
     if not passphrase:
         raise SettingsError("the key passphrase is empty")
+    kdf = None if like is None else json.loads(like)["kdf"]
+    if kdf is None or {name: kdf[name] for name in COST} != COST:
+        kdf = {"name": "scrypt", **COST, "salt": _base64(entropy(16))}
     head: dict[str, Any] = {
         "format": FORMAT,
         "kind": kind,
-        "kdf": {"name": "scrypt", **COST, "salt": _base64(entropy(16))},
+        "kdf": kdf,
         "nonce": _base64(entropy(12)),
     }
     sealed = AESGCM(_derive(passphrase, head)).encrypt(
@@ -76,7 +86,13 @@ def _derive(passphrase: str, head: dict[str, Any]) -> bytes:
     costs = {name: int(kdf[name]) for name in COST}
     if kdf["name"] != "scrypt" or any(not 1 <= cost <= _MAX_COST[name] for name, cost in costs.items()):
         raise SettingsError("the key file asks for an unknown or unbounded key derivation")
-    return Scrypt(salt=base64.b64decode(kdf["salt"]), length=32, **costs).derive(passphrase.encode())
+    return _stretch(passphrase, base64.b64decode(kdf["salt"]), **costs)
+
+
+@functools.lru_cache(maxsize=4)
+def _stretch(passphrase: str, salt: bytes, *, n: int, r: int, p: int) -> bytes:
+    """Remembered, so that a running broker takes up a changed file within a request, without 64 MiB and a pause."""
+    return Scrypt(salt=salt, length=32, n=n, r=r, p=p).derive(passphrase.encode())
 
 
 def _canonical(head: dict[str, Any]) -> bytes:

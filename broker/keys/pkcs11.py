@@ -107,7 +107,7 @@ class Token:
     def __init__(self, uri: TokenURI) -> None:
         self.uri = uri
         self._session: pkcs11.Session | None = None
-        self._handles: dict[bytes, SignMixin] = {}
+        self._keys: dict[bytes, Callable[[bytes], bytes]] = {}
         self._refused: bytes | None = None
 
     def sign(self, object_id: bytes, jwk: Mapping[str, str], alg: str, data: bytes) -> bytes:
@@ -115,7 +115,7 @@ class Token:
 
         A session that was lost is opened again, once; a signature that failed is made again, never half taken.
         """
-        return self._trying(lambda: self._mechanism(alg, self._key(object_id, jwk, alg), data))
+        return self._trying(lambda: self._key(object_id, jwk, alg)(data))
 
     def generate(self, alg: str, object_id: bytes, label: str) -> dict[str, str]:
         """Make a key pair that never leaves the token; answers its public JWK.
@@ -130,7 +130,7 @@ class Token:
         """Destroy the key pair of this id; nothing where there is none. Raises StoreUnavailable."""
 
         def destroy() -> None:
-            self._handles.pop(object_id, None)
+            self._keys.pop(object_id, None)
             with self._writing() as session:
                 for found in self._objects(session, object_id):
                     found.destroy()
@@ -193,14 +193,14 @@ class Token:
     def close(self) -> None:
         """Log out, where a session is open."""
         session, self._session = self._session, None
-        self._handles.clear()
+        self._keys.clear()
         if session is not None:
             session.close()
 
     def forget(self) -> None:
         """Let go of a session that is gone already."""
         self._session = None
-        self._handles.clear()
+        self._keys.clear()
 
     @staticmethod
     def _objects(session: pkcs11.Session, object_id: bytes, **which: Any) -> list[Any]:
@@ -210,41 +210,41 @@ class Token:
         attributes |= {Attribute[name.upper()]: value for name, value in which.items()}
         return list(session.get_objects(attributes))
 
-    def _key(self, object_id: bytes, jwk: Mapping[str, str], alg: str) -> SignMixin:
-        """The private key of this id, proved by a signature to be the one the key file names, once a session."""
-        from pkcs11 import ObjectClass  # noqa: PLC0415
-
-        known = self._handles.get(object_id)
+    def _key(self, object_id: bytes, jwk: Mapping[str, str], alg: str) -> Callable[[bytes], bytes]:
+        """What signs with the private key of this id; once a session, a signature proves it the one the file names."""
+        known = self._keys.get(object_id)
         if known is not None:
             return known
+        from pkcs11 import ObjectClass  # noqa: PLC0415
+
         found = self._objects(self._reading(), object_id, **{"class": ObjectClass.PRIVATE_KEY})
         if len(found) != 1:
             raise StoreUnavailable(
                 f"the token holds {len(found)} private keys of one id: wrong token, or a key is gone"
             )
-        key: SignMixin = found[0]
+        sign = self._signing(alg, found[0])
         probe = secrets.token_bytes(32)
         try:
-            fits = signature_holds(alg, load_public_key(jwk), probe, self._mechanism(alg, key, probe))
+            fits = signature_holds(alg, load_public_key(jwk), probe, sign(probe))
         except InvalidToken:
             fits = False
         if not fits:
             raise StoreUnavailable("the token holds another key under this id than the key file names")
-        self._handles[object_id] = key
-        return key
+        self._keys[object_id] = sign
+        return sign
 
     @staticmethod
-    def _mechanism(alg: str, key: SignMixin, data: bytes) -> bytes:
+    def _signing(alg: str, key: SignMixin) -> Callable[[bytes], bytes]:
         from pkcs11 import MGF, Mechanism  # noqa: PLC0415
 
         match alg:
             case "ES256":  # R and S side by side already; hashed here, because not every token does both
-                return key.sign(hashlib.sha256(data).digest(), mechanism=Mechanism.ECDSA)
+                return lambda data: key.sign(hashlib.sha256(data).digest(), mechanism=Mechanism.ECDSA)
             case "RS256":
-                return key.sign(data, mechanism=Mechanism.SHA256_RSA_PKCS)
+                return lambda data: key.sign(data, mechanism=Mechanism.SHA256_RSA_PKCS)
             case "PS256":
                 parameters = (Mechanism.SHA256, MGF.SHA256, 32)
-                return key.sign(data, mechanism=Mechanism.SHA256_RSA_PKCS_PSS, mechanism_param=parameters)
+                return lambda data: key.sign(data, mechanism=Mechanism.SHA256_RSA_PKCS_PSS, mechanism_param=parameters)
             case _:
                 raise StoreUnavailable(f"a token key does not serve {alg}")
 
