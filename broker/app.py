@@ -20,6 +20,7 @@ from broker.keys.pkcs11 import TokenURI
 from broker.network.configuration import Platform, RevocationPolicy, Sources, read_sources
 from broker.network.correspondence import CorrespondenceGateway
 from broker.network.crl import REFRESH_AFTER, CRLSource
+from broker.network.documents import GuardedDocuments
 from broker.network.ocsp import FirstProof, OCSPSource
 from broker.network.outbound import OutboundGuard
 from broker.network.platform import PlatformOperator
@@ -90,6 +91,7 @@ def join(settings: Settings, *, guard: OutboundGuard, refresh_after: timedelta =
         revocation=_decided_by(sources, lists, guard),
         clock=now,
         entropy=os.urandom,
+        documents=GuardedDocuments(guard),
         correspondence=_corresponding(settings, sources.platform, guard),
         notices=PlatformOperator(sources.platform, guard, now, os.urandom)
         if sources.platform is not None and sources.platform.notices

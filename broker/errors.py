@@ -6,6 +6,8 @@ words nor reach a client without an OAuth code. What is not in this tree is our 
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 
 class BrokerError(Exception):
     """Something was refused. Never carries a PIN, serial, subject DN, code or token in its message."""
@@ -24,6 +26,14 @@ class StoreUnavailable(BrokerError):
 
 class ClockBehind(BrokerError):
     """This host's clock stands before a moment that has passed for certain: nothing is judged by it."""
+
+
+class TooManyRequests(BrokerError):
+    """Tried more often than allowed (RFC 6585 §4); `retry_after` is how long the limit holds."""
+
+    def __init__(self, message: str, *, retry_after: timedelta) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 # --- the card's answer -----------------------------------------------------------------------------------------------

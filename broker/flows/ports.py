@@ -19,7 +19,9 @@ from broker.accounts.credential import Credential, CredentialKey
 from broker.accounts.lifecycle import CertificateName
 from broker.accounts.session import Session
 from broker.audit.entry import Entry
+from broker.flows.documents import ClientDocuments
 from broker.flows.notice import NoticeStore, RevocationNotices
+from broker.flows.rate import AttemptStore
 from broker.ids import (
     AccountID,
     ClientID,
@@ -296,6 +298,8 @@ class Transaction(Protocol):
     @property
     def assertions(self) -> AssertionStore: ...
     @property
+    def attempts(self) -> AttemptStore: ...
+    @property
     def audit(self) -> AuditLog: ...
     @property
     def leases(self) -> LeaseStore: ...
@@ -483,6 +487,7 @@ class Ports:
     revocation: RevocationSource
     clock: Callable[[], datetime]
     entropy: Callable[[int], bytes]
+    documents: ClientDocuments
     correspondence: CorrespondenceSource | None = None
     """None where the operator has no access to the mapping: then a renewed certificate begins a new account."""
     notices: RevocationNotices | None = None

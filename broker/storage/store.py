@@ -20,6 +20,7 @@ from broker.errors import StoreUnavailable
 from broker.flows.ports import Transaction
 from broker.storage.accounts import SQLAccounts
 from broker.storage.assertions import SQLAssertions
+from broker.storage.attempts import SQLAttempts
 from broker.storage.audit import SQLAuditLog
 from broker.storage.cards import SQLCardTransactions
 from broker.storage.clients import SQLClients
@@ -142,6 +143,10 @@ class SQLTransaction:
     @property
     def assertions(self) -> SQLAssertions:
         return SQLAssertions(self._work)
+
+    @property
+    def attempts(self) -> SQLAttempts:
+        return SQLAttempts(self._work)
 
     @property
     def audit(self) -> SQLAuditLog:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import tomllib
 from collections.abc import Mapping
@@ -13,12 +14,12 @@ import werkzeug.exceptions
 from werkzeug.exceptions import HTTPException, InternalServerError
 
 import broker.errors
-from broker.errors import BrokerError, SettingsError
+from broker.errors import BrokerError, SettingsError, TooManyRequests
 from broker.web.settings import LANGUAGES
 
 CATALOGUE = Path(broker.errors.__file__).with_name("errors.toml")
-RETRY_AFTER = 5
-"""Seconds a client should wait when the store cannot answer."""
+_RETRY_AFTER = 5
+"""Seconds to wait when the store cannot answer."""
 _MEMBERS = {"code", "id", "exception", "http", "oauth", "pin_try_used", "cause", *LANGUAGES}
 _NOT_DESCRIPTION = re.compile(r"[^\x20\x21\x23-\x5b\x5d-\x7e]")  # RFC 6749 §5.2, error_description
 _log = structlog.get_logger("broker.web")
@@ -97,6 +98,13 @@ def description(error: Exception) -> str:
     """`error_description` (RFC 6749 §5.2): the operator's message in the characters allowed there."""
     text = str(error) if isinstance(error, BrokerError) else ""
     return _NOT_DESCRIPTION.sub("?", text or answer_to(error).cause)[:200]
+
+
+def retry_after(error: Exception) -> int | None:
+    """Seconds after which another try may succeed (RFC 9110 §10.2.3); None where waiting does not help."""
+    if isinstance(error, TooManyRequests):
+        return max(1, math.ceil(error.retry_after.total_seconds()))
+    return _RETRY_AFTER if answer_to(error).http == 503 else None
 
 
 def report(error: Exception, *, request_id: str | None, transaction: str | None = None) -> None:

@@ -18,13 +18,11 @@ from broker.errors import InsufficientScope, InvalidAccessToken, InvalidClient, 
 from broker.flows.call import Call
 from broker.flows.ports import Ports
 from broker.oidc.authorization import MAX_PARAMETERS
-from broker.web.catalogue import answer_to, description, report
+from broker.web.catalogue import answer_to, description, report, retry_after
 
 MAX_BODY: Final = 64 * 1024
 """Octets; a larger body is 413 before it is read."""
 FORM: Final = "application/x-www-form-urlencoded"
-RETRY_AFTER: Final = 5
-"""Seconds a client should wait when the store cannot answer."""
 Headers = tuple[tuple[str, str], ...]
 NO_STORE: Final[Headers] = (("Cache-Control", "no-store"), ("Pragma", "no-cache"))  # RFC 6749 §5.1
 
@@ -87,8 +85,8 @@ def refusal(error: Exception, request: EndpointRequest, *, issuer: str) -> Endpo
         headers.append(("WWW-Authenticate", f"Bearer {challenge}"))
     if isinstance(error, HTTPException):
         headers += [pair for pair in error.get_headers({}) if pair[0] == "Allow"]
-    if told.http == 503:
-        headers.append(("Retry-After", str(RETRY_AFTER)))
+    if (seconds := retry_after(error)) is not None:
+        headers.append(("Retry-After", str(seconds)))
     return json_response(body, status=told.http, headers=tuple(headers))
 
 

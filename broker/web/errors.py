@@ -18,7 +18,7 @@ from broker.errors import (
 from broker.ids import InteractionID
 from broker.oidc.client import Client
 from broker.web import endpoint, mount, routes
-from broker.web.catalogue import Answer, answer_to, report
+from broker.web.catalogue import answer_to, report, retry_after
 from broker.web.pages import page
 from broker.web.settings import ports
 
@@ -65,17 +65,17 @@ def error_page(
         else url_for("authorization.cancel", interaction=interaction),
         request_id=g.get("request_id"),
     )
-    _carry_headers(error, answer, response)
+    _carry_headers(error, response)
     return response
 
 
-def _carry_headers(error: Exception, answer: Answer, response: Response) -> None:
+def _carry_headers(error: Exception, response: Response) -> None:
     if isinstance(error, HTTPException):
         for name, value in error.get_headers(request.environ):
             if name == "Allow":
                 response.headers[name] = value
-    if answer.http == 503:
-        response.headers["Retry-After"] = str(endpoint.RETRY_AFTER)
+    if (seconds := retry_after(error)) is not None:
+        response.headers["Retry-After"] = str(seconds)
 
 
 def _handle(error: Exception) -> Response:

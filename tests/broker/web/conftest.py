@@ -19,6 +19,7 @@ from flask import Flask
 from sqlalchemy import Engine
 
 import broker.web
+from broker.flows.documents import ClientDocuments
 from broker.flows.notice import RevocationNotices
 from broker.flows.ports import CorrespondenceSource, Policy, Ports
 from broker.ids import ClientID, SectorID
@@ -41,6 +42,7 @@ from tests.broker.web.house import (
     PASSPHRASE,
     REDIRECT_URI,
     Clock,
+    Documents,
     House,
     Lists,
     spki_hash,
@@ -91,6 +93,7 @@ def make_house(world: World, software_keys: LiveKeys, migrated: Path, tmp_path: 
         correspondence: CorrespondenceSource | None = None,
         profiles: tuple[Profile, ...] = (USER_AUTHENTICATION,),
         notices: RevocationNotices | None = None,
+        documents: ClientDocuments | None = None,
     ) -> House:
         database = tmp_path / f"{len(engines)}.db"
         shutil.copy(migrated, database)
@@ -118,6 +121,7 @@ def make_house(world: World, software_keys: LiveKeys, migrated: Path, tmp_path: 
             revocation=lists,
             clock=clock,
             entropy=os.urandom,
+            documents=documents or Documents(),
             correspondence=correspondence,
             notices=notices,
         )

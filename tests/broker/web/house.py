@@ -19,6 +19,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from broker.errors import OutboundFailed
 from broker.flows.ports import Evidence, Ports
 from broker.jose import b64url
 from broker.jpki.certificate import TrustedCertificate
@@ -87,6 +88,21 @@ class Lists:
 
     def refresh_all(self) -> dict[str, bool]:
         return {}
+
+
+class Documents:
+    """Stands in for the network only: what clients publish, by address, and what was asked for."""
+
+    def __init__(self) -> None:
+        self.published: dict[str, bytes] = {}
+        self.asked: list[str] = []
+
+    def fetch(self, url: str, *, limit: int) -> bytes:
+        self.asked.append(url)
+        document = self.published.get(url)
+        if document is None or len(document) > limit:
+            raise OutboundFailed(f"{url}: nothing of at most {limit} octets")
+        return document
 
 
 def spki_hash(certificate: bytes) -> bytes:
