@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, bindparam, func, insert, select, text
+from sqlalchemy import Engine, Text, bindparam, column, func, insert, select, table, text
 from sqlalchemy.exc import IntegrityError
 
 from broker.errors import StoreUnavailable
@@ -238,23 +238,25 @@ def test_many_threads_mix_reads_writes_and_failures_and_every_committed_row_is_t
     assert number(connections) == committed == 6 * sum(1 for turn in range(40) if turn % 5 and turn % 7)
 
 
-def test_a_commit_that_cannot_be_is_store_unavailable_and_nothing_is_there(tmp_path: Path) -> None:
-    """SQLite refuses the COMMIT itself where a deferred foreign key is open."""
-    url = f"sqlite:///{tmp_path / 'broker.db'}"
-    migrations.upgrade(url)
-    engine = open_engine(url)
-    store = SQLStore(engine)
-    code = records.log_in(store).code()
-    with pytest.raises(StoreMisused, match="FOREIGN KEY"), store._unit() as work:  # noqa: PT012
-        work.write(text("PRAGMA defer_foreign_keys=ON"))
-        work.write(text("DELETE FROM sessions"))
-        work.write(text("INSERT INTO codes SELECT x'01', 'nobody','','','',NULL,'nobody','','','','',x'02','',NULL"))
-    with store.transaction() as tx:
-        tx.codes.issue(code)
-        assert tx.codes.consume(code.digest, now=NOW) == code
-    with engine.connect() as connection:
-        assert connection.execute(select(func.count()).select_from(codes)).scalar_one() == 1
-    engine.dispose()
+def test_a_commit_that_is_refused_leaves_nothing_and_the_next_unit_is_clean(
+    own_store: SQLStore, own_engine: Engine
+) -> None:
+    """A deferred reference is judged by COMMIT itself."""
+    with own_engine.begin() as connection:
+        connection.execute(text("CREATE TABLE parent (id TEXT PRIMARY KEY)"))
+        connection.execute(
+            text("CREATE TABLE child (id TEXT REFERENCES parent (id) DEFERRABLE INITIALLY DEFERRED, name TEXT)")
+        )
+    orphan = insert(table("child", column("id", Text)))
+    for first in (ADD, SLOW_ADD):  # committed by the driver's connection, and by SQLAlchemy's
+        with pytest.raises(StoreMisused, match=r"Integrity|Violation"), own_store._unit() as work:  # noqa: PT012
+            values: dict[str, object] = {"created_at": NOW} if first is ADD else {}
+            work.write(first, account="a", **values)
+            work.write(orphan, id="nobody")
+        with own_store._unit() as work:
+            assert work.read(COUNT).scalar_one() == 0
+            work.write(ADD, account="b", created_at=NOW)
+            work.write(accounts.delete())
 
 
 def test_a_server_that_cut_every_connection_is_found_back_after_one_refusal(
