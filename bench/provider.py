@@ -23,7 +23,7 @@ from bench.fill import Filler
 from bench.load import Load, Refused, Timed, build
 from bench.operations import LOGIN, OPERATIONS, Operation
 from bench.servers import running
-from bench.sides import Side, ours, peer
+from bench.sides import OWN_STORE, STORES, Side, ours, peer
 from sandbox import node
 from sandbox.programs import ProgramFailed
 
@@ -203,6 +203,8 @@ class Bench:
         """Fresh sessions, then every operation at one side and the other in turn. Raises Refused, Unexpected."""
         self._seats.clear()
         for operation in OPERATIONS:
+            # The peer's own store forgets whoever was not seen for a thousand entries.
+            self._seats = {place: seats for place, seats in self._seats.items() if place[0] != "peer"}
             for side in self._sides.values():
                 if not operation.unserved(side.metadata):
                     run = self.run(operation, side)
@@ -269,13 +271,13 @@ def figure_of(side: str, runs: Sequence[tuple[float, Timed]]) -> Figure:
     )
 
 
-def measure(root: Path, *, rounds: int, count: int, workers: int = 1) -> Report:
+def measure(root: Path, *, rounds: int, count: int, workers: int = 1, store: str = OWN_STORE) -> Report:
     """Start both, measure, stop both.
 
     Raises NotMeasured, node.NodeMissing, ProgramFailed, Refused, Unexpected.
     """
     load = build(root)
-    with peer(root) as theirs, running(root, workers=workers) as servers:
+    with peer(root, store=store) as theirs, running(root, workers=workers) as servers:
         sides = (theirs, ours(servers, software=_software(workers), resident=RESIDENT))
         idle = {side.name: side.tree.memory() for side in sides}
         bench = Bench(load, sides, count=count)
@@ -339,6 +341,7 @@ def _software(workers: int) -> str:
     multiple=True,
     help="Instead: our login with this many stored grants. Give it twice to compare.",
 )
+@click.option("--peer-store", type=click.Choice(STORES), default=OWN_STORE, show_default=True)
 @click.option("--strict", is_flag=True, help="End with status 1 where a floor is not held.")
 @click.option(
     "--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write the figures there too."
@@ -350,6 +353,7 @@ def main(
     count: int,
     workers: int,
     grants: tuple[int, ...],
+    peer_store: str,
     strict: bool,
     json_file: Path | None,
 ) -> None:

@@ -41,6 +41,9 @@ METHODS: Final = (BASIC, KEY)
 
 GRANTS: Final = ("authorization_code", "refresh_token", "client_credentials")
 PEER_SCRIPT: Final = Path(__file__).parent / "peers" / "oidc_provider.mjs"
+OWN_STORE, PLAIN_STORE = STORES = ("own", "plain")
+"""Where the peer keeps things: the package's own memory store (a thousand entries), or a map that forgets nothing."""
+
 _ASSERTION: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 
@@ -242,7 +245,7 @@ class _Browser:
 
 
 @contextmanager
-def peer(root: Path) -> Iterator[Side]:
+def peer(root: Path, *, store: str = OWN_STORE) -> Iterator[Side]:
     """npm oidc-provider, started for this and stopped on the way out. Raises node.NodeMissing, ProgramFailed."""
     command = node.command(PEER_SCRIPT)
     (port,) = free_ports(1)
@@ -260,6 +263,7 @@ def peer(root: Path) -> Iterator[Side]:
     settings = {
         "port": port,
         "issuer": issuer,
+        "store": store,
         "jwks": {"keys": [signing.as_dict(private=True)]},
         "clients": [_peer_registration(client) for client in clients.values()],
     }
@@ -282,7 +286,7 @@ def peer(root: Path) -> Iterator[Side]:
         metadata = _metadata(issuer)
         yield Side(
             name="peer",
-            software=_peer_software(),
+            software=_peer_software(store),
             issuer=issuer,
             metadata=metadata,
             tree=Tree(psutil.Process(program.process.pid)),
@@ -308,9 +312,9 @@ def _peer_registration(client: Client) -> dict[str, Any]:
     return {**members, "jwks": {"keys": [ECKey.import_key(client.key.public_key()).as_dict(private=False)]}}
 
 
-def _peer_software() -> str:
+def _peer_software(store: str) -> str:
     package = json.loads((node.LINK / "oidc-provider" / "package.json").read_text(encoding="utf-8"))
-    return f"npm oidc-provider {package['version']}, in memory, one process of Node {node.version()}"
+    return f"npm oidc-provider {package['version']}, {store} memory store, one process of Node {node.version()}"
 
 
 def served_methods(metadata: Mapping[str, Any]) -> Sequence[str]:

@@ -5,6 +5,7 @@ It is no part of the distribution, and refuses to open beside any anchor that is
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import secrets
@@ -102,6 +103,8 @@ def app() -> Flask:
 def set_up(house: BrokerHouse, registrations: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """Make keys and schema where they are missing, register the clients, and answer the card-agent document.
 
+    A client may bring a `client_secret` of its own here; elsewhere the broker makes it (RFC 7591 §3.2.1).
+
     Keys belong to one issuer: when the issuer moved (another port), they are made anew.
     """
     house.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -134,7 +137,10 @@ def set_up(house: BrokerHouse, registrations: Iterable[Mapping[str, Any]]) -> di
     ports = open_ports(settings)
     with ports.store.transaction() as tx:
         for given in registrations:
-            client = registration(dict(given))
+            members = dict(given)
+            secret = members.pop("client_secret", None)
+            digest = None if secret is None else hashlib.sha256(secret.encode()).digest()
+            client = registration(members, secret_digest=digest)
             if tx.clients.get(client.client_id) is None and tx.clients.add(client, now=now()):
                 tx.audit.append(Entry(at=now(), event=Event.CLIENT_ADDED, client_id=client.client_id))
     document: dict[str, Any] = json.loads(json.dumps(card_agent_document(ports)))

@@ -69,8 +69,10 @@ def client_add(
     click.echo(json.dumps({"client_id": registered.client_id}) if as_json else f"added {registered.client_id}")
 
 
-def registration(given: dict[str, Any]) -> Client:
+def registration(given: dict[str, Any], *, secret_digest: bytes | None = None) -> Client:
     """A client as the operator describes it: RFC 7591 §2 members, and `vetted` and `profile` beside them.
+
+    `secret_digest` is the SHA-256 of its secret, where it authenticates with one.
 
     Raises SettingsError for a member nobody knows (here a slip of the pen), InvalidClientMetadata, InvalidRedirectURI.
     """
@@ -89,6 +91,7 @@ def registration(given: dict[str, Any]) -> Client:
         profile=SecurityProfile(profile),
         sector=SectorID(b64url(os.urandom(16))),
         vetted=vetted,
+        secret_digest=secret_digest,
     )
 
 
