@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +28,7 @@ from broker.keys.algorithms import ENCRYPTION
 from broker.keys.live import LiveKeys
 from broker.keys.pkcs11 import TokenURI
 from broker.keys.ring import MAX_IN_LINE, NOTICE, OVERLAP, PUBLISHED_BEFORE, State
+from tests.pcscd import for_child
 from tests.softhsm import new_token, parsed
 
 NOW = datetime(2026, 11, 20, 3, 4, 5, tzinfo=UTC)
@@ -321,6 +324,35 @@ def test_two_rotators_at_once_lose_nothing(place: Place) -> None:
     held = {key.kid: state for key, state, _ in place.open().held()}
     assert len(made) == 2
     assert {held[kid] for kid in made} == {State.WAITING}
+
+
+def test_another_process_takes_up_a_rotated_key_by_itself(tmp_path: Path) -> None:
+    place = make(tmp_path, None, ("ES256",))
+    place.now = datetime.now(UTC)  # the other process has a clock of its own
+    watch = """
+import sys, time, pathlib
+from broker.flows.ports import KeyUse
+from broker.keys.live import open_keys
+keys = open_keys(pathlib.Path(sys.argv[1]), sys.argv[2])
+first = keys.jwks(KeyUse.ID_TOKEN)
+print("open", flush=True)
+while keys.jwks(KeyUse.ID_TOKEN) == first:
+    time.sleep(0.05)
+print(*sorted(jwk["kid"] for jwk in keys.jwks(KeyUse.ID_TOKEN)["keys"]), flush=True)
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", watch, str(place.keys_folder), PASSPHRASE],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=for_child(os.environ),
+    ) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "open\n"
+        place.rotate(KeyUse.ID_TOKEN)
+        told = child.stdout.read().splitlines()[-1].split()
+    assert child.returncode == 0
+    assert told == sorted(jwk["kid"] for jwk in place.open().jwks(KeyUse.ID_TOKEN)["keys"])
+    assert len(told) == 2
 
 
 # --- what is encrypted to us -----------------------------------------------------------------------------------------

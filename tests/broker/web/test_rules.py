@@ -206,4 +206,4 @@ def test_a_job_runs_once_in_its_interval_however_many_ask(house: House, monkeypa
     house.clock.step(minutes=10)
     run_due(house.ports, holder="four")
     assert ran == ["ran", "ran"]
-    assert {job.name for job in JOBS} >= {"refresh-revocation", "purge"}
+    assert {job.name for job in JOBS} >= {"refresh-revocation", "purge", "retire-keys"}

@@ -382,7 +382,7 @@ def test_health_is_told_without_secrets(house: House) -> None:
     browser = house.browser()
     assert browser.get("/healthz", base_url=ISSUER).get_json() == {"status": "ok"}
     ready = browser.get("/readyz", base_url=ISSUER).get_json()
-    assert ready["status"] == "ready"
+    assert (ready["status"], ready["keys"]) == ("ready", "good")
     assert 80 < ready["request_statement_days_left"] <= 90
     house.clock.step(days=91)
     assert browser.get("/readyz", base_url=ISSUER).status_code == 503  # no agent would believe our requests
