@@ -268,3 +268,15 @@ def test_packages_of_another_declaration_do_not_count_as_installed(
     assert node.installed()
     (tmp_path / "npm" / "provisioned").write_text("0" * 64, encoding="ascii")
     assert not node.installed()
+
+
+def test_without_a_registry_the_work_goes_on_and_nothing_counts_as_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(node, "INSTALLED", tmp_path / "npm")
+    monkeypatch.setenv("npm_config_registry", "http://127.0.0.1:9/")  # the discard port: nobody answers
+    monkeypatch.setenv("npm_config_cache", str(tmp_path / "cache"))
+    monkeypatch.setenv("npm_config_fetch_retries", "0")
+    provision.provide_peers()
+    assert capsys.readouterr().out.endswith("going on without the npm packages of tests/peers\n")
+    assert not node.installed()
