@@ -10,10 +10,11 @@ from flask_babel import Babel
 
 from broker.errors import SettingsError
 from broker.flows.ports import Ports
-from broker.web import authorization, card, consent, health, logging, logout, mount, pages
+from broker.web import authorization, card, consent, health, logging, logout, pages
 from broker.web.endpoint import MAX_BODY
 from broker.web.errors import register_handlers
 from broker.web.form import HandleConverter
+from broker.web.lean import Lean
 from broker.web.settings import WebSettings
 
 __all__ = ["WebSettings", "register"]
@@ -51,4 +52,4 @@ def register(app: Flask, ports: Ports, *, web: WebSettings) -> None:
     )
     for module in (authorization, card, consent, logout, health):
         app.register_blueprint(module.blueprint)
-    app.register_blueprint(mount.blueprint())
+    app.wsgi_app = Lean(app.wsgi_app, ports, web=web)  # type: ignore[method-assign]  # the way Flask documents

@@ -11,7 +11,8 @@ from broker.web import cookies
 from broker.web.client_return import redirect_to_client, return_to_client
 from broker.web.errors import own_form
 from broker.web.form import body_pairs, query_pairs
-from broker.web.pages import ask_for, content_security_policy, page, see_other
+from broker.web.headers import content_security_policy
+from broker.web.pages import ask_for, page, see_other
 from broker.web.settings import ports
 
 blueprint = Blueprint("authorization", __name__)

@@ -11,7 +11,8 @@ from flask import Response
 from broker.flows.code import RefusedToClient, ReturnToClient
 from broker.oidc.authorization import error_redirect
 from broker.web.catalogue import answer_to, description
-from broker.web.pages import ask_for, content_security_policy, page, see_other
+from broker.web.headers import content_security_policy
+from broker.web.pages import ask_for, page, see_other
 from broker.web.settings import ports
 
 

@@ -1,6 +1,6 @@
 """What programs call, without a framework: a function from a small frozen request to a small frozen response.
 
-The same functions are mounted in Flask (`mount`) and, for the hot ones, directly in front of it.
+`lean` answers with these functions in front of Flask; `routes` says which path is whose.
 """
 
 from __future__ import annotations

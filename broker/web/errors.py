@@ -17,7 +17,7 @@ from broker.errors import (
 )
 from broker.ids import InteractionID
 from broker.oidc.client import Client
-from broker.web import endpoint, mount, routes
+from broker.web import endpoint, routes
 from broker.web.catalogue import answer_to, report, retry_after
 from broker.web.pages import page
 from broker.web.settings import ports
@@ -86,7 +86,8 @@ def _handle(error: Exception) -> Response:
             authorization=tuple(request.headers.getlist("Authorization")),
             request_id=g.get("request_id"),
         )
-        return mount.answer(endpoint.refusal(error, asked, issuer=ports().policy.issuer))
+        refused = endpoint.refusal(error, asked, issuer=ports().policy.issuer)
+        return Response(refused.body, refused.status, list(refused.headers))
     interaction: InteractionID | None = g.get("interaction")
     if isinstance(error, InteractionUnknown | BrowserMismatch | UnknownClient | NotFound):
         interaction = None  # nothing to try again

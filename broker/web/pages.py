@@ -6,36 +6,14 @@ from flask import Flask, Response, g, make_response, render_template, request
 from flask_babel import get_locale
 
 from broker.oidc.client import Client
-from broker.web import cookies
+from broker.web import cookies, headers
 from broker.web.settings import LANGUAGES, web_settings
 
 
-def content_security_policy(*, form_action: str) -> str:
-    """Nothing but our own style sheet and pictures; no script at all. `form_action` is where forms may go."""
-    return (
-        "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; "
-        f"form-action {form_action}; frame-ancestors 'none'"
-    )
-
-
 def add_headers(response: Response) -> Response:
-    """What is safe unless a handler said otherwise.
-
-    Referrer-Policy is same-origin and not no-referrer, because the latter would make a browser state
-    `Origin: null` on our own forms, and they are refused without their true origin.
-    """
-    headers = response.headers
-    headers.setdefault("Content-Security-Policy", content_security_policy(form_action="'self'"))
-    headers.setdefault("Referrer-Policy", "same-origin")
-    headers.setdefault("X-Content-Type-Options", "nosniff")
-    headers.setdefault("X-Frame-Options", "DENY")
-    headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
-    headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
-    headers.setdefault("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()")
-    if "Cache-Control" not in headers:
-        headers["Cache-Control"] = "no-store"
-    if web_settings().secure:
-        headers.setdefault("Strict-Transport-Security", "max-age=31536000")
+    """What is safe unless a handler said otherwise."""
+    for name, value in headers.missing(response.headers, secure=web_settings().secure):
+        response.headers[name] = value
     return response
 
 

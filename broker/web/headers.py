@@ -1,0 +1,39 @@
+"""What every answer says to a browser unless it says otherwise itself; pages and endpoints alike."""
+
+from __future__ import annotations
+
+from typing import Final, Protocol
+
+
+class Names(Protocol):
+    """A set of header names, or a framework's headers."""
+
+    def __contains__(self, name: str, /) -> bool: ...
+
+
+def content_security_policy(*, form_action: str) -> str:
+    """Nothing but our own style sheet and pictures; no script at all. `form_action` is where forms may go."""
+    return (
+        "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; "
+        f"form-action {form_action}; frame-ancestors 'none'"
+    )
+
+
+_SAFE: Final = (
+    ("Content-Security-Policy", content_security_policy(form_action="'self'")),
+    # Not no-referrer: it would make a browser state `Origin: null` on our own forms, and they are refused without
+    # their true origin.
+    ("Referrer-Policy", "same-origin"),
+    ("X-Content-Type-Options", "nosniff"),
+    ("X-Frame-Options", "DENY"),
+    ("Cross-Origin-Opener-Policy", "same-origin"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+    ("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
+    ("Cache-Control", "no-store"),
+)
+_OVER_TLS: Final = (("Strict-Transport-Security", "max-age=31536000"),)
+
+
+def missing(present: Names, *, secure: bool) -> list[tuple[str, str]]:
+    """The safe headers whose names are not in `present`; `secure` says that the issuer is https."""
+    return [pair for pair in (_SAFE + _OVER_TLS if secure else _SAFE) if pair[0] not in present]

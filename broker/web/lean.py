@@ -1,0 +1,103 @@
+"""The endpoints that programs call, answered before Flask sees them; everything else goes on to the pages.
+
+What a request costs here is what its rules cost: no routing, context or response object stands between.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
+
+from werkzeug.exceptions import BadRequest, HTTPException, RequestEntityTooLarge
+
+from broker.flows.ports import Ports
+from broker.web import headers, routes
+from broker.web.endpoint import MAX_BODY, EndpointRequest, EndpointResponse, refusal
+from broker.web.logging import log_request
+from broker.web.settings import WebSettings
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+_STATUS: Final = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
+
+
+class Lean:
+    """A WSGI application in front of `pages`."""
+
+    def __init__(self, pages: WSGIApplication, ports: Ports, *, web: WebSettings) -> None:
+        self._pages = pages
+        self._ports = ports
+        self._secure = web.secure
+        header = web.client_certificate_header
+        self._certificate = f"HTTP_{header.upper().replace('-', '_')}" if header else ""
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        path = environ["PATH_INFO"]
+        if path not in routes.ROUTES:
+            return self._pages(environ, start_response)
+        started = time.perf_counter()
+        request_id = self._ports.entropy(8).hex()
+        try:
+            response = routes.answer(self._request(environ, request_id), self._ports)
+        except HTTPException as error:
+            unread = EndpointRequest(method=environ["REQUEST_METHOD"], path=path, request_id=request_id)
+            response = refusal(error, unread, issuer=self._ports.policy.issuer)
+        start_response(_STATUS[response.status], self._headers(response, request_id))
+        log_request(
+            request_id=request_id,
+            method=environ["REQUEST_METHOD"],
+            route=path,
+            status=response.status,
+            seconds=time.perf_counter() - started,
+        )
+        return [b"" if environ["REQUEST_METHOD"] == "HEAD" else response.body]
+
+    def _request(self, environ: WSGIEnvironment, request_id: str) -> EndpointRequest:
+        """Raises werkzeug's 400 and 413."""
+        method = environ["REQUEST_METHOD"]
+        authorization = environ.get("HTTP_AUTHORIZATION")
+        dpop = environ.get("HTTP_DPOP")
+        return EndpointRequest(
+            method=method,
+            path=environ["PATH_INFO"],
+            query=environ.get("QUERY_STRING", "").encode("latin-1", "replace"),
+            content_type=environ.get("CONTENT_TYPE", ""),
+            body=b"" if method in {"GET", "HEAD"} else _body(environ),
+            authorization=() if authorization is None else (authorization,),
+            # A gateway joins headers of one name with a comma, which no proof contains: two are seen as two.
+            dpop=() if dpop is None else tuple(proof.strip() for proof in dpop.split(",")),
+            certificate=environ.get(self._certificate) if self._certificate else None,
+            if_none_match=environ.get("HTTP_IF_NONE_MATCH", ""),
+            cookies=environ.get("HTTP_COOKIE", ""),
+            request_id=request_id,
+        )
+
+    def _headers(self, response: EndpointResponse, request_id: str) -> list[tuple[str, str]]:
+        sent = list(response.headers)
+        sent += headers.missing({name for name, _ in sent}, secure=self._secure)
+        if response.status != HTTPStatus.NOT_MODIFIED:
+            sent.append(("Content-Length", str(len(response.body))))
+        sent.append(("X-Request-ID", request_id))
+        return sent
+
+
+def _body(environ: dict[str, Any]) -> bytes:
+    """At most MAX_BODY octets, whatever was announced. Raises werkzeug's 400 and 413."""
+    announced = environ.get("CONTENT_LENGTH") or ""
+    if announced:
+        if not (announced.isascii() and announced.isdigit() and len(announced) <= 12):
+            raise BadRequest
+        if int(announced) > MAX_BODY:
+            raise RequestEntityTooLarge
+        wanted = int(announced)
+    elif environ.get("HTTP_TRANSFER_ENCODING"):
+        wanted = MAX_BODY + 1  # in pieces: how many there are is seen on reading
+    else:
+        return b""
+    body: bytes = environ["wsgi.input"].read(wanted)
+    if len(body) > MAX_BODY:
+        raise RequestEntityTooLarge
+    return body
