@@ -46,6 +46,8 @@ _KEY_TYPE: Final = {
     **dict.fromkeys(("HS256", "HS384", "HS512"), "oct"),
     "EdDSA": "OKP",
 }
+_SAME: Final = {"Ed25519": "EdDSA"}
+"""RFC 9864 gives the curve's own name to what RFC 8037 called EdDSA; we know one curve, so both say the same."""
 _PRIMITIVES: Final = {name: primitive for name, primitive in get_default_algorithms().items() if name in _KEY_TYPE}
 _REFUSED_HEADERS: Final = frozenset({"crit", "b64", "jku", "jwk", "x5u", "x5c", "zip"})
 _PRIVATE_MEMBERS: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})  # RFC 7518 §6.2.2, §6.3.2, §6.4.1
@@ -350,7 +352,7 @@ def verify_self_signed(token: str | bytes, *, algorithms: Collection[str], typ: 
 
 def _accepted(header: Mapping[str, Any], algorithms: Collection[str], typ: str | None) -> str:
     """The header's algorithm, where the caller takes it and the type."""
-    algorithm: str = header["alg"]
+    algorithm: str = _SAME.get(header["alg"], header["alg"])
     if isinstance(algorithms, str):
         raise TypeError("algorithms is a collection of names")
     if algorithm not in algorithms or algorithm not in _KEY_TYPE:
@@ -429,12 +431,12 @@ def _may_verify(jwk: Mapping[str, Any], algorithm: str) -> bool:
         return False
     if jwk.get("crv") != _CURVE_OF_ALGORITHM.get(algorithm, jwk.get("crv")):
         return False
-    operations = jwk.get("key_ops", ["verify"])
+    named, operations = jwk.get("alg", algorithm), jwk.get("key_ops", ["verify"])
     return (
         jwk.get("use", "sig") == "sig"
         and isinstance(operations, list | tuple)
         and "verify" in operations
-        and jwk.get("alg", algorithm) == algorithm
+        and (named == algorithm or (isinstance(named, str) and _SAME.get(named) == algorithm))
     )
 
 

@@ -43,6 +43,7 @@ from broker.oidc.authorization import AuthorizationRequest
 from broker.oidc.client import Client
 from broker.oidc.client_authentication import Assertion
 from broker.oidc.consent import Consent
+from broker.oidc.dpop import NonceKeys, Proof
 from broker.oidc.grants import Authentication, AuthorizationCode, Grant
 from broker.oidc.tokens import AccessToken
 
@@ -249,6 +250,11 @@ class AssertionStore(Protocol):
         """True the first time this (client, jti) is seen before it expires, in one statement; else False."""
 
 
+class ProofStore(Protocol):
+    def use(self, proof: Proof) -> bool:
+        """True the first time this (key, jti) is seen before it expires, in one statement; else False."""
+
+
 class AuditLog(Protocol):
     def append(self, entry: Entry) -> None: ...
 
@@ -299,6 +305,8 @@ class Transaction(Protocol):
     def assertions(self) -> AssertionStore: ...
     @property
     def attempts(self) -> AttemptStore: ...
+    @property
+    def proofs(self) -> ProofStore: ...
     @property
     def audit(self) -> AuditLog: ...
     @property
@@ -375,6 +383,9 @@ class Keys(Protocol):
         """Authenticated encryption for storage; `context` must be the same to unseal."""
 
     def unseal(self, sealed: bytes, *, context: bytes) -> bytes: ...
+
+    def nonce_keys(self) -> NonceKeys:
+        """What DPoP nonces are made with: the same on every host that has these keys (RFC 9449 §8)."""
 
     def serial_fingerprint(self, issuer_key_hash: bytes, serial: int) -> bytes:
         """jpki.subject.serial_fingerprint under the store's own secret."""
@@ -469,6 +480,10 @@ class Policy:
     crl_max_age: timedelta
     profiles: tuple[Profile, ...] = field(default=(USER_AUTHENTICATION,), repr=False)
     """Whose certificates log in: the plastic card's, and those of phones that the operator accepts."""
+    client_anchors: tuple[bytes, ...] = field(default=(), repr=False)
+    """DER certificates of the authorities that issue to `tls_client_auth` clients (RFC 8705 §2.1)."""
+    requires_dpop_nonce: bool = False
+    """Whether every DPoP proof must carry a nonce of ours (RFC 9449 §8)."""
 
     @property
     def origin(self) -> str:

@@ -9,7 +9,6 @@ from typing import Any
 from broker.audit.entry import Entry, Event
 from broker.errors import (
     InvalidAccessToken,
-    InvalidClient,
     InvalidGrant,
     InvalidRequest,
     InvalidToken,
@@ -18,20 +17,15 @@ from broker.errors import (
     UnsupportedGrantType,
 )
 from broker.flows.call import Call
+from broker.flows.client_authentication import authenticate
 from broker.flows.ports import KeyUse, Ports, Transaction
 from broker.flows.secret import digest
+from broker.flows.sender import Sender, bind
 from broker.ids import ClientID, GrantID
-from broker.jose import b64url, parse_claims, sign_jws, unverified_claims, verify_jws
+from broker.jose import b64url, parse_claims, sign_jws, verify_jws
 from broker.oidc.authorization import single_values
 from broker.oidc.claims import userinfo as userinfo_claims
-from broker.oidc.client import Client, GrantType
-from broker.oidc.client_authentication import (
-    ALGORITHMS,
-    ASSERTION_TYPE,
-    Assertion,
-    check_assertion,
-    claimed_client,
-)
+from broker.oidc.client import GrantType
 from broker.oidc.grants import CodeRequest, Grant, redeem
 from broker.oidc.tokens import (
     ACCESS_TOKEN_LIFETIME,
@@ -48,6 +42,7 @@ class TokenResponse:
     """RFC 6749 §5.1 with the ID token of OIDC Core §3.1.3.3."""
 
     access_token: str = field(repr=False)
+    token_type: str = "Bearer"  # noqa: S105 -- the name of a type
     id_token: str | None = field(default=None, repr=False)
     expires_in: int
     scope: str
@@ -56,7 +51,7 @@ class TokenResponse:
         """As sent; what there is none of is left out."""
         told: dict[str, Any] = {
             "access_token": self.access_token,
-            "token_type": "Bearer",
+            "token_type": self.token_type,
             "expires_in": self.expires_in,
             "scope": self.scope,
             "id_token": self.id_token,
@@ -71,9 +66,8 @@ def exchange(call: Call, *, ports: Ports) -> TokenResponse:
     transaction; what is signed afterwards is already accounted for (R16).
     """
     parameters = single_values(call.pairs)
-    if call.authorization:
-        raise InvalidClient("only private_key_jwt is served")
-    client, assertion = authenticate(parameters, ports=ports)
+    who = authenticate(call, parameters, ports=ports)
+    client, sender = who.client, bind(call, who, ports=ports)
     grant_type = parameters.get("grant_type")
     if grant_type is None:
         raise InvalidRequest("grant_type is required")
@@ -85,22 +79,24 @@ def exchange(call: Call, *, ports: Ports) -> TokenResponse:
     if code is None:
         raise InvalidRequest("code is required")
     request = CodeRequest(
-        client_id=assertion.client_id,
+        client_id=client.client_id,
         redirect_uri=parameters.get("redirect_uri"),
         code_verifier=parameters.get("code_verifier"),
+        jkt=sender.jkt,
     )
     now = ports.clock()
     with ports.store.transaction() as tx:
         outcome = (
-            _redeem(tx, digest(code), request, now=now, ports=ports)
-            if tx.assertions.use(assertion)
-            else InvalidClient("the assertion was used before")
+            sender.use_up(tx)
+            or who.use_up(tx)
+            or _redeem(tx, digest(code), request, sender=sender, now=now, ports=ports)
         )
     if isinstance(outcome, ProtocolError):
         raise outcome
     grant, token = outcome
     return TokenResponse(
         access_token=_signed(token, ports),
+        token_type="Bearer" if token.jkt is None else "DPoP",
         id_token=sign_jws(
             id_token_claims(grant, issuer=ports.policy.issuer, now=now),
             signer=ports.keys.signer(KeyUse.ID_TOKEN),
@@ -120,7 +116,7 @@ def _signed(token: AccessToken, ports: Ports) -> str:
 
 
 def _redeem(
-    tx: Transaction, code_digest: bytes, request: CodeRequest, *, now: datetime, ports: Ports
+    tx: Transaction, code_digest: bytes, request: CodeRequest, *, sender: Sender, now: datetime, ports: Ports
 ) -> tuple[Grant, AccessToken] | InvalidGrant:
     """Consume the code; a refusal is returned, not raised, so that the consumption commits."""
     code = tx.codes.consume(code_digest, now=now)
@@ -145,7 +141,7 @@ def _redeem(
         )
         return refusal
     tx.grants.prolong(grant.grant_id, expires_at=now + ACCESS_TOKEN_LIFETIME)
-    return grant, issue_access_token(tx, grant, now=now, ports=ports)
+    return grant, issue_access_token(tx, grant, sender=sender, now=now, ports=ports)
 
 
 def end_replayed(tx: Transaction, grant_id: GrantID, client_id: ClientID, *, event: Event, now: datetime) -> None:
@@ -154,7 +150,7 @@ def end_replayed(tx: Transaction, grant_id: GrantID, client_id: ClientID, *, eve
     tx.audit.append(Entry(at=now, event=event, client_id=client_id, reference=grant_id, detail={"ended": ended}))
 
 
-def issue_access_token(tx: Transaction, grant: Grant, *, now: datetime, ports: Ports) -> AccessToken:
+def issue_access_token(tx: Transaction, grant: Grant, *, sender: Sender, now: datetime, ports: Ports) -> AccessToken:
     """A token row with its audit row (R16); the caller's transaction makes both real."""
     token = AccessToken(
         jti=b64url(ports.entropy(16)),
@@ -164,6 +160,8 @@ def issue_access_token(tx: Transaction, grant: Grant, *, now: datetime, ports: P
         scope=grant.scope,
         audience=(ports.policy.issuer,),
         grant_id=grant.grant_id,
+        jkt=sender.jkt,
+        x5t=sender.x5t,
         issued_at=now,
         expires_at=now + ACCESS_TOKEN_LIFETIME,
     )
@@ -172,27 +170,6 @@ def issue_access_token(tx: Transaction, grant: Grant, *, now: datetime, ports: P
         Entry(at=now, event=Event.TOKEN_ISSUED, client_id=grant.client_id, account=grant.account, reference=token.jti)
     )
     return token
-
-
-def authenticate(parameters: dict[str, str], *, ports: Ports) -> tuple[Client, Assertion]:
-    """`private_key_jwt` (RFC 7523 §3). The jti is not yet used up. Raises InvalidClient."""
-    if parameters.get("client_assertion_type") != ASSERTION_TYPE or "client_assertion" not in parameters:
-        raise InvalidClient("a private_key_jwt client assertion is required")
-    if "client_secret" in parameters:
-        raise InvalidClient("two ways to authenticate in one request")
-    token = parameters["client_assertion"]
-    try:
-        client_id: ClientID = claimed_client(unverified_claims(token), parameters.get("client_id"))
-        with ports.store.transaction() as tx:
-            client = tx.clients.get(client_id)
-        if client is None or client.jwks is None:
-            raise InvalidClient("no such client")
-        claims = parse_claims(verify_jws(token, jwks=client.jwks, algorithms=ALGORITHMS))
-    except InvalidToken as invalid:
-        raise InvalidClient("the assertion does not hold") from invalid
-    issuer = ports.policy.issuer
-    audiences = frozenset({issuer, f"{issuer}/token"})
-    return client, check_assertion(claims, client_id, audiences=audiences, now=ports.clock())
 
 
 def userinfo(token: str, *, ports: Ports) -> dict[str, Any]:

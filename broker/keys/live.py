@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import os
 import threading
 import time
@@ -23,6 +24,7 @@ from broker.keys import rotation, statement
 from broker.keys.directory import KEYS_FILE, Opened, open_directory
 from broker.keys.pkcs11 import TokenURI
 from broker.keys.ring import Held, State
+from broker.oidc.dpop import NonceKeys
 
 LOOK_EVERY: Final = 1.0
 """Seconds between two looks at the files; ring.NOTICE is longer."""
@@ -31,6 +33,7 @@ _AGAIN: Final = 30.0
 
 _SEAL_VERSION: Final = b"\x01"
 _NONCE_LENGTH: Final = 12
+_DPOP_LABEL: Final = b"jpki-broker dpop nonce key"
 
 _log = structlog.get_logger("broker.keys")
 
@@ -135,6 +138,11 @@ class LiveKeys:
             return self._storage.decrypt(sealed[1:body], sealed[body:], _SEAL_VERSION + context)
         except InvalidTag as refused:
             raise StoreUnavailable("a sealed value does not open with these keys in this place") from refused
+
+    def nonce_keys(self) -> NonceKeys:
+        """Derived from the storage secret, which every host has: a MAC under a label of its own, one way."""
+        secret = hmac.digest(self._opened.storage_secret, _DPOP_LABEL, "sha256")
+        return NonceKeys(secrets=(secret,))
 
     def serial_fingerprint(self, issuer_key_hash: bytes, serial: int) -> bytes:
         """jpki.subject.serial_fingerprint under this installation's secret."""

@@ -32,6 +32,7 @@ from broker.storage.grants import SQLGrants
 from broker.storage.interactions import SQLInteractions
 from broker.storage.leases import SQLLeases
 from broker.storage.notices import SQLNotices
+from broker.storage.proofs import SQLProofs
 from broker.storage.purge import BATCH, PURGES, count_left, delete_batch
 from broker.storage.revoked import SQLRevoked
 from broker.storage.sessions import SQLSessions
@@ -147,6 +148,10 @@ class SQLTransaction:
     @property
     def attempts(self) -> SQLAttempts:
         return SQLAttempts(self._work)
+
+    @property
+    def proofs(self) -> SQLProofs:
+        return SQLProofs(self._work)
 
     @property
     def audit(self) -> SQLAuditLog:

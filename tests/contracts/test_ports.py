@@ -12,6 +12,7 @@ from broker.audit.entry import Entry, Event
 from broker.ids import AccountID, ClientID, InteractionID, SectorID, Subject, TransactionID
 from broker.oidc.client_authentication import Assertion
 from broker.oidc.consent import Consent
+from broker.oidc.dpop import Proof
 from broker.storage.purge import BATCH, PURGES
 from broker.storage.store import SQLStore, StoreMisused
 from tests.contracts import records
@@ -423,3 +424,11 @@ def test_purge_goes_on_until_nothing_is_left(own_store: SQLStore) -> None:
         for number in range(rows):
             assert tx.assertions.use(Assertion(client_id=client_id, jti=str(number), expires_at=NOW))
     assert own_store.purge(now=NOW + MINUTE)["assertions"] == rows
+
+
+def test_a_proof_serves_once_for_its_own_key(store: SQLStore) -> None:
+    proof = Proof(jkt=records.name(), jti="j" * 256, iat=NOW, expires_at=NOW + MINUTE)
+    with store.transaction() as tx:
+        assert tx.proofs.use(proof)
+        assert not tx.proofs.use(replace(proof, expires_at=NOW + 2 * MINUTE))
+        assert tx.proofs.use(replace(proof, jkt=records.name()))
