@@ -40,7 +40,7 @@ def test_the_bank_sees_a_fresh_card_login_and_no_serial_or_name(person: Person, 
     told = json.loads(person.web.get(f"{person.addresses.bank}/api/me").body)["claims"]
     assert told["acr"] == "aal3"
     assert told["amr"] == ["hwk", "pin", "sc", "mfa"]
-    assert set(told) == {"iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr"}
+    assert set(told) == {"iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "sid"}
 
 
 def test_a_wrong_pin_costs_one_try_and_says_so(person: Person, tray: TrayClient) -> None:
