@@ -46,7 +46,10 @@ def mount(settings: Settings, ports: Ports) -> Flask:
         app,
         ports,
         web=WebSettings(
-            secure=settings.secure, help_url=settings.help_url or None, default_language=settings.default_language
+            secure=settings.secure,
+            help_url=settings.help_url or None,
+            default_language=settings.default_language,
+            client_certificate_header=settings.client_certificate_header,
         ),
     )
     if settings.embedded_jobs:
@@ -85,6 +88,8 @@ def join(settings: Settings, *, guard: OutboundGuard, refresh_after: timedelta =
             agent_origins=settings.agent_origins,
             crl_max_age=settings.crl_max_age,
             profiles=profiles,
+            client_anchors=read_client_anchors(settings),
+            mtls_origin=settings.mtls_origin,
         ),
         store=store,
         keys=keys,
@@ -141,6 +146,25 @@ def read_anchors(path: Path) -> tuple[bytes, ...]:
         raise SettingsError(f"anchors: {wrong}") from wrong
     if mixed:
         raise SettingsError("anchors: JPKI and JPKI-TEST never mix")
+    return read
+
+
+def read_client_anchors(settings: Settings) -> tuple[bytes, ...]:
+    """The authorities of `tls_client_auth`; none where none are set, and then nobody is let in by a certificate of one.
+
+    Raises SettingsError, also for the authority of people's cards: a resident is no client.
+    """
+    if not settings.client_ca:
+        return ()
+    path = Path(settings.client_ca)
+    try:
+        authorities = x509.load_pem_x509_certificates(path.read_bytes())
+    except (OSError, ValueError) as unreadable:
+        raise SettingsError(f"client_ca: {path.name} is no PEM file of certificates") from unreadable
+    people = {issuer_key_hash(anchor) for anchor in read_anchors(settings.anchors)}
+    read = tuple(authority.public_bytes(Encoding.DER) for authority in authorities)
+    if any(issuer_key_hash(authority) in people for authority in read):
+        raise SettingsError("client_ca: an authority of residents' certificates issues to no client")
     return read
 
 

@@ -8,6 +8,7 @@ one stops the start by its name (R10).
 from __future__ import annotations
 
 import ipaddress
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
@@ -20,6 +21,8 @@ from broker.errors import SettingsError
 
 PREFIX = "BROKER_"
 MAX_FILE = 1024 * 1024
+_HEADER = re.compile(r"[A-Za-z][A-Za-z0-9]*(-[A-Za-z0-9]+)*")
+_OTHER_HEADERS = {"authorization", "content-length", "content-type", "cookie", "dpop", "host", "origin", "referer"}
 
 
 def _means(meaning: str) -> dict[str, str]:
@@ -76,6 +79,21 @@ class Settings:
         default=("http://127.0.0.1:24780", "http://[::1]:24780"),
         metadata=_means("where the reader agent answers (comma-separated); the card form goes to the first"),
     )
+    client_certificate_header: str = field(
+        default="",
+        metadata=_means(
+            "the header in which the TLS front on this machine hands on a client's certificate (RFC 8705);"
+            " the front must overwrite it in every request; empty: certificates are not looked at"
+        ),
+    )
+    client_ca: str = field(
+        default="",
+        metadata=_means("PEM file of the authorities whose certificates prove a client (`tls_client_auth`)"),
+    )
+    mtls_origin: str = field(
+        default="",
+        metadata=_means("the https origin at which the front asks clients for a certificate; empty: the issuer's own"),
+    )
     host: str = field(default="127.0.0.1", metadata=_means("the address to listen on"))
     port: int = field(default=8000, metadata=_means("the port to listen on"))
     workers: int = field(default=2, metadata=_means("worker processes; at most 2 on SQLite"))
@@ -110,6 +128,7 @@ class Settings:
             raise SettingsError("agent_origins: at least one")
         if self.help_url and not self.help_url.startswith("https://"):
             raise SettingsError("help_url: https only")
+        _check_front(self)
 
     @property
     def sqlite(self) -> bool:
@@ -130,12 +149,30 @@ class Settings:
         return timedelta(hours=self.crl_max_age_hours)
 
 
-def _check_issuer(issuer: str) -> None:
+def _check_issuer(issuer: str, name: str = "issuer") -> None:
     parts = urlsplit(issuer)
     if parts.scheme not in {"https", "http"} or not parts.hostname or parts.path or parts.query or parts.fragment:
-        raise SettingsError("issuer: a URL of scheme and host alone, without a trailing slash")
+        raise SettingsError(f"{name}: a URL of scheme and host alone, without a trailing slash")
     if parts.username or parts.password or issuer != issuer.lower():
-        raise SettingsError("issuer: lower case, without a user")
+        raise SettingsError(f"{name}: lower case, without a user")
+
+
+def _check_front(settings: Settings) -> None:
+    """Whoever reaches the broker's port past the front could write any certificate into its header (RFC 8705 §6.3)."""
+    header = settings.client_certificate_header
+    if not header:
+        for name in ("client_ca", "mtls_origin"):
+            if getattr(settings, name):
+                raise SettingsError(f"{name}: of use only with client_certificate_header")
+        return
+    if not _HEADER.fullmatch(header) or header.lower() in _OTHER_HEADERS:
+        raise SettingsError("client_certificate_header: the name of a header that nothing else uses")
+    if not loopback(settings.host):
+        raise SettingsError("client_certificate_header: only with host on loopback, so that nobody goes past the front")
+    if settings.mtls_origin:
+        _check_issuer(settings.mtls_origin, "mtls_origin")
+        if not settings.mtls_origin.startswith("https://"):
+            raise SettingsError("mtls_origin: https only")
 
 
 def loopback(host: str) -> bool:

@@ -482,6 +482,8 @@ class Policy:
     """Whose certificates log in: the plastic card's, and those of phones that the operator accepts."""
     client_anchors: tuple[bytes, ...] = field(default=(), repr=False)
     """DER certificates of the authorities that issue to `tls_client_auth` clients (RFC 8705 §2.1)."""
+    mtls_origin: str = ""
+    """Where the TLS front asks clients for a certificate (RFC 8705 §5); empty where that is the issuer's own origin."""
     requires_dpop_nonce: bool = False
     """Whether every DPoP proof must carry a nonce of ours (RFC 9449 §8)."""
 

@@ -2,14 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from broker.oidc.authorization import PROMPTS, SCOPES
 from broker.oidc.client_authentication import ALGORITHMS
 
+MTLS_ENDPOINTS: Final = (
+    "token_endpoint",
+    "userinfo_endpoint",
+    "pushed_authorization_request_endpoint",
+    "introspection_endpoint",
+    "revocation_endpoint",
+    "device_authorization_endpoint",
+    "backchannel_authentication_endpoint",
+)
+"""Where a client's certificate means something (RFC 8705 §5)."""
 
-def metadata(issuer: str) -> dict[str, Any]:
-    """The document of `/.well-known/openid-configuration` and `/.well-known/oauth-authorization-server`."""
+
+def metadata(issuer: str, *, mtls_origin: str = "") -> dict[str, Any]:
+    """The document of `/.well-known/openid-configuration` and `/.well-known/oauth-authorization-server`.
+
+    `mtls_origin` is where those endpoints ask for a certificate, if that is another origin than the issuer's.
+    """
+    document = _metadata(issuer)
+    if mtls_origin:
+        document["mtls_endpoint_aliases"] = {
+            name: mtls_origin + document[name].removeprefix(issuer) for name in MTLS_ENDPOINTS if name in document
+        }
+    return document
+
+
+def _metadata(issuer: str) -> dict[str, Any]:
     return {
         "issuer": issuer,
         "authorization_endpoint": f"{issuer}/authorize",

@@ -101,10 +101,15 @@ def form_call(request: EndpointRequest, ports: Ports) -> Call:
 
 
 def call(request: EndpointRequest, ports: Ports, *, pairs: list[tuple[str, str]]) -> Call:
-    """The request as the flows take it; its address is our own word for it, never a Host header."""
+    """The request as the flows take it; its address is our own word for it, never a Host header.
+
+    Where a certificate came along, it came to the origin that asks for one (RFC 8705 §5).
+    """
+    policy = ports.policy
+    origin = policy.mtls_origin if request.certificate and policy.mtls_origin else policy.issuer
     return Call(
         method=request.method,
-        url=f"{ports.policy.issuer}{request.path}",
+        url=f"{origin}{request.path}",
         pairs=tuple(pairs),
         authorization=request.authorization,
         dpop=request.dpop,

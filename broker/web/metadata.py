@@ -17,7 +17,7 @@ _PUBLIC: Headers = (("Cache-Control", "public, max-age=300"), *CROSS_ORIGIN)
 
 def document(_: EndpointRequest, ports: Ports) -> EndpointResponse:
     """One document under both names."""
-    return json_response(discovery.metadata(ports.policy.issuer), headers=_PUBLIC)
+    return json_response(discovery.metadata(ports.policy.issuer, mtls_origin=ports.policy.mtls_origin), headers=_PUBLIC)
 
 
 def jwks(request: EndpointRequest, ports: Ports) -> EndpointResponse:

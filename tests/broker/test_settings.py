@@ -60,6 +60,14 @@ def test_a_missing_setting_stops_the_start_by_its_name(name: str) -> None:
         ({"BROKER_AGENT_ORIGINS": ","}, "agent_origins"),
         ({"BROKER_HELP_URL": "javascript:alert(1)"}, "help_url"),
         ({"BROKER_CRL_MAX_AGE_HOURS": "0"}, "crl_max_age_hours"),
+        ({"BROKER_CLIENT_CERTIFICATE_HEADER": "X Cert"}, "client_certificate_header"),
+        ({"BROKER_CLIENT_CERTIFICATE_HEADER": "X_Cert"}, "client_certificate_header"),
+        ({"BROKER_CLIENT_CERTIFICATE_HEADER": "Cookie"}, "client_certificate_header"),
+        ({"BROKER_CLIENT_CERTIFICATE_HEADER": "X-Cert", "BROKER_HOST": "10.0.0.1"}, "client_certificate_header"),
+        ({"BROKER_CLIENT_CERTIFICATE_HEADER": "X-Cert", "BROKER_MTLS_ORIGIN": "http://m.example"}, "mtls_origin"),
+        ({"BROKER_CLIENT_CERTIFICATE_HEADER": "X-Cert", "BROKER_MTLS_ORIGIN": "https://m.example/"}, "mtls_origin"),
+        ({"BROKER_MTLS_ORIGIN": "https://m.example"}, "mtls_origin"),
+        ({"BROKER_CLIENT_CA": "clients.pem"}, "client_ca"),
     ],
 )
 def test_an_unsafe_setting_stops_the_start_by_its_name(changed: dict[str, str], named: str) -> None:
