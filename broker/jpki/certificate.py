@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from cryptography.x509 import Extension, ExtensionType
+from cryptography.x509 import Extension, ExtensionType, Name
 
 from broker.errors import CertificateMalformed, CertificateRenewing, CertificateRevoked, RevocationUnknown
 
@@ -35,6 +36,7 @@ class UnverifiedCertificate:
 
     der: bytes = field(repr=False)
     x509: x509.Certificate = field(repr=False)
+    key: CertificatePublicKeyTypes = field(repr=False)
     spki: bytes = field(repr=False)
     serial: int = field(repr=False)
     not_before: datetime
@@ -45,6 +47,26 @@ class UnverifiedCertificate:
         """The extension of this type (RFC 5280 §4.2: at most one), or None; not for UnrecognizedExtension."""
         found: Extension[ExtensionT] | None = self.extensions.get(kind)
         return found
+
+    @property
+    def subject(self) -> Name:
+        """Read when asked for: who logs in is known by serial, and a name costs as much as the rest of the parsing.
+
+        Raises CertificateMalformed where an attribute cannot be decoded.
+        """
+        return _name(lambda: self.x509.subject)
+
+    @property
+    def issuer(self) -> Name:
+        """As `subject`."""
+        return _name(lambda: self.x509.issuer)
+
+
+def _name(read: Callable[[], Name]) -> Name:
+    try:
+        return read()
+    except Exception as error:  # a parser of hostile bytes fails in many ways, and each means the same
+        raise CertificateMalformed(f"a name cannot be read ({type(error).__name__})") from None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +114,7 @@ def unrevoked(certificate: TrustedCertificate, verdict: RevocationVerdict) -> Un
 
 
 def parse(der: bytes) -> UnverifiedCertificate:
-    """Read one DER certificate of at most 8 KiB, all of it: no later step meets a field that cannot be read.
+    """Read one DER certificate of at most 8 KiB, all of it but its names, which are read when asked for.
 
     Raises CertificateMalformed, and nothing else whatever the bytes are.
     """
@@ -106,17 +128,18 @@ def _parse(der: bytes) -> UnverifiedCertificate:
     """Remembers the last few: each step of one decision starts from the bytes."""
     try:
         certificate = x509.load_der_x509_certificate(der)
+        key = certificate.public_key()
         parsed = UnverifiedCertificate(
             der=der,
             x509=certificate,
-            spki=certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo),
+            key=key,
+            spki=key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo),
             serial=certificate.serial_number,
             not_before=certificate.not_valid_before_utc,
             not_after=certificate.not_valid_after_utc,
             extensions={type(each.value): each for each in certificate.extensions},
         )
-        # Lazily parsed parts fail here, not in a rule.
-        _ = certificate.subject, certificate.issuer, certificate.signature_algorithm_oid
+        _ = certificate.signature_algorithm_oid  # lazily parsed: it fails here, not in a rule
         unused_bits = der[-len(certificate.signature) - 1]  # the signature's BIT STRING ends the certificate
     except Exception as error:  # a parser of hostile bytes fails in many ways, and each means the same
         raise CertificateMalformed(f"not one DER certificate ({type(error).__name__})") from None

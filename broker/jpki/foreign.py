@@ -194,7 +194,7 @@ def admit(
         raise CertificateUntrusted("no anchor is in force")
     if len({hierarchy(root) == TEST_HIERARCHY for root in roots}) > 1:
         raise CertificateUntrusted("anchors of production and of a test never mix")
-    names = Counter(prepared(each.x509.subject) for each in between)
+    names = Counter(prepared(each.subject) for each in between)
     if max(names.values(), default=0) > MAX_OF_ONE_SUBJECT:
         raise CertificateUntrusted("more than two intermediate certificates of one subject")
     return Case(
@@ -297,7 +297,7 @@ def _check_answer(chain: Sequence[UnverifiedCertificate], case: Case) -> None:
     ):
         raise CertificateUntrusted("no path to an anchor")
     for each in chain:
-        key = each.x509.public_key()
+        key = each.key
         if isinstance(key, rsa.RSAPublicKey):
             numbers = key.public_numbers()
             strong = not rsa_weakness(numbers.n, numbers.e)

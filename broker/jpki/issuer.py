@@ -40,8 +40,8 @@ def read_issuer(data: bytes) -> Issuer:
     constraints = certificate.extension(x509.BasicConstraints)
     return Issuer(
         certificate=certificate,
-        key=certificate.x509.public_key(),
-        name=prepared(certificate.x509.subject),
+        key=certificate.key,
+        name=prepared(certificate.subject),
         key_identifier=None if identifier is None else identifier.value.digest,
         may_sign_crls=(usage is None or usage.value.crl_sign) and (constraints is None or constraints.value.ca),
     )
@@ -151,7 +151,7 @@ def check_issued(certificate: UnverifiedCertificate, issuer: Issuer, algorithms:
     """
     if algorithms is PRODUCTION and (certificate.der, issuer.certificate.der) in _PROVED:
         return
-    if prepared(certificate.x509.issuer) != issuer.name:
+    if prepared(certificate.issuer) != issuer.name:
         raise RevocationUnknown("certificate: issuer has another name")
     try:
         signed = der.signed(certificate.der)

@@ -170,7 +170,7 @@ def _responder_key(basic: _Response, issuer: Issuer, at: datetime, algorithms: A
         except CertificateError:
             continue
         _check_delegate(delegate, at)
-        return delegate.x509.public_key()
+        return delegate.key
     raise RevocationUnknown("OCSP: responder is neither the CA nor its delegate")
 
 

@@ -66,7 +66,7 @@ def hierarchy(anchor: UnverifiedCertificate) -> str | None:
 @functools.lru_cache(maxsize=64)
 def _organisation(certificate: bytes) -> str | None:
     """Remembers the few anchors there are: two rules ask for each login."""
-    names = parse(certificate).x509.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
+    names = parse(certificate).subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
     return str(names[0].value) if len(names) == 1 else None
 
 
@@ -127,7 +127,7 @@ def authority_key_fits(_profile: Profile, chain: Chain) -> None:
 
 
 def strong_key(_profile: Profile, chain: Chain) -> None:
-    match chain[0].x509.public_key():
+    match chain[0].key:
         case rsa.RSAPublicKey() as key:
             numbers = key.public_numbers()
             if weakness := rsa_weakness(numbers.n, numbers.e):
@@ -141,7 +141,7 @@ def strong_key(_profile: Profile, chain: Chain) -> None:
 def named_subjects(_profile: Profile, chain: Chain) -> None:
     # An authority without a name is the engine's to refuse: it is an empty issuer one step down.
     alternative = chain[0].extension(x509.SubjectAlternativeName)
-    if not list(chain[0].x509.subject) and (alternative is None or not alternative.critical):
+    if not list(chain[0].subject) and (alternative is None or not alternative.critical):
         _refuse("subject is empty and subjectAltName not critical")
 
 
