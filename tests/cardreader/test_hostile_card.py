@@ -52,7 +52,7 @@ CONVERSATIONS: list[Callable[[], Conversation[object]]] = [
 
 
 @settings(max_examples=300)
-@given(st.sampled_from(CONVERSATIONS), st.lists(responses, min_size=1, max_size=30))
+@given(st.sampled_from(CONVERSATIONS), st.lists(responses, min_size=1, max_size=16))
 def test_hostile_replies_raise_nothing_but_card_errors(
     start: Callable[[], Conversation[object]], replies: list[ResponseAPDU]
 ) -> None:
