@@ -17,6 +17,7 @@ from broker.jpki.certificate import issuer_key_hash, parse
 from broker.jpki.profile import Profile, accepted_profiles, hierarchy
 from broker.keys.live import open_keys
 from broker.keys.pkcs11 import TokenURI
+from broker.network.client_keys import PublishedKeys
 from broker.network.configuration import Platform, RevocationPolicy, Sources, read_sources
 from broker.network.correspondence import CorrespondenceGateway
 from broker.network.crl import REFRESH_AFTER, CRLSource
@@ -80,6 +81,7 @@ def join(settings: Settings, *, guard: OutboundGuard, refresh_after: timedelta =
         anchors=anchors,
         refresh_after=refresh_after,
     )
+    documents = GuardedDocuments(guard)
     return Ports(
         policy=Policy(
             issuer=settings.issuer,
@@ -96,7 +98,8 @@ def join(settings: Settings, *, guard: OutboundGuard, refresh_after: timedelta =
         revocation=_decided_by(sources, lists, guard),
         clock=now,
         entropy=os.urandom,
-        documents=GuardedDocuments(guard),
+        documents=documents,
+        client_keys=PublishedKeys(documents, now),
         correspondence=_corresponding(settings, sources.platform, guard),
         notices=PlatformOperator(sources.platform, guard, now, os.urandom)
         if sources.platform is not None and sources.platform.notices

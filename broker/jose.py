@@ -50,7 +50,8 @@ _SAME: Final = {"Ed25519": "EdDSA"}
 """RFC 9864 gives the curve's own name to what RFC 8037 called EdDSA; we know one curve, so both say the same."""
 _PRIMITIVES: Final = {name: primitive for name, primitive in get_default_algorithms().items() if name in _KEY_TYPE}
 _REFUSED_HEADERS: Final = frozenset({"crit", "b64", "jku", "jwk", "x5u", "x5c", "zip"})
-_PRIVATE_MEMBERS: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})  # RFC 7518 §6.2.2, §6.3.2, §6.4.1
+PRIVATE_MEMBERS: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
+"""What a public key never has (RFC 7518 §6.2.2, §6.3.2, §6.4.1)."""
 _THUMBPRINT_MEMBERS: Final = {
     "EC": ("crv", "kty", "x", "y"),
     "OKP": ("crv", "kty", "x"),
@@ -97,9 +98,11 @@ def b64url_decode(text: str) -> bytes:
     return data
 
 
-def parse_json(data: bytes) -> dict[str, Any]:
-    """A JSON object (RFC 8259, UTF-8): no member twice, no NaN, lone surrogate or deep nesting. Raises InvalidToken."""
-    value = _parse(data)
+def parse_json(data: bytes, *, limit: int = MAX_TOKEN) -> dict[str, Any]:
+    """A JSON object (RFC 8259, UTF-8) of at most `limit` octets: no member twice, no NaN, lone surrogate or deep
+    nesting. Raises InvalidToken.
+    """
+    value = _parse(data, limit)
     if not isinstance(value, dict):
         raise InvalidToken("JSON is not an object")
     return value
@@ -107,14 +110,14 @@ def parse_json(data: bytes) -> dict[str, Any]:
 
 def parse_json_array(data: bytes) -> list[Any]:
     """A JSON array, as strictly read as `parse_json` reads an object. Raises InvalidToken."""
-    value = _parse(data)
+    value = _parse(data, MAX_TOKEN)
     if not isinstance(value, list):
         raise InvalidToken("JSON is not an array")
     return value
 
 
-def _parse(data: bytes) -> Any:
-    if len(data) > MAX_TOKEN:
+def _parse(data: bytes, limit: int) -> Any:
+    if len(data) > limit:
         raise InvalidToken("JSON is too long")
     try:
         text = data.decode("utf-8")
@@ -340,7 +343,7 @@ def verify_self_signed(token: str | bytes, *, algorithms: Collection[str], typ: 
     jwk = header.get("jwk")
     if not isinstance(jwk, dict):
         raise InvalidToken("header holds no key")
-    if _PRIVATE_MEMBERS & jwk.keys():
+    if PRIVATE_MEMBERS & jwk.keys():
         raise InvalidToken("header holds a private key")
     if not _may_verify(jwk, algorithm):
         raise InvalidToken("key is not one for this algorithm")
@@ -369,6 +372,16 @@ def unverified_claims(token: str | bytes) -> dict[str, Any]:
     """
     _, payload, _, _ = _split(token)
     return parse_claims(payload)
+
+
+def key_id(token: str | bytes) -> str | None:
+    """The `kid` that an unverified compact JWS names: good for looking for the key, for nothing else.
+
+    Raises InvalidToken.
+    """
+    header, _, _, _ = _split(token)
+    kid: str | None = header.get("kid")
+    return kid
 
 
 def _media_type(typ: str) -> str:

@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 from broker.errors import InvalidClient, InvalidToken
 from broker.flows.call import Call
 from broker.flows.ports import Ports, Transaction
 from broker.ids import ClientID
-from broker.jose import parse_claims, unverified_claims, verify_jws
+from broker.jose import key_id, parse_claims, unverified_claims, verify_jws
 from broker.oidc.client import AuthMethod, Client
 from broker.oidc.client_authentication import (
     Assertion,
@@ -79,13 +78,6 @@ def authenticate(call: Call, parameters: Mapping[str, str], *, ports: Ports) -> 
     return AuthenticatedClient(client=client, certificate=certificate)
 
 
-def keys_of(client: Client) -> Mapping[str, Any]:
-    """The client's JWK Set. Raises InvalidClient where it has none."""
-    if client.jwks is None:
-        raise InvalidClient("no keys of this client are known")
-    return client.jwks
-
-
 def _registered(client_id: ClientID, ports: Ports) -> Client | None:
     with ports.store.transaction() as tx:
         return tx.clients.get(client_id)
@@ -110,7 +102,8 @@ def _by_assertion(
         check_method(presented, client.auth_method)
         rules = assertion_rules(client.profile, issuer=ports.policy.issuer, endpoint=call.url)
         algorithms = tuple(name for name in rules.algorithms if client.auth_signing_alg in {None, name})
-        claims = parse_claims(verify_jws(token, jwks=keys_of(client), algorithms=algorithms))
+        jwks = ports.client_keys.of(client, kid=key_id(token))
+        claims = parse_claims(verify_jws(token, jwks=jwks, algorithms=algorithms))
     except InvalidToken as invalid:
         raise InvalidClient("the assertion does not hold") from invalid
     assertion = check_assertion(
@@ -124,7 +117,11 @@ def _check_certificate(certificate: bytes, client: Client, *, now: datetime, por
     if client.auth_method is AuthMethod.TLS_CLIENT_AUTH and client.tls_subject is not None:
         check_issued(certificate, client.tls_subject, anchors=ports.policy.client_anchors, now=now)
     elif client.auth_method is AuthMethod.SELF_SIGNED_TLS_CLIENT_AUTH:
-        if not key_is_registered(certificate, keys_of(client), now):
+        try:
+            jwks = ports.client_keys.of(client)
+        except InvalidToken as unknown:
+            raise InvalidClient("no keys of this client are known") from unknown
+        if not key_is_registered(certificate, jwks, now):
             raise InvalidClient("certificate is not over a registered key")
     elif not client.public:
         raise InvalidClient("not the way in which this client is registered to authenticate")

@@ -19,6 +19,7 @@ from broker.accounts.credential import Credential, CredentialKey
 from broker.accounts.lifecycle import CertificateName
 from broker.accounts.session import Session
 from broker.audit.entry import Entry
+from broker.flows.client_keys import ClientKeys
 from broker.flows.documents import ClientDocuments
 from broker.flows.notice import NoticeStore, RevocationNotices
 from broker.flows.rate import AttemptStore
@@ -505,6 +506,7 @@ class Ports:
     clock: Callable[[], datetime]
     entropy: Callable[[int], bytes]
     documents: ClientDocuments
+    client_keys: ClientKeys
     correspondence: CorrespondenceSource | None = None
     """None where the operator has no access to the mapping: then a renewed certificate begins a new account."""
     notices: RevocationNotices | None = None

@@ -27,6 +27,7 @@ from broker.jose import public_jwk
 from broker.jpki.profile import USER_AUTHENTICATION, Profile
 from broker.keys.live import LiveKeys, open_keys
 from broker.keys.rotation import create
+from broker.network.client_keys import PublishedKeys
 from broker.oidc.client import Client, SecurityProfile
 from broker.storage import migrations
 from broker.storage.engine import open_engine
@@ -107,6 +108,7 @@ def make_house(world: World, software_keys: LiveKeys, migrated: Path, tmp_path: 
         )
         clock = Clock()
         lists = Lists(world, clock)
+        published = documents or Documents()
         ports = Ports(
             policy=Policy(
                 issuer=issuer,
@@ -121,7 +123,8 @@ def make_house(world: World, software_keys: LiveKeys, migrated: Path, tmp_path: 
             revocation=lists,
             clock=clock,
             entropy=os.urandom,
-            documents=documents or Documents(),
+            documents=published,
+            client_keys=PublishedKeys(published, clock),
             correspondence=correspondence,
             notices=notices,
         )
