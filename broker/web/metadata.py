@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from hashlib import sha256
 
+from broker.flows.discovery import provider_metadata
 from broker.flows.ports import JWKS_MAX_AGE, KeyUse, Ports
 from broker.jose import b64url
-from broker.oidc import discovery
 from broker.web.endpoint import EndpointRequest, EndpointResponse, Headers, json_response
 
 CROSS_ORIGIN: Headers = (("Access-Control-Allow-Origin", "*"), ("Cross-Origin-Resource-Policy", "cross-origin"))
@@ -17,7 +17,7 @@ _PUBLIC: Headers = (("Cache-Control", "public, max-age=300"), *CROSS_ORIGIN)
 
 def document(_: EndpointRequest, ports: Ports) -> EndpointResponse:
     """One document under both names."""
-    return json_response(discovery.metadata(ports.policy.issuer, mtls_origin=ports.policy.mtls_origin), headers=_PUBLIC)
+    return json_response(provider_metadata(ports), headers=_PUBLIC)
 
 
 def jwks(request: EndpointRequest, ports: Ports) -> EndpointResponse:

@@ -1,0 +1,13 @@
+"""The provider's metadata as it runs here: what a client reads, and what a client that registers is held to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from broker.flows.ports import Ports
+from broker.oidc import discovery
+
+
+def provider_metadata(ports: Ports) -> dict[str, Any]:
+    """OIDC Discovery §3, RFC 8414 §2."""
+    return discovery.metadata(ports.policy.issuer, mtls_origin=ports.policy.mtls_origin)
