@@ -91,6 +91,13 @@ def test_the_virtual_reader_never_reaches_the_machines_own_daemon() -> None:
     assert excluded not in provision.install_command(("gcc",))
 
 
+def test_the_front_is_wanted_for_tls_and_for_the_tests_and_no_web_server_is_left_running() -> None:
+    assert not set(provision.FRONT_PACKAGES) & set(provision.PROFILES["run"].packages)
+    for name in ("run-tls", "test"):
+        assert set(provision.FRONT_PACKAGES) <= set(provision.PROFILES[name].packages)
+    assert "update-rc.d nginx disable" in provision.NO_WEB_SERVER
+
+
 def test_the_lock_without_pyscard_lacks_that_library_only() -> None:
     lock = (ROOT / "locks" / "run.lock").read_text(encoding="utf-8")
     rest = provision.without_requirement(lock, "pyscard")
