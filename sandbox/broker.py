@@ -27,6 +27,7 @@ from broker.jpki.profile import PLASTIC
 from broker.keys.live import open_keys
 from broker.keys.rotation import create, renew_statement
 from broker.network.outbound import OutboundGuard
+from broker.oidc.discovery import metadata
 from broker.serving import serve
 from broker.settings import PREFIX, Settings, loopback, read
 from broker.storage.migrations import upgrade
@@ -106,6 +107,12 @@ class BrokerHouse:
             "BROKER_MTLS_ORIGIN": self.front.mtls_origin,
             OUTBOUND_CA: str(self.front.files.authority),
         }
+
+
+def mtls_paths(issuer: str) -> tuple[str, ...]:
+    """The paths that the metadata name as addresses for certificates (RFC 8705 §5)."""
+    aliases: dict[str, str] = metadata(issuer, mtls_origin=issuer)["mtls_endpoint_aliases"]
+    return tuple(address.removeprefix(issuer) for address in aliases.values())
 
 
 def open_ports(settings: Settings, *, outbound_ca: str = "") -> Ports:

@@ -21,7 +21,7 @@ from typing import Any
 from cardreader.softcard import CannotStart, PrivatePCSCD, why_not
 from cardreader.tray import TrayClient
 from sandbox import atomicfile, bank, tlsfront
-from sandbox.broker import BehindTLS, BrokerHouse, set_up
+from sandbox.broker import BehindTLS, BrokerHouse, mtls_paths, set_up
 from sandbox.generate import World, generate
 from sandbox.ports import holder, is_free
 from sandbox.programs import Program, ProgramFailed, stop_all
@@ -260,6 +260,7 @@ def _front(root: Path, addresses: Addresses, tls: TLSFiles) -> Program:
         issuer=addresses.broker,
         mtls_origin=addresses.mtls,
         upstream=f"127.0.0.1:{addresses.broker_port}",
+        mtls_paths=mtls_paths(addresses.broker),
     )
     return Program(
         name="nginx",

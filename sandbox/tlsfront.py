@@ -10,12 +10,12 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from broker.oidc.discovery import metadata
 from sandbox import atomicfile
 from sandbox.ports import is_free
 from sandbox.tls import TLSFiles
@@ -47,6 +47,8 @@ class Front:
     issuer: str
     mtls_origin: str
     upstream: str
+    mtls_paths: Collection[str]
+    """What is served at `mtls_origin`: where a certificate means something, and no page."""
 
     @property
     def configuration(self) -> Path:
@@ -60,6 +62,7 @@ class Front:
 
     def text(self) -> str:
         """The configuration file."""
+        places = [f"= {path}" for path in sorted(self.mtls_paths)]
         kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
         temporary = "\n".join(f"  {kind}_temp_path {self._quoted('tmp', kind)};" for kind in kinds)
         return f"""{_user()}worker_processes 2;
@@ -98,7 +101,7 @@ http {{
   proxy_read_timeout 30s;
 
 {self._server(self.issuer, certificate='""', verify="", places=["/"])}
-{self._server(self.mtls_origin, certificate="$ssl_client_escaped_cert", verify=VERIFY, places=self._aliased())}
+{self._server(self.mtls_origin, certificate="$ssl_client_escaped_cert", verify=VERIFY, places=places)}
 }}
 """
 
@@ -111,11 +114,6 @@ http {{
     server_name localhost;{verify}
 {locations}{rest}
   }}"""
-
-    def _aliased(self) -> list[str]:
-        """Where a certificate means something: what the metadata name as mTLS aliases, and no page."""
-        aliases = metadata(self.issuer, mtls_origin=self.mtls_origin)["mtls_endpoint_aliases"]
-        return sorted(f"= {urlsplit(address).path}" for address in aliases.values())
 
     def _quoted(self, *parts: str) -> str:
         return f'"{self.folder.joinpath(*parts)}"'

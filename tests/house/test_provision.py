@@ -157,7 +157,7 @@ def test_a_catalogue_is_compiled_when_it_is_newer_than_its_result(tmp_path: Path
 @pytest.mark.parametrize("arguments", [[], ["fly"], ["run", "test"]])
 def test_a_wrong_profile_is_refused_with_the_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert provision.main(arguments) == 2
-    assert "run|test|check|clean" in capsys.readouterr().err
+    assert "run|run-tls|test|check|clean" in capsys.readouterr().err
 
 
 def test_an_older_python_is_told_what_it_needs(

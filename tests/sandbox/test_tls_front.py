@@ -95,6 +95,7 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
             issuer=f"https://localhost:{door.port}",
             mtls_origin=f"https://localhost:{door.mtls_port}",
             upstream=f"127.0.0.1:{upstream}",
+            mtls_paths=("/token", "/userinfo"),
         )
         nginx = Program(
             name="nginx",
