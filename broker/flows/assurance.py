@@ -7,6 +7,7 @@ may have been unlocked by a face or a finger instead, and nothing that reaches u
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Final
 
@@ -15,6 +16,11 @@ from broker.oidc.grants import Authentication
 
 _PHONE: Final = ("aal2", ("hwk", "mfa"))
 _PROVED: Final = {PLASTIC: ("aal3", ("hwk", "pin", "sc", "mfa")), **dict.fromkeys(PHONES, _PHONE)}
+
+
+def reachable(kinds: Iterable[str]) -> frozenset[str]:
+    """Every `acr` that a login may come to where certificates of these kinds log in."""
+    return frozenset(_PROVED[kind][0] for kind in kinds)
 
 
 def fresh_signature(kind: str, *, at: datetime) -> Authentication:

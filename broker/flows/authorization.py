@@ -2,23 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Final
 
 from broker.accounts.session import serves
-from broker.errors import ConsentRequired, LoginRequired, ProtocolError, UnknownClient
-from broker.flows.code import RefusedToClient, ReturnToClient, issue_code
+from broker.errors import (
+    ConsentRequired,
+    InvalidRequest,
+    InvalidRequestURI,
+    InvalidToken,
+    LoginRequired,
+    ProtocolError,
+    UnknownClient,
+)
+from broker.flows.assurance import reachable
+from broker.flows.code import RefusedToClient, ReturnToClient, issue_code, refused, use_up
+from broker.flows.hint import read_hint
 from broker.flows.ports import Authenticated, Interaction, Ports, Transaction
+from broker.flows.rate import Rate, check_rate
+from broker.flows.request_object import PUSHED, by_reference, fetched, settle
 from broker.flows.secret import digest, mint
-from broker.ids import ClientID, InteractionID, Secret
+from broker.ids import ClientID, InteractionID, Secret, Subject
 from broker.jose import b64url
 from broker.oidc import consent as consents
-from broker.oidc.authorization import AuthorizationRequest, check, locate, single_values
+from broker.oidc.authorization import (
+    AuthorizationRequest,
+    check,
+    check_person,
+    check_strength,
+    locate,
+    mode_of_refusal,
+    single_values,
+)
 from broker.oidc.client import Client
 from broker.oidc.grants import Authentication
 
 INTERACTION_LIFETIME = timedelta(minutes=10)
+REPEATABLE: Final = frozenset({"resource"})
+"""RFC 8707 §2."""
+STARTS_OF_PUSHED: Final = Rate(limit=30, window=timedelta(minutes=5))
+"""Logins that one pushed request may begin: reloads and second windows, not a flood."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,43 +54,130 @@ class Begun:
     browser_secret: Secret = field(repr=False)
 
 
-def begin(
-    pairs: Iterable[tuple[str, str]], *, session_secret: str | None, ports: Ports
-) -> Begun | ReturnToClient | RefusedToClient:
-    """Judge an authorization request (RFC 6749 §4.1.1).
+Outcome = Begun | ReturnToClient | RefusedToClient
 
-    Raises InvalidRequest or UnknownClient where nobody may be told by redirect; every later refusal goes to the client.
+
+def begin(pairs: Iterable[tuple[str, str]], *, session_secret: str | None, ports: Ports) -> Outcome:
+    """Judge an authorization request (RFC 6749 §4.1.1), given by value, in a request object, or pushed before.
+
+    Raises InvalidRequest, UnknownClient, InvalidRequestURI and what else ends in a page because nobody may be told by
+    redirect; TooManyRequests; every later refusal goes to the client.
     """
-    parameters = single_values(pairs)
-    now = ports.clock()
+    outside = single_values(pairs, repeatable=REPEATABLE)
+    referred = by_reference(outside)
     with ports.store.transaction() as tx:
-        client = tx.clients.get(ClientID(parameters.get("client_id", "")))
-        redirect_uri = locate(parameters, client)
-        if client is None:  # locate has refused already; said again for the reader and the type checker
-            raise UnknownClient("no such client")
+        client = _client(tx, outside)
+        if not referred and "request" not in outside:
+            pushed = "request_uri" in outside
+            judged = _pushed(tx, outside, client, ports) if pushed else _direct(outside, client, ports=ports)
+            return _start(tx, judged, client, session_secret=session_secret, ports=ports)
+    # An object may have to be fetched, or the keys of the client: no connection to the database waits for that.
+    judged = _direct(outside, client, referred=referred, ports=ports)
+    with ports.store.transaction() as tx:
+        return _start(tx, judged, client, session_secret=session_secret, ports=ports)
+
+
+def judge(parameters: Mapping[str, str], client: Client, *, ports: Ports) -> AuthorizationRequest:
+    """Judge settled parameters, here as at PAR. Raises UnknownClient for the redirect URI, else ProtocolError."""
+    locate(parameters, client)
+    hinted: Subject | None = None
+    if "id_token_hint" in parameters:
         try:
-            request = check(parameters, client)
-            if "none" in request.prompt:
-                return _by_session(tx, request, client, session_secret=session_secret, now=now, ports=ports)
-        except ProtocolError as refusal:
-            return RefusedToClient(
-                client=client,
-                cause=refusal,
-                redirect_uri=redirect_uri,
-                state=parameters.get("state"),
-                ui_locales=parameters.get("ui_locales"),
-            )
-        browser_secret = mint(ports.entropy)
-        interaction_id = InteractionID(b64url(ports.entropy(24)))
-        tx.interactions.open(
-            Interaction(
-                interaction_id=interaction_id,
-                request=request,
-                browser_digest=digest(browser_secret),
-                expires_at=now + INTERACTION_LIFETIME,
-            )
+            audience, hinted = read_hint(parameters["id_token_hint"], ports=ports)
+        except InvalidToken as foreign:
+            raise InvalidRequest("id_token_hint is no ID token of ours") from foreign
+        if audience != client.client_id:
+            raise InvalidRequest("id_token_hint was issued to another client")
+    return check(parameters, client, hinted=hinted)
+
+
+def _client(tx: Transaction, parameters: Mapping[str, str]) -> Client:
+    client = tx.clients.get(ClientID(parameters.get("client_id", "")))
+    if client is None:
+        raise UnknownClient("no such client")
+    return client
+
+
+def _pushed(tx: Transaction, outside: Mapping[str, str], client: Client, ports: Ports) -> AuthorizationRequest:
+    """What stands beside a pushed request does not count (RFC 9126 §4, FAPI 2.0 §5.3.2.2)."""
+    name = digest(outside["request_uri"].removeprefix(PUSHED))
+    request = tx.pushed_requests.get(name, client.client_id, now=ports.clock())
+    if request is None:
+        raise InvalidRequestURI("unknown, run out, used, or pushed by another client")
+    locate({"client_id": client.client_id, "redirect_uri": request.redirect_uri}, client)  # as it is registered by now
+    return request
+
+
+def _direct(
+    outside: Mapping[str, str], client: Client, *, referred: bool = False, ports: Ports
+) -> AuthorizationRequest | RefusedToClient:
+    try:
+        if client.pushes:
+            raise InvalidRequest("requests of this client are pushed (RFC 9126)")
+        if {"request", "request_uri"} <= outside.keys():
+            raise InvalidRequest("request and request_uri exclude each other (RFC 9101 §5)")
+        if referred:
+            outside = fetched(outside, client, ports=ports)
+        parameters = settle(outside, client, object_only=False, referred=referred, ports=ports)
+    except ProtocolError as refusal:
+        return _told(outside, client, refusal)
+    try:
+        return judge(parameters, client, ports=ports)
+    except ProtocolError as refusal:
+        return _told(parameters, client, refusal)
+
+
+def _told(parameters: Mapping[str, str], client: Client, refusal: ProtocolError) -> RefusedToClient:
+    """The refusal for the client. Raises `refusal` itself where the address to tell it to is not proved."""
+    try:
+        redirect_uri = locate(parameters, client)
+    except UnknownClient:
+        raise refusal from None
+    return RefusedToClient(
+        client=client,
+        cause=refusal,
+        redirect_uri=redirect_uri,
+        response_mode=mode_of_refusal(parameters, redirect_uri),
+        state=parameters.get("state"),
+        ui_locales=parameters.get("ui_locales"),
+        silent="none" in parameters.get("prompt", "").split(),
+    )
+
+
+def _start(
+    tx: Transaction,
+    request: AuthorizationRequest | RefusedToClient,
+    client: Client,
+    *,
+    session_secret: str | None,
+    ports: Ports,
+) -> Outcome:
+    if isinstance(request, RefusedToClient):
+        return request
+    now = ports.clock()
+    try:
+        if "none" in request.prompt:
+            return _by_session(tx, request, client, session_secret=session_secret, now=now, ports=ports)
+        check_strength(request, reachable(profile.kind for profile in ports.policy.profiles))
+    except ProtocolError as refusal:
+        use_up(tx, request, now=now)
+        return refused(request, client, refusal)
+    if request.pushed is None:
+        rate = Rate(limit=ports.policy.login_starts, window=timedelta(minutes=1))
+        check_rate(tx.attempts, f"login:{client.client_id}", rate, now=now)
+    else:
+        check_rate(tx.attempts, f"login:{request.pushed}", STARTS_OF_PUSHED, now=now)
+    browser_secret = mint(ports.entropy)
+    interaction_id = InteractionID(b64url(ports.entropy(24)))
+    tx.interactions.open(
+        Interaction(
+            interaction_id=interaction_id,
+            request=request,
+            browser_digest=digest(browser_secret),
+            expires_at=now + INTERACTION_LIFETIME,
         )
-        return Begun(interaction_id=interaction_id, browser_secret=browser_secret)
+    )
+    return Begun(interaction_id=interaction_id, browser_secret=browser_secret)
 
 
 def _by_session(
@@ -79,11 +191,13 @@ def _by_session(
 ) -> ReturnToClient:
     """A session answers its own client, with the time of its card and no acr (design 4.10).
 
-    Raises LoginRequired, ConsentRequired.
+    Raises LoginRequired, ConsentRequired, UnmetAuthenticationRequirements, InvalidRequestURI.
     """
     session = tx.sessions.get(digest(session_secret)) if session_secret else None
     if session is None or not serves(session, client.client_id, max_age=request.max_age, now=now):
         raise LoginRequired("no session of this client")
+    check_person(request, session.subject)
+    check_strength(request, {None})
     consent = tx.consents.get(session.account, client.client_id)
     if consents.needed(consent, scope=request.scope, prompt=request.prompt):
         raise ConsentRequired("not yet agreed to")

@@ -6,14 +6,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from broker.audit.entry import Entry, Event
-from broker.errors import ProtocolError
+from broker.errors import InvalidRequestURI, ProtocolError
 from broker.flows.ports import Authenticated, Ports, Transaction
 from broker.flows.secret import digest, mint
-from broker.ids import GrantID
+from broker.ids import GrantID, Secret
 from broker.jose import b64url
-from broker.oidc.authorization import AuthorizationRequest, success_redirect
+from broker.oidc.authorization import AuthorizationRequest
 from broker.oidc.client import Client
 from broker.oidc.grants import CODE_LIFETIME, AuthorizationCode, Grant
+from broker.oidc.responses import ResponseMode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,8 +22,13 @@ class ReturnToClient:
     """The browser goes back with a code."""
 
     client: Client
-    url: str = field(repr=False)
+    redirect_uri: str
+    response_mode: ResponseMode
+    code: Secret = field(repr=False)
+    state: str | None
     ui_locales: str | None
+    silent: bool = False
+    """prompt=none: nobody is there to read a page."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,8 +38,11 @@ class RefusedToClient:
     client: Client
     cause: ProtocolError
     redirect_uri: str
+    response_mode: ResponseMode
     state: str | None
     ui_locales: str | None
+    silent: bool = False
+    """prompt=none: nobody is there to read a page."""
 
 
 def issue_code(
@@ -46,7 +55,12 @@ def issue_code(
     now: datetime,
     ports: Ports,
 ) -> ReturnToClient:
-    """Mint and store a code for `who`; the caller's transaction makes it real."""
+    """Mint and store a code for `who`; the caller's transaction makes it real.
+
+    Uses up the pushed request that it answers. Raises InvalidRequestURI: another login has done so.
+    """
+    if not use_up(tx, request, now=now):
+        raise InvalidRequestURI("this request_uri has had its answer")
     code = mint(ports.entropy)
     expires_at = now + CODE_LIFETIME
     grant = Grant(
@@ -81,9 +95,18 @@ def issue_code(
     )
     return ReturnToClient(
         client=client,
-        url=success_redirect(request, code, issuer=ports.policy.issuer),
+        redirect_uri=request.redirect_uri,
+        response_mode=ResponseMode(request.response_mode),
+        code=code,
+        state=request.state,
         ui_locales=request.ui_locales,
+        silent="none" in request.prompt,
     )
+
+
+def use_up(tx: Transaction, request: AuthorizationRequest, *, now: datetime) -> bool:
+    """With its answer a pushed request has served (RFC 9126 §7.3). False: it has had one; True for one not pushed."""
+    return request.pushed is None or tx.pushed_requests.use(bytes.fromhex(request.pushed), now=now)
 
 
 def refused(request: AuthorizationRequest, client: Client, cause: ProtocolError) -> RefusedToClient:
@@ -92,6 +115,8 @@ def refused(request: AuthorizationRequest, client: Client, cause: ProtocolError)
         client=client,
         cause=cause,
         redirect_uri=request.redirect_uri,
+        response_mode=ResponseMode(request.response_mode),
         state=request.state,
         ui_locales=request.ui_locales,
+        silent="none" in request.prompt,
     )

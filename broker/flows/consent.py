@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from broker.audit.entry import Entry, Event
 from broker.errors import AccessDenied, FormTokenInvalid, InteractionUnknown
-from broker.flows.code import RefusedToClient, ReturnToClient, issue_code, refused
+from broker.flows.code import RefusedToClient, ReturnToClient, issue_code, refused, use_up
 from broker.flows.login import client_of, find
 from broker.flows.ports import Authenticated, Interaction, Ports
 from broker.ids import InteractionID
@@ -48,7 +48,10 @@ def decide(
     browser_secret: str | None,
     ports: Ports,
 ) -> ReturnToClient | RefusedToClient:
-    """Act on the resident's answer, once. Raises FormTokenInvalid, InteractionUnknown, BrowserMismatch."""
+    """Act on the resident's answer, once.
+
+    Raises FormTokenInvalid, InteractionUnknown, BrowserMismatch, InvalidRequestURI (as `login.finish`).
+    """
     now = ports.clock()
     with ports.store.transaction() as tx:
         interaction = find(tx, interaction_id, browser_secret, now=now)
@@ -73,6 +76,7 @@ def decide(
                 who.account, Consent(client_id=client.client_id, scope=interaction.request.scope, granted_at=now)
             )
             return issue_code(tx, interaction.request, who, client, reference=interaction_id, now=now, ports=ports)
+        use_up(tx, interaction.request, now=now)
         tx.sessions.end(who.session_digest, now=now)  # nothing was agreed to: nothing stays open
     return refused(interaction.request, client, AccessDenied("the resident did not agree"))
 

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from broker.flows.ports import Ports
+from broker.flows.ports import KeyUse, Ports
 from broker.oidc import discovery
 
 
 def provider_metadata(ports: Ports) -> dict[str, Any]:
     """OIDC Discovery §3, RFC 8414 §2."""
-    return discovery.metadata(ports.policy.issuer, mtls_origin=ports.policy.mtls_origin)
+    return discovery.metadata(
+        ports.policy.issuer,
+        signing=ports.keys.algorithms(KeyUse.ID_TOKEN),
+        decryption=ports.keys.algorithms(KeyUse.REQUEST_ENCRYPTION),
+        mtls_origin=ports.policy.mtls_origin,
+    )

@@ -32,10 +32,11 @@ from broker.errors import (
     CorrespondenceUnknown,
     InteractionUnknown,
     InvalidToken,
+    ProtocolError,
     UnknownClient,
 )
 from broker.flows.assurance import fresh_signature
-from broker.flows.code import RefusedToClient, ReturnToClient, issue_code, refused
+from broker.flows.code import RefusedToClient, ReturnToClient, issue_code, refused, use_up
 from broker.flows.notices import ask_for_notices
 from broker.flows.ports import (
     Authenticated,
@@ -57,6 +58,7 @@ from broker.jpki.path import validate_path
 from broker.jpki.profile import profile_for
 from broker.jwe import decrypt_compact
 from broker.oidc import consent as consents
+from broker.oidc.authorization import check_person, check_strength
 from broker.oidc.client import Client
 
 TRANSACTION_LIFETIME = timedelta(seconds=300)
@@ -346,11 +348,14 @@ def _refused_for(reason: str) -> CertificateError:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
-    """The browser is logged in; `then` is where it goes: to its client, or (None) to the consent page."""
+    """`then` is where the browser goes: to its client, or (None) to the consent page.
+
+    It is logged in, unless the client asked for somebody or something else: then there is no session.
+    """
 
     interaction_id: InteractionID
-    session_secret: Secret = field(repr=False)
-    then: ReturnToClient | None
+    session_secret: Secret | None = field(repr=False)
+    then: ReturnToClient | RefusedToClient | None
 
 
 def finish(
@@ -364,7 +369,7 @@ def finish(
     """Release the answer to the browser it belongs to, in one transaction with all it causes.
 
     Raises BrowserMismatch (also when it was released already: nobody learns which), CertificateRevoked,
-    CorrespondenceUnknown.
+    CorrespondenceUnknown, InvalidRequestURI (another login has answered the same pushed request).
     """
     now = ports.clock()
     session_secret = mint(ports.entropy)
@@ -381,6 +386,13 @@ def finish(
         interaction = find(tx, transaction.interaction_id, browser_secret, now=now)
         client = client_of(tx, interaction)
         who = _authenticated(tx, client, answer, session_digest=digest(session_secret), now=now, ports=ports)
+        try:
+            check_person(interaction.request, who.subject)
+            check_strength(interaction.request, {who.authentication.acr})
+        except ProtocolError as refusal:
+            if old_session_secret:
+                tx.sessions.end(digest(old_session_secret), now=now)
+            return _unwanted(tx, interaction, client, refusal, account=who.account, now=now)
         if not tx.interactions.authenticate(interaction.interaction_id, who, now=now):
             raise BrowserMismatch("this login already has its person")
         if old_session_secret:  # a session is minted at each login, and never holds two cards (R1)
@@ -430,6 +442,34 @@ def finish(
                 ports=ports,
             )
     return Finished(interaction_id=interaction.interaction_id, session_secret=session_secret, then=then)
+
+
+def _unwanted(
+    tx: Transaction,
+    interaction: Interaction,
+    client: Client,
+    refusal: ProtocolError,
+    *,
+    account: AccountID,
+    now: datetime,
+) -> Finished:
+    """A good card, but not the person or the strength that the client asked for: it is told so, and nothing more."""
+    interaction_id = interaction.interaction_id
+    tx.interactions.finish(interaction_id, now=now)
+    use_up(tx, interaction.request, now=now)
+    tx.audit.append(
+        Entry(
+            at=now,
+            event=Event.LOGIN_REFUSED,
+            client_id=client.client_id,
+            account=account,
+            reference=interaction_id,
+            detail={"error": type(refusal).__name__},
+        )
+    )
+    return Finished(
+        interaction_id=interaction_id, session_secret=None, then=refused(interaction.request, client, refusal)
+    )
 
 
 def _authenticated(
@@ -487,6 +527,7 @@ def cancel(interaction_id: InteractionID, *, browser_secret: str | None, ports: 
         interaction = find(tx, interaction_id, browser_secret, now=now)
         client = client_of(tx, interaction)
         tx.interactions.finish(interaction_id, now=now)
+        use_up(tx, interaction.request, now=now)
         tx.audit.append(
             Entry(
                 at=now,

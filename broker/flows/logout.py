@@ -10,10 +10,10 @@ from urllib.parse import urlencode
 
 from broker.audit.entry import Entry, Event
 from broker.errors import FormTokenInvalid, InvalidToken, LogoutRefused
-from broker.flows.ports import KeyUse, Ports, Transaction
+from broker.flows.hint import read_hint
+from broker.flows.ports import Ports, Transaction
 from broker.flows.secret import digest
 from broker.ids import ClientID
-from broker.jose import parse_claims, verify_jws
 from broker.oidc.authorization import single_values
 from broker.oidc.client import Client
 
@@ -83,15 +83,12 @@ def _end(tx: Transaction, session_secret: str, ports: Ports) -> None:
 def _hinted(hint: str, client_id: str | None, ports: Ports) -> tuple[ClientID, str]:
     """Whom the hint names. An expired ID token still is one (§2); one we did not sign is not."""
     try:
-        claims = parse_claims(verify_jws(hint, jwks=ports.keys.jwks(KeyUse.ID_TOKEN), algorithms=("ES256",)))
+        audience, subject = read_hint(hint, ports=ports)
     except InvalidToken as invalid:
         raise LogoutRefused("the hint is not a token of ours") from invalid
-    audience, subject = claims.get("aud"), claims.get("sub")
-    if claims.get("iss") != ports.policy.issuer or not isinstance(audience, str) or not isinstance(subject, str):
-        raise LogoutRefused("the hint is not a token of ours")
     if client_id is not None and client_id != audience:
         raise LogoutRefused("the hint was issued to another client")
-    return ClientID(audience), subject
+    return audience, subject
 
 
 def form_token(session_secret: str) -> str:

@@ -20,9 +20,9 @@ from broker.accounts.lifecycle import CertificateName
 from broker.accounts.session import Session
 from broker.audit.entry import Entry
 from broker.flows.client_keys import ClientKeys
-from broker.flows.client_ports import ClientStore, InitialAccessStore, ManagedClientStore, SectorStore
 from broker.flows.documents import ClientDocuments
 from broker.flows.notice import NoticeStore, RevocationNotices
+from broker.flows.pushed_requests import PushedRequestStore
 from broker.flows.rate import AttemptStore
 from broker.ids import (
     AccountID,
@@ -42,6 +42,7 @@ from broker.jpki.profile import USER_AUTHENTICATION, Profile
 from broker.jpki.scan import Source as ListSource
 from broker.jpki.verdict import RevocationVerdict
 from broker.oidc.authorization import AuthorizationRequest
+from broker.oidc.client import Client
 from broker.oidc.client_authentication import Assertion
 from broker.oidc.consent import Consent
 from broker.oidc.dpop import NonceKeys, Proof
@@ -112,6 +113,15 @@ class CardAnswer:
 
 
 # --- storage ---------------------------------------------------------------------------------------------------------
+
+
+class ClientStore(Protocol):
+    def get(self, client_id: ClientID) -> Client | None: ...
+
+    def add(self, client: Client, *, now: datetime) -> bool:
+        """False, and nothing changed, when the client id is taken."""
+
+    def all(self) -> tuple[Client, ...]: ...
 
 
 class InteractionStore(Protocol):
@@ -274,12 +284,6 @@ class Transaction(Protocol):
     @property
     def clients(self) -> ClientStore: ...
     @property
-    def managed_clients(self) -> ManagedClientStore: ...
-    @property
-    def initial_access(self) -> InitialAccessStore: ...
-    @property
-    def sectors(self) -> SectorStore: ...
-    @property
     def interactions(self) -> InteractionStore: ...
     @property
     def cards(self) -> CardTransactionStore: ...
@@ -301,6 +305,8 @@ class Transaction(Protocol):
     def tokens(self) -> TokenStore: ...
     @property
     def assertions(self) -> AssertionStore: ...
+    @property
+    def pushed_requests(self) -> PushedRequestStore: ...
     @property
     def attempts(self) -> AttemptStore: ...
     @property
@@ -484,6 +490,8 @@ class Policy:
     """Where the TLS front asks clients for a certificate (RFC 8705 §5); empty where that is the issuer's own origin."""
     requires_dpop_nonce: bool = False
     """Whether every DPoP proof must carry a nonce of ours (RFC 9449 §8)."""
+    login_starts: int = 6000
+    """How many logins of one client may begin in a minute."""
 
     @property
     def origin(self) -> str:

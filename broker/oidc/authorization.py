@@ -9,23 +9,25 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlsplit
 
 from broker.errors import (
     InvalidRequest,
+    InvalidRequestObject,
     InvalidScope,
-    RequestNotSupported,
-    RequestURINotSupported,
+    LoginRequired,
     UnauthorizedClient,
     UnknownClient,
     UnsupportedResponseType,
 )
-from broker.ids import ClientID, Secret, Subject
+from broker.ids import ClientID, Subject
+from broker.oidc import authorization_details, claims_request, resource
 from broker.oidc.client import Client, GrantType, is_loopback
 from broker.oidc.pkce import check_challenge
+from broker.oidc.responses import ResponseMode, choose, modes_of
 
 MAX_PARAMETERS = 100
 MAX_VALUE_LENGTH = 2048
@@ -34,9 +36,11 @@ MAX_OBJECT_LENGTH = 32 * 1024
 _LONG = frozenset(
     {"request", "claims", "authorization_details", "id_token_hint", "client_assertion", "login_hint_token"}
 )
-SCOPES = frozenset({"openid"})
+OFFLINE_ACCESS = "offline_access"
+SCOPES = frozenset({"openid", OFFLINE_ACCESS})
 PROMPTS = frozenset({"none", "login", "consent", "select_account"})
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+( [\x21\x23-\x5b\x5d-\x7e]+)*")  # RFC 6749 §3.3
+_THUMBPRINT = re.compile(r"[A-Za-z0-9_-]{43}")
 _VSCHAR = re.compile(r"[\x20-\x7e]*")  # RFC 6749 appendix A.5
 
 
@@ -136,23 +140,20 @@ def _same_address(uri: str, registered: str, *, native: bool) -> bool:
     return re.fullmatch(f"{re.escape(bare)}:[0-9]{{1,5}}{re.escape(rest)}", uri) is not None
 
 
-def check(parameters: Mapping[str, str], client: Client) -> AuthorizationRequest:
+def check(parameters: Mapping[str, str], client: Client, *, hinted: Subject | None = None) -> AuthorizationRequest:
     """Judge a request whose client and redirect URI `locate` has proved. Raises ProtocolError.
 
-    Unknown parameters are ignored (RFC 6749 §3.1); known ones that are not served are refused by name.
+    `hinted` is whom a verified id_token_hint names. Unknown parameters are ignored (RFC 6749 §3.1).
     """
     if GrantType.AUTHORIZATION_CODE not in client.grant_types:
         raise UnauthorizedClient("this client has no authorization_code grant")
-    if "request" in parameters:
-        raise RequestNotSupported("request objects are not served")
-    if "request_uri" in parameters:
-        raise RequestURINotSupported("request_uri is not served")
+    if parameters.keys() & {"request", "request_uri"}:
+        raise InvalidRequestObject("a request inside a request")
     if "response_type" not in parameters:
         raise InvalidRequest("response_type is required")
     if parameters["response_type"] != "code":
         raise UnsupportedResponseType("only response_type=code is served")
-    if parameters.get("response_mode", "query") != "query":
-        raise InvalidRequest("only response_mode=query is served")
+    mode = choose(parameters.get("response_mode"), modes_for(parameters["redirect_uri"]))
     challenge = check_challenge(parameters.get("code_challenge"), parameters.get("code_challenge_method"))
     scope_text = parameters.get("scope", "")
     if not _SCOPE.fullmatch(scope_text):
@@ -163,18 +164,94 @@ def check(parameters: Mapping[str, str], client: Client) -> AuthorizationRequest
     for name in ("state", "nonce"):
         if not _VSCHAR.fullmatch(parameters.get(name, "")):
             raise InvalidRequest(f"{name} must be printable ASCII")
+    asked_claims = claims_request.parse(parameters["claims"]) if "claims" in parameters else claims_request.NOTHING
     return AuthorizationRequest(
         client_id=client.client_id,
         redirect_uri=parameters["redirect_uri"],
+        response_mode=mode.value,
         code_challenge=challenge,
-        scope=asked & SCOPES & client.scope,  # unknown scopes are ignored (OIDC Core §3.1.2.1)
+        scope=_scope(claims_request.scope_of(asked_claims, asked), client),
         state=parameters.get("state"),
         nonce=parameters.get("nonce"),
         prompt=_prompt(parameters.get("prompt")),
-        max_age=_max_age(parameters.get("max_age")),
+        max_age=_max_age(parameters.get("max_age"), client.default_max_age),
         ui_locales=parameters.get("ui_locales"),
-        acr_values=tuple(parameters.get("acr_values", "").split()),
+        acr_values=_acr_values(parameters.get("acr_values"), asked_claims, client),
+        login_hint=parameters.get("login_hint"),
+        subject=_subject(hinted, asked_claims),
+        claims=claims_request.to_json(asked_claims),
+        authorization_details=_details(parameters.get("authorization_details"), client),
+        resources=resource.parse(parameters.get("resource", ""), known=client.resources),
+        dpop_jkt=_jkt(parameters.get("dpop_jkt")),
     )
+
+
+def modes_for(redirect_uri: str) -> frozenset[ResponseMode]:
+    """The response modes that can reach an address."""
+    private = urlsplit(redirect_uri).scheme not in {"http", "https"}
+    return modes_of(private_use_address=private, signed_only=False)
+
+
+def mode_of_refusal(parameters: Mapping[str, str], redirect_uri: str) -> ResponseMode:
+    """How a request that was not judged to its end is answered: as it asked, if that can be; else in the query."""
+    try:
+        return choose(parameters.get("response_mode"), modes_for(redirect_uri))
+    except InvalidRequest:
+        return ResponseMode.QUERY
+
+
+def check_person(request: AuthorizationRequest, subject: Subject) -> None:
+    """Refuse anybody but the one that the client asked for (OIDC Core §3.1.2.1, §5.5.1). Raises LoginRequired."""
+    if request.subject is not None and request.subject != subject:
+        raise LoginRequired("another person than the one asked for")
+    claims_request.check_subject(claims_request.from_json(request.claims), subject)
+
+
+def check_strength(request: AuthorizationRequest, reached: Collection[str | None]) -> None:
+    """Refuse where no `acr` of `reached` is one that the client calls essential (OIDC Core §5.5.1.1).
+
+    Before the card: what a login could reach; after it, what this one did. Raises UnmetAuthenticationRequirements.
+    """
+    claims_request.check_acr(claims_request.from_json(request.claims), reached)
+
+
+def _scope(asked: frozenset[str], client: Client) -> frozenset[str]:
+    """What is served of it and registered for the client; unknown scopes are ignored (OIDC Core §3.1.2.1).
+
+    `offline_access` means a refresh token; the resident is asked about it like about every scope (§11).
+    """
+    granted = asked & SCOPES & client.scope
+    return granted if GrantType.REFRESH_TOKEN in client.grant_types else granted - {OFFLINE_ACCESS}
+
+
+def _acr_values(value: str | None, asked: claims_request.ClaimsRequest, client: Client) -> tuple[str, ...]:
+    """`acr_values`, or what stands for it: the registered default where the request says nothing about `acr`."""
+    if value is not None:
+        return tuple(value.split())
+    return () if claims_request.preferred_acr(asked) else client.default_acr_values
+
+
+def _subject(hinted: Subject | None, asked: claims_request.ClaimsRequest) -> Subject | None:
+    """Whom an id_token_hint or a claims request names, if it is one person. Raises LoginRequired: two of them."""
+    required = claims_request.required_subjects(asked)
+    if required is None:
+        return hinted
+    if not required or (hinted is not None and hinted not in required):
+        raise LoginRequired("id_token_hint and claims ask for different people")
+    return hinted or (Subject(*required) if len(required) == 1 else None)
+
+
+def _details(text: str | None, client: Client) -> str:
+    if text is None:
+        return ""
+    allowed = client.authorization_details_types
+    return authorization_details.to_json(authorization_details.parse(text, allowed=allowed))
+
+
+def _jkt(value: str | None) -> str | None:
+    if value is not None and not _THUMBPRINT.fullmatch(value):
+        raise InvalidRequest("dpop_jkt is a SHA-256 thumbprint (RFC 9449 §10)")
+    return value
 
 
 def _prompt(value: str | None) -> frozenset[str]:
@@ -186,24 +263,9 @@ def _prompt(value: str | None) -> frozenset[str]:
     return asked
 
 
-def _max_age(value: str | None) -> int | None:
+def _max_age(value: str | None, default: int | None) -> int | None:
     if value is None:
-        return None
+        return default
     if not re.fullmatch(r"[0-9]{1,9}", value):
         raise InvalidRequest("max_age must be a number of seconds")
     return int(value)
-
-
-def success_redirect(request: AuthorizationRequest, code: Secret, *, issuer: str) -> str:
-    """Where the browser goes with its code (RFC 6749 §4.1.2; `iss` by RFC 9207)."""
-    return _redirect(request.redirect_uri, {"code": code, "state": request.state, "iss": issuer})
-
-
-def error_redirect(redirect_uri: str, *, error: str, description: str, state: str | None, issuer: str) -> str:
-    """Where the browser goes with a refusal (RFC 6749 §4.1.2.1)."""
-    return _redirect(redirect_uri, {"error": error, "error_description": description, "state": state, "iss": issuer})
-
-
-def _redirect(uri: str, parameters: Mapping[str, str | None]) -> str:
-    query = urlencode({name: value for name, value in parameters.items() if value is not None})
-    return f"{uri}{'&' if '?' in uri else '?'}{query}"

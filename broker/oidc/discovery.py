@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
+from broker import jwe
 from broker.oidc.authorization import PROMPTS, SCOPES
 from broker.oidc.client_authentication import ALGORITHMS
+from broker.oidc.responses import SUPPORTED
 
 MTLS_ENDPOINTS: Final = (
     "token_endpoint",
@@ -19,12 +22,15 @@ MTLS_ENDPOINTS: Final = (
 """Where a client's certificate means something (RFC 8705 §5)."""
 
 
-def metadata(issuer: str, *, mtls_origin: str = "") -> dict[str, Any]:
+def metadata(
+    issuer: str, *, signing: Sequence[str], decryption: Sequence[str], mtls_origin: str = ""
+) -> dict[str, Any]:
     """The document of `/.well-known/openid-configuration` and `/.well-known/oauth-authorization-server`.
 
-    `mtls_origin` is where those endpoints ask for a certificate, if that is another origin than the issuer's.
+    `signing` and `decryption` are the algorithms (JWA names) that there are keys for now. `mtls_origin` is where the
+    endpoints of MTLS_ENDPOINTS ask for a certificate, if that is another origin than the issuer's.
     """
-    document = _metadata(issuer)
+    document = _metadata(issuer, signing=signing, decryption=decryption)
     if mtls_origin:
         document["mtls_endpoint_aliases"] = {
             name: mtls_origin + document[name].removeprefix(issuer) for name in MTLS_ENDPOINTS if name in document
@@ -32,17 +38,18 @@ def metadata(issuer: str, *, mtls_origin: str = "") -> dict[str, Any]:
     return document
 
 
-def _metadata(issuer: str) -> dict[str, Any]:
-    return {
+def _metadata(issuer: str, *, signing: Sequence[str], decryption: Sequence[str]) -> dict[str, Any]:
+    document = {
         "issuer": issuer,
         "authorization_endpoint": f"{issuer}/authorize",
+        "pushed_authorization_request_endpoint": f"{issuer}/par",
         "token_endpoint": f"{issuer}/token",
         "userinfo_endpoint": f"{issuer}/userinfo",
         "jwks_uri": f"{issuer}/jwks",
         "end_session_endpoint": f"{issuer}/logout",
         "scopes_supported": sorted(SCOPES),
         "response_types_supported": ["code"],
-        "response_modes_supported": ["query"],
+        "response_modes_supported": list(SUPPORTED),
         "grant_types_supported": ["authorization_code"],
         "acr_values_supported": ["aal3"],
         "subject_types_supported": ["pairwise"],
@@ -50,11 +57,19 @@ def _metadata(issuer: str) -> dict[str, Any]:
         "token_endpoint_auth_methods_supported": ["private_key_jwt"],
         "token_endpoint_auth_signing_alg_values_supported": list(ALGORITHMS),
         "claims_supported": ["iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr"],
-        "claims_parameter_supported": False,
-        "request_parameter_supported": False,
-        "request_uri_parameter_supported": False,
+        "claims_parameter_supported": True,
+        "request_parameter_supported": True,
+        "request_uri_parameter_supported": True,
+        "require_request_uri_registration": True,
+        "request_object_signing_alg_values_supported": list(ALGORITHMS),
+        "request_object_encryption_alg_values_supported": list(decryption),
+        "request_object_encryption_enc_values_supported": list(jwe.ENCRYPTIONS) if decryption else [],
+        "authorization_signing_alg_values_supported": list(signing),
+        "authorization_encryption_alg_values_supported": list(jwe.ALGORITHMS),
+        "authorization_encryption_enc_values_supported": list(jwe.ENCRYPTIONS),
         "code_challenge_methods_supported": ["S256"],
         "prompt_values_supported": sorted(PROMPTS),
         "authorization_response_iss_parameter_supported": True,
         "ui_locales_supported": ["ja", "en"],
     }
+    return {name: value for name, value in document.items() if value != []}

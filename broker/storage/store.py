@@ -23,20 +23,19 @@ from broker.storage.assertions import SQLAssertions
 from broker.storage.attempts import SQLAttempts
 from broker.storage.audit import SQLAuditLog
 from broker.storage.cards import SQLCardTransactions
-from broker.storage.clients import SQLClients, SQLManagedClients
+from broker.storage.clients import SQLClients
 from broker.storage.clock import SQLClock
 from broker.storage.codes import SQLCodes
 from broker.storage.connections import Connections
 from broker.storage.consents import SQLConsents
 from broker.storage.grants import SQLGrants
-from broker.storage.initial_access import SQLInitialAccess
 from broker.storage.interactions import SQLInteractions
 from broker.storage.leases import SQLLeases
 from broker.storage.notices import SQLNotices
 from broker.storage.proofs import SQLProofs
 from broker.storage.purge import BATCH, PURGES, count_left, delete_batch
+from broker.storage.pushed_requests import SQLPushedRequests
 from broker.storage.revoked import SQLRevoked
-from broker.storage.sectors import SQLSectors
 from broker.storage.sessions import SQLSessions
 from broker.storage.tokens import SQLTokens
 from broker.storage.work import Work
@@ -104,18 +103,6 @@ class SQLTransaction:
         return SQLClients(self._work)
 
     @property
-    def managed_clients(self) -> SQLManagedClients:
-        return SQLManagedClients(self._work)
-
-    @property
-    def initial_access(self) -> SQLInitialAccess:
-        return SQLInitialAccess(self._work)
-
-    @property
-    def sectors(self) -> SQLSectors:
-        return SQLSectors(self._work)
-
-    @property
     def interactions(self) -> SQLInteractions:
         return SQLInteractions(self._work)
 
@@ -158,6 +145,10 @@ class SQLTransaction:
     @property
     def assertions(self) -> SQLAssertions:
         return SQLAssertions(self._work)
+
+    @property
+    def pushed_requests(self) -> SQLPushedRequests:
+        return SQLPushedRequests(self._work)
 
     @property
     def attempts(self) -> SQLAttempts:

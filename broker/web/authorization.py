@@ -8,7 +8,7 @@ from broker.errors import InteractionUnknown
 from broker.flows import authorization, login
 from broker.ids import InteractionID
 from broker.web import cookies
-from broker.web.client_return import redirect_to_client, return_to_client
+from broker.web.client_return import return_to_client
 from broker.web.errors import own_form
 from broker.web.form import body_pairs, query_pairs
 from broker.web.headers import content_security_policy
@@ -25,15 +25,12 @@ REFRESH_SECONDS = 240
 def authorize() -> Response:
     """RFC 6749 §3.1, OIDC Core §3.1.2.1 (both methods)."""
     pairs = body_pairs() if request.method == "POST" else query_pairs()
-    asked = dict(pairs)
-    ask_for(asked.get("ui_locales"))
+    ask_for(dict(pairs).get("ui_locales"))
     outcome = authorization.begin(pairs, session_secret=cookies.session_secret(), ports=ports())
     if isinstance(outcome, authorization.Begun):
         response = see_other(f"{ports().policy.issuer}/login/{outcome.interaction_id}")
         cookies.keep_login(response, outcome.interaction_id, outcome.browser_secret)
         return response
-    if "none" in asked.get("prompt", "").split():
-        return redirect_to_client(outcome)
     return return_to_client(outcome)
 
 

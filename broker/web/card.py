@@ -97,7 +97,10 @@ def resume() -> Response:
         cookies.drop_login(response, interaction_id)
     else:
         response = consent_page(consent.prompt(interaction_id, browser_secret=secret, ports=ports()))
-    cookies.keep_session(response, finished.session_secret)
+    if finished.session_secret is None:
+        cookies.drop_session(response)
+    else:
+        cookies.keep_session(response, finished.session_secret)
     return response
 
 

@@ -1,48 +1,69 @@
 """The way back to the client: a page that goes there by itself, because a redirect would meet `form-action`.
 
 Chromium holds a form's page to its `form-action` through every redirect that follows, so the last hop of
-a chain that began with a form must be a page of its own (`Refresh`, and a link for who wants to press it).
+a chain that began with a form must be a page of its own (`Refresh`, and a link for who wants to press it). An answer
+that is posted (`form_post`) needs a script to leave by itself, the only one we have; without it a button sends it.
 """
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 from flask import Response
 
+from broker.flows import answer
 from broker.flows.code import RefusedToClient, ReturnToClient
-from broker.oidc.authorization import error_redirect
+from broker.oidc.responses import Response as Answer
 from broker.web.catalogue import answer_to, description
 from broker.web.headers import content_security_policy
 from broker.web.pages import ask_for, page, see_other
 from broker.web.settings import ports
 
 
-def url_of(outcome: ReturnToClient | RefusedToClient) -> str:
-    """Where the browser goes: with a code, or with the OAuth error of the catalogue (RFC 6749 §4.1.2)."""
+def answer_of(outcome: ReturnToClient | RefusedToClient) -> Answer:
+    """What goes back: a code, or the OAuth error of the catalogue (RFC 6749 §4.1.2). Raises StoreUnavailable."""
     if isinstance(outcome, ReturnToClient):
-        return outcome.url
-    return error_redirect(
-        outcome.redirect_uri,
+        return answer.accepted(outcome, ports=ports())
+    return answer.declined(
+        outcome,
         error=answer_to(outcome.cause).oauth or "server_error",
         description=description(outcome.cause),
-        state=outcome.state,
-        issuer=ports().policy.issuer,
+        ports=ports(),
     )
 
 
 def return_to_client(outcome: ReturnToClient | RefusedToClient, *, card_was_read: bool = False) -> Response:
-    """The page that ends a login. `card_was_read` says whether a card may still lie on the reader."""
+    """The page that ends a login. `card_was_read` says whether a card may still lie on the reader.
+
+    After prompt=none nobody is there to read it: the browser is redirected, unless the answer must be posted.
+    """
     ask_for(outcome.ui_locales)
-    url = url_of(outcome)
-    done = isinstance(outcome, ReturnToClient)
-    response = page("return.html", client=outcome.client, url=url, done=done, card_was_read=card_was_read)
-    response.headers["Refresh"] = f"0; url={url}"
-    response.headers["Referrer-Policy"] = "no-referrer"  # the code stands in no address, and this page's must not leak
-    response.headers["Content-Security-Policy"] = content_security_policy(form_action="'none'")
+    reply = answer_of(outcome)
+    if outcome.silent and not reply.mode.posted:
+        response = see_other(reply.location)
+        response.headers["Referrer-Policy"] = "no-referrer"
+        return response
+    response = page(
+        "return.html",
+        client=outcome.client,
+        answer=reply,
+        done=isinstance(outcome, ReturnToClient),
+        card_was_read=card_was_read,
+    )
+    if reply.mode.posted:
+        response.headers["Referrer-Policy"] = "origin"  # with no-referrer the client would be told `Origin: null`
+        policy = content_security_policy(form_action=_source(reply.redirect_uri), script=True)
+    else:
+        response.headers["Refresh"] = f"0; url={reply.location}"
+        response.headers["Referrer-Policy"] = "no-referrer"  # this page's address must not leak
+        policy = content_security_policy(form_action="'none'")
+    response.headers["Content-Security-Policy"] = policy
     return response
 
 
-def redirect_to_client(outcome: ReturnToClient | RefusedToClient) -> Response:
-    """For prompt=none: nobody is there to read a page."""
-    response = see_other(url_of(outcome))
-    response.headers["Referrer-Policy"] = "no-referrer"
-    return response
+def _source(redirect_uri: str) -> str:
+    """The client's origin as a CSP source: its own redirects after the form may go anywhere there."""
+    parts = urlsplit(redirect_uri)
+    if "[" in parts.netloc:  # CSP cannot name an IPv6 address (CSP3 §2.3.1); it is this machine's own (RFC 8252 §7.3)
+        return f"{parts.scheme}:"
+    return f"{parts.scheme}://{parts.netloc}"

@@ -11,10 +11,14 @@ class Names(Protocol):
     def __contains__(self, name: str, /) -> bool: ...
 
 
-def content_security_policy(*, form_action: str) -> str:
-    """Nothing but our own style sheet and pictures; no script at all. `form_action` is where forms may go."""
+def content_security_policy(*, form_action: str, script: bool = False) -> str:
+    """Nothing but our own style sheet and pictures; no script at all, except where `script` allows our own files.
+
+    `form_action` is where forms may go.
+    """
+    scripts = "script-src 'self'; " if script else ""
     return (
-        "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; "
+        f"default-src 'none'; {scripts}style-src 'self'; img-src 'self'; base-uri 'none'; "
         f"form-action {form_action}; frame-ancestors 'none'"
     )
 

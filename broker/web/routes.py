@@ -7,13 +7,14 @@ from typing import Final
 import werkzeug.exceptions
 
 from broker.flows.ports import Ports
-from broker.web import metadata, token
+from broker.web import metadata, par, token
 from broker.web.endpoint import MAX_BODY, Endpoint, EndpointRequest, EndpointResponse, refusal
 
 ROUTES: Final[dict[str, tuple[tuple[str, ...], Endpoint]]] = {
     "/.well-known/oauth-authorization-server": (("GET",), metadata.document),
     "/.well-known/openid-configuration": (("GET",), metadata.document),
     "/jwks": (("GET",), metadata.jwks),
+    "/par": (("POST",), par.push),
     "/token": (("POST",), token.exchange),
     "/userinfo": (("GET", "POST"), token.userinfo),
 }

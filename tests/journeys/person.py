@@ -16,11 +16,9 @@ PIN = "1234"
 class Person:
     """One browser with its own cookies, without scripts, that speaks to bank, broker and agent alone."""
 
-    def __init__(self, addresses: Addresses, *, authorities: str | None = None) -> None:
+    def __init__(self, addresses: Addresses) -> None:
         self.addresses = addresses
-        self.web = WebClient(
-            origins=frozenset({addresses.broker, addresses.bank, addresses.agent}), timeout=20, authorities=authorities
-        )
+        self.web = WebClient(origins=frozenset({addresses.broker, addresses.bank, addresses.agent}), timeout=20)
         self._open: Page | None = None
 
     def __enter__(self) -> Self:

@@ -17,9 +17,11 @@ from broker.errors import (
     ProtocolError,
     UnknownClient,
 )
-from broker.ids import ClientID, Secret, SectorID
-from broker.oidc.authorization import check, error_redirect, locate, single_values, success_redirect
+from broker.ids import ClientID, SectorID
+from broker.oidc import responses
+from broker.oidc.authorization import check, locate, single_values
 from broker.oidc.client import MAX_REDIRECT_URIS, Client, SecurityProfile, check_redirect_uri
+from broker.oidc.responses import ResponseMode
 
 CALLBACK = "https://bank.example/callback"
 WITH_QUERY = "https://bank.example/callback?tenant=1"
@@ -140,7 +142,8 @@ def test_whatever_is_asked_ends_in_a_request_or_a_protocol_error(parameters: Map
 @given(state=st.text(alphabet=st.characters(min_codepoint=0x20, max_codepoint=0x7E), min_size=1))
 def test_state_comes_back_unchanged_beside_code_and_issuer(state: str) -> None:
     request = check({**GOOD, "redirect_uri": WITH_QUERY, "state": state}, CLIENT)
-    url = success_redirect(request, Secret("c"), issuer="https://op.example")
+    answer = responses.success(code="c", state=request.state)
+    url = responses.plain(ResponseMode.QUERY, request.redirect_uri, answer, issuer="https://op.example").location
     assert url.startswith(WITH_QUERY + "&")
     assert url.isascii()
     assert url.isprintable()
@@ -156,9 +159,8 @@ def test_state_comes_back_unchanged_beside_code_and_issuer(state: str) -> None:
 def test_no_text_breaks_out_of_an_error_redirect(description: str, state: str | None) -> None:
     if any(0xD800 <= ord(character) <= 0xDFFF for character in description + (state or "")):
         return
-    url = error_redirect(
-        CALLBACK, error="access_denied", description=description, state=state, issuer="https://op.example"
-    )
+    answer = responses.refusal(error="access_denied", description=description, state=state)
+    url = responses.plain(ResponseMode.QUERY, CALLBACK, answer, issuer="https://op.example").location
     assert url.startswith(CALLBACK + "?")
     assert url.isascii()
     assert url.isprintable()
