@@ -10,6 +10,8 @@ VENV = .venv/bin
 
 # auto: the software card in a private card daemon, or in process; real: the reader and card on this machine.
 READER ?= auto
+# 1: the broker behind nginx under https://localhost:8443, client certificates at :8444.
+TLS ?=
 # Further options of `python -m sandbox run`, e.g. make run ARGS="--bank-port 9001".
 ARGS ?=
 # What pytest is given, e.g. make test TESTS=tests/house.
@@ -18,9 +20,9 @@ TESTS ?=
 help: ## show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
-run: ## install what is missing, then start everything (READER=real uses your own reader)
-	@$(PROVISION) run
-	@exec $(VENV)/python -m sandbox run --reader $(READER) $(ARGS)
+run: ## install what is missing, then start everything (READER=real: your own reader; TLS=1: by https)
+	@$(PROVISION) run$(if $(filter 1,$(TLS)),-tls)
+	@exec $(VENV)/python -m sandbox run --reader $(READER) $(if $(filter 1,$(TLS)),--tls) $(ARGS)
 
 test: ## every test, with the real card daemon, browser and database where they can be had
 	@$(PROVISION) test

@@ -7,13 +7,13 @@ duplicate members, base64url's one spelling, the header, and the key's own limit
 from __future__ import annotations
 
 import base64
-import binascii
 import functools
 import hashlib
 import json
 import math
 import re
 from collections.abc import Collection, Mapping
+from types import MappingProxyType
 from typing import Any, Final, NoReturn, Protocol, TypeAlias
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -61,7 +61,11 @@ _THUMBPRINT_MEMBERS: Final = {
 _DATES: Final = ("exp", "nbf", "iat", "auth_time")
 _LATEST: Final = 253_402_300_799  # the last second of the year 9999
 _STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
-_BASE64URL: Final = re.compile(r"[A-Za-z0-9_-]*\Z", re.ASCII)
+# Whole groups of four, then nothing, or two or three characters whose last carries no bits of its own (RFC 4648 §3.5).
+_BASE64URL: Final = re.compile(
+    r"(?:[A-Za-z0-9_-]{4})*+(?:[A-Za-z0-9_-][AQgw]|[A-Za-z0-9_-]{2}[AEIMQUYcgkosw048])?\Z", re.ASCII
+)
+_PADDING: Final = ("", "", "==", "=")
 
 
 class Signer(Protocol):
@@ -88,14 +92,8 @@ def b64url(data: bytes) -> str:
 def b64url_decode(text: str) -> bytes:
     """The bytes of unpadded base64url `text`; only their one canonical spelling passes. Raises InvalidToken."""
     if not _BASE64URL.match(text):
-        raise InvalidToken("not base64url")
-    try:
-        data = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-    except binascii.Error:
-        raise InvalidToken("not base64url") from None
-    if b64url(data) != text:
         raise InvalidToken("not the canonical base64url of anything")
-    return data
+    return base64.urlsafe_b64decode(text + _PADDING[len(text) % 4])
 
 
 def parse_json(data: bytes, *, limit: int = MAX_TOKEN) -> dict[str, Any]:
@@ -125,7 +123,7 @@ def _parse(data: bytes, limit: int) -> Any:
         raise InvalidToken("JSON is not UTF-8") from None
     _check_depth(text)
     try:
-        value = json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_no_constant, parse_float=_finite)
+        value = _decode(text)
         if "\\u" in text:
             json.dumps(value, ensure_ascii=False).encode("utf-8")
     except UnicodeEncodeError:
@@ -164,6 +162,12 @@ def _finite(text: str) -> float:
     if not math.isfinite(value):
         raise InvalidToken("JSON holds a number out of range")
     return value
+
+
+_decode: Final = json.JSONDecoder(
+    object_pairs_hook=_no_duplicates, parse_constant=_no_constant, parse_float=_finite
+).decode
+_encode: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
 def parse_claims(payload: bytes) -> dict[str, Any]:
@@ -398,7 +402,7 @@ def ascii_token(token: str | bytes) -> str:
         raise InvalidToken("token is not ASCII") from None
 
 
-def _split(token: str | bytes, *, own_key: bool = False) -> tuple[dict[str, Any], bytes, bytes, bytes]:
+def _split(token: str | bytes, *, own_key: bool = False) -> tuple[Mapping[str, Any], bytes, bytes, bytes]:
     text = ascii_token(token)
     segments = text.split(".", 3)
     if len(segments) != 3:
@@ -408,11 +412,16 @@ def _split(token: str | bytes, *, own_key: bool = False) -> tuple[dict[str, Any]
     return header, payload, text.rpartition(".")[0].encode("ascii"), signature
 
 
-def protected_header(segment: str, *, allowed: frozenset[str] = frozenset()) -> dict[str, Any]:
+def protected_header(segment: str, *, allowed: frozenset[str] = frozenset()) -> Mapping[str, Any]:
     """The header in the first `segment` of a compact token, every member one that we serve. Raises InvalidToken.
 
-    `allowed` are members that the caller judges himself, of those refused elsewhere.
+    `allowed` are members that the caller judges himself, of those refused elsewhere. The headers of one sender are
+    mostly alike: short ones are remembered.
     """
+    return _remembered_header(segment, allowed) if len(segment) <= 256 else _header(segment, allowed)
+
+
+def _header(segment: str, allowed: frozenset[str]) -> Mapping[str, Any]:
     header = parse_json(b64url_decode(segment))
     if refused := (_REFUSED_HEADERS - allowed) & header.keys():
         raise InvalidToken(f"header member {min(refused)} is not accepted")
@@ -420,7 +429,10 @@ def protected_header(segment: str, *, allowed: frozenset[str] = frozenset()) -> 
         raise InvalidToken("header names no algorithm")
     if not all(isinstance(header.get(name, ""), str) for name in ("typ", "cty", "kid")):
         raise InvalidToken("header member is not a string")
-    return header
+    return MappingProxyType(header)
+
+
+_remembered_header: Final = functools.lru_cache(maxsize=256)(_header)
 
 
 def _choose(jwks: Mapping[str, Any], algorithm: str, kid: str | None) -> Mapping[str, Any]:
@@ -461,16 +473,27 @@ def sign_jws(
     The header is alg, typ (unless None) and kid of `signer`, plus `header`, which cannot replace one of the three.
     """
     payload = claims if isinstance(claims, bytes) else compact_json(claims)
-    head = {**(header or {}), "alg": signer.alg, "kid": signer.kid}
-    if typ is not None:
-        head["typ"] = typ
-    signing_input = f"{b64url(compact_json(head))}.{b64url(payload)}"
+    if header:
+        head = _written_header({**header, "alg": signer.alg, "kid": signer.kid}, typ)
+    else:
+        head = _usual_header(signer.alg, signer.kid, typ)
+    signing_input = f"{head}.{b64url(payload)}"
     return f"{signing_input}.{b64url(signer.sign(signing_input.encode('ascii')))}"
+
+
+def _written_header(members: Mapping[str, Any], typ: str | None) -> str:
+    return b64url(compact_json(members if typ is None else {**members, "typ": typ}))
+
+
+@functools.lru_cache(maxsize=64)
+def _usual_header(alg: str, kid: str, typ: str | None) -> str:
+    """A handful of keys sign everything."""
+    return _written_header({"alg": alg, "kid": kid}, typ)
 
 
 def compact_json(value: Any) -> bytes:
     """`value` as JSON without white space, in UTF-8, members in their order."""
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8")
+    return _encode(value).encode("utf-8")
 
 
 def raw_ecdsa(signature: bytes, *, algorithm: str) -> bytes:

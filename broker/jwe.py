@@ -145,7 +145,7 @@ def is_encrypted(token: str | bytes) -> bool:
     return ascii_token(token).count(".") == 4
 
 
-def _split(text: str) -> tuple[dict[str, Any], list[bytes]]:
+def _split(text: str) -> tuple[Mapping[str, Any], list[bytes]]:
     segments = text.split(".", 5)
     if len(segments) != 5:
         raise InvalidToken("not a compact JWE")

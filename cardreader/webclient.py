@@ -118,11 +118,18 @@ class Elements(HTMLParser):
 class WebClient:
     """One browser with its own cookies. It speaks to `origins` only, so that no page can send it elsewhere."""
 
-    def __init__(self, *, origins: frozenset[str], timeout: float, language: str = "ja") -> None:
-        """`timeout` is for each request, in seconds; `language` is what pages are asked for in."""
+    def __init__(
+        self, *, origins: frozenset[str], timeout: float, language: str = "ja", authorities: str | None = None
+    ) -> None:
+        """`timeout` is for each request, in seconds; `language` is what pages are asked for in.
+
+        `authorities` is a PEM file of whom to trust for certificates; None for the system's.
+        """
         self._origins = origins
         self._language = language
-        self._pool = urllib3.PoolManager(num_pools=4, timeout=urllib3.Timeout(total=timeout), retries=False)
+        self._pool = urllib3.PoolManager(
+            num_pools=4, timeout=urllib3.Timeout(total=timeout), retries=False, ca_certs=authorities
+        )
         self._cookies: dict[str, dict[str, str]] = {}
         self.requests: list[tuple[str, float]] = []
         """(path, milliseconds) of everything asked for, in order."""

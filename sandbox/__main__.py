@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -32,9 +33,12 @@ def main() -> None:
 @click.option("--bank-port", type=click.IntRange(1, 65535), default=8001, show_default=True)
 @click.option("--world-port", type=click.IntRange(1, 65535), default=8010, show_default=True)
 @click.option("--agent-port", type=click.IntRange(1, 65535), default=24780, show_default=True)
-def run_command(*, root: Path, reader: str, broker_port: int, bank_port: int, world_port: int, agent_port: int) -> None:
+@click.option("--tls", is_flag=True, help="Reach the broker by https, through nginx, under a test authority.")
+@click.option("--tls-port", type=click.IntRange(1, 65535), default=8443, show_default=True)
+@click.option("--mtls-port", type=click.IntRange(1, 65535), default=8444, show_default=True)
+def run_command(*, root: Path, reader: str, **places: Any) -> None:
     """Start the outside world, the card, the agent, the broker and the sample bank; Ctrl-C stops them."""
-    addresses = Addresses(broker_port=broker_port, bank_port=bank_port, world_port=world_port, agent_port=agent_port)
+    addresses = Addresses(**places)
     sys.exit(run(root, addresses=addresses, reader=reader, say=lambda line: print(line, flush=True)))
 
 

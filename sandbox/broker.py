@@ -27,6 +27,7 @@ from broker.jpki.profile import PLASTIC
 from broker.keys.live import open_keys
 from broker.keys.rotation import create, renew_statement
 from broker.network.outbound import OutboundGuard
+from broker.oidc.discovery import metadata
 from broker.serving import serve
 from broker.settings import PREFIX, Settings, loopback, read
 from broker.storage.migrations import upgrade
@@ -34,11 +35,25 @@ from broker.web.card import card_agent_document
 from sandbox import atomicfile
 from sandbox.ca import PHONE_POLICIES
 from sandbox.generate import World
+from sandbox.tls import TLSFiles
+from sandbox.tlsfront import HEADER
 
 REFRESH_AFTER = timedelta(seconds=3)
 """What is entered at the office takes effect while somebody watches; a production broker asks each hour."""
 RENEW_BEFORE = timedelta(days=30)
 """A statement of request keys this close to its end is renewed at the start."""
+
+
+OUTBOUND_CA = "SANDBOX_OUTBOUND_CA"
+"""Names a PEM file: under its authorities https addresses of this machine are called. No setting of the broker."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BehindTLS:
+    """The front that the broker stands behind."""
+
+    files: TLSFiles
+    mtls_origin: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +68,7 @@ class BrokerHouse:
     database_url: str = ""
     mapping: str = ""
     """Where the outside world answers for J-LIS's old-new mapping; empty for none."""
+    front: BehindTLS | None = None
 
     @property
     def folder(self) -> Path:
@@ -79,14 +95,35 @@ class BrokerHouse:
             "BROKER_HOST": urlsplit(self.issuer).hostname or "localhost",
             "BROKER_PORT": str(self.port),
             "BROKER_WORKERS": str(self.workers),
+            **self._behind_tls(),
+        }
+
+    def _behind_tls(self) -> dict[str, str]:
+        if self.front is None:
+            return {}
+        return {
+            "BROKER_CLIENT_CERTIFICATE_HEADER": HEADER,
+            "BROKER_CLIENT_CA": str(self.front.files.client_authority),
+            "BROKER_MTLS_ORIGIN": self.front.mtls_origin,
+            OUTBOUND_CA: str(self.front.files.authority),
         }
 
 
-def open_ports(settings: Settings) -> Ports:
-    """Everything a flow is given, with http to this machine allowed. Raises SettingsError."""
+def mtls_paths(issuer: str) -> tuple[str, ...]:
+    """The paths that the metadata name as addresses for certificates (RFC 8705 §5)."""
+    aliases: dict[str, str] = metadata(issuer, mtls_origin=issuer)["mtls_endpoint_aliases"]
+    return tuple(address.removeprefix(issuer) for address in aliases.values())
+
+
+def open_ports(settings: Settings, *, outbound_ca: str = "") -> Ports:
+    """Everything a flow is given, with http to this machine allowed, and https under the authorities of `outbound_ca`.
+
+    Raises SettingsError.
+    """
     if not loopback(settings.host) or not loopback(urlsplit(settings.issuer).hostname or ""):
         raise SettingsError("the sandbox's broker serves this machine alone")
-    ports = join(settings, guard=OutboundGuard(allow_loopback_http=True), refresh_after=REFRESH_AFTER)
+    guard = OutboundGuard(allow_loopback_http=True, loopback_ca=outbound_ca)
+    ports = join(settings, guard=guard, refresh_after=REFRESH_AFTER)
     if not for_trial_only(ports.policy.anchors):
         raise SettingsError("the sandbox's door stays shut beside anchors that are not JPKI-TEST")
     return ports
@@ -97,7 +134,7 @@ def app() -> Flask:
     settings = read(os.environ)
     for name in [name for name in os.environ if name.startswith(PREFIX)]:
         del os.environ[name]
-    return mount(settings, open_ports(settings))
+    return mount(settings, open_ports(settings, outbound_ca=os.environ.pop(OUTBOUND_CA, "")))
 
 
 def set_up(house: BrokerHouse, registrations: Iterable[Mapping[str, Any]]) -> dict[str, Any]:

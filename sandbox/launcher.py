@@ -20,11 +20,12 @@ from typing import Any
 
 from cardreader.softcard import CannotStart, PrivatePCSCD, why_not
 from cardreader.tray import TrayClient
-from sandbox import atomicfile, bank
-from sandbox.broker import BrokerHouse, set_up
+from sandbox import atomicfile, bank, tlsfront
+from sandbox.broker import BehindTLS, BrokerHouse, mtls_paths, set_up
 from sandbox.generate import World, generate
 from sandbox.ports import holder, is_free
 from sandbox.programs import Program, ProgramFailed, stop_all
+from sandbox.tls import TLSFiles, provide
 
 START_DEADLINE = 60.0
 ADDRESSES_FILE = "run/addresses.json"
@@ -45,10 +46,25 @@ class Addresses:
     bank_port: int = 8001
     world_port: int = 8010
     agent_port: int = 24780
+    tls: bool = False
+    """Is the broker reached by https, through nginx?"""
+    tls_port: int = 8443
+    mtls_port: int = 8444
 
     @property
     def broker(self) -> str:
+        """The issuer."""
+        return f"https://localhost:{self.tls_port}" if self.tls else self.behind
+
+    @property
+    def behind(self) -> str:
+        """Where the broker itself listens, whatever stands in front of it."""
         return f"http://localhost:{self.broker_port}"
+
+    @property
+    def mtls(self) -> str:
+        """Where clients show certificates; empty without TLS."""
+        return f"https://localhost:{self.mtls_port}" if self.tls else ""
 
     @property
     def bank(self) -> str:
@@ -75,6 +91,8 @@ class Addresses:
                 ("sample bank", "127.0.0.2", self.bank_port, "--bank-port"),
                 ("outside world", "127.0.0.1", self.world_port, "--world-port"),
                 ("reader agent", "127.0.0.1", self.agent_port, "--agent-port"),
+                *((("https", "127.0.0.1", self.tls_port, "--tls-port"),) if self.tls else ()),
+                *((("mTLS", "127.0.0.1", self.mtls_port, "--mtls-port"),) if self.tls else ()),
             )
             if not is_free(host, port)
         ]
@@ -101,6 +119,13 @@ class Running:
     world: World
     card: Card
     programs: tuple[Program, ...]
+    tls: TLSFiles | None = None
+    """The certificates, where the broker is reached by https."""
+
+    @property
+    def authorities(self) -> str | None:
+        """Whom a client of the broker must trust, as a PEM file's name; None over http."""
+        return None if self.tls is None else str(self.tls.authority)
 
     def check(self) -> None:
         """Raises ProgramFailed naming the first program that ended."""
@@ -126,10 +151,11 @@ def sandbox(
     with ExitStack() as stack:
         _alone(root, stack)
         addresses.check_free()
+        tls = _tls(root, addresses)
         world = generate(root, datetime.now(UTC), url=addresses.world)
         if world.made_because:
             say(f"  made the test authority and the residents' cards ({world.made_because})")
-        if _forget(root, world, addresses):
+        if _forget(root, world, addresses, tls):
             say("  the broker and the bank begin with empty books (other cards, or other addresses)")
         programs: list[Program] = []
         stack.callback(lambda: stop_all(programs))
@@ -163,6 +189,7 @@ def sandbox(
             workers=workers,
             database_url=database_url,
             mapping=f"{addresses.world}/mapping",
+            front=None if tls is None else BehindTLS(files=tls, mtls_origin=addresses.mtls),
         )
         bank_keys = bank.public_jwks(root / "bank")
         document = set_up(house, [bank.registration(addresses.bank, bank_keys)])
@@ -172,9 +199,11 @@ def sandbox(
                 command=["-m", "sandbox.broker"],
                 log=logs / "broker.log",
                 environment=house.environment(),
-                ready_url=f"{addresses.broker}/readyz",
+                ready_url=f"{addresses.behind}/readyz",
             )
         )
+        if tls is not None:
+            start(_front(root, addresses, tls))
         trust = _write_trust(root, document)
         start(_agent(root, card, trust, addresses, logs))
         start(
@@ -189,6 +218,7 @@ def sandbox(
                     str(addresses.bank_port),
                     "--issuer",
                     addresses.broker,
+                    *(["--issuer-ca", str(tls.authority)] if tls else []),
                 ],
                 log=logs / "bank.log",
                 ready_url=f"{addresses.bank}/",
@@ -199,7 +229,7 @@ def sandbox(
             program.wait_until_ready(until=until)
         if card.tray is not None:
             TrayClient(card.tray).insert(world.card(resident))
-        yield Running(root=root, addresses=addresses, world=world, card=card, programs=tuple(programs))
+        yield Running(root=root, addresses=addresses, world=world, card=card, programs=tuple(programs), tls=tls)
 
 
 def _alone(root: Path, stack: ExitStack) -> None:
@@ -212,10 +242,41 @@ def _alone(root: Path, stack: ExitStack) -> None:
         raise CannotRun(f"a sandbox is running already in {root}; stop it with Ctrl-C where it was started") from None
 
 
-def _forget(root: Path, world: World, addresses: Addresses) -> bool:
+def _tls(root: Path, addresses: Addresses) -> TLSFiles | None:
+    """Raises CannotRun where TLS is wanted and there is no nginx."""
+    if not addresses.tls:
+        return None
+    if tlsfront.program() is None:
+        raise CannotRun(
+            "TLS=1 needs nginx, which is not installed; to install it, type: sudo apt-get install nginx-light"
+        )
+    return provide(root / "tls", datetime.now(UTC))
+
+
+def _front(root: Path, addresses: Addresses, tls: TLSFiles) -> Program:
+    front = tlsfront.Front(
+        folder=root / "nginx",
+        files=tls,
+        issuer=addresses.broker,
+        mtls_origin=addresses.mtls,
+        upstream=f"127.0.0.1:{addresses.broker_port}",
+        mtls_paths=mtls_paths(addresses.broker),
+    )
+    return Program(
+        name="nginx",
+        interpreter=tlsfront.program() or "nginx",
+        command=front.prepare(),
+        log=root / "logs" / "nginx.log",
+        ready_url=f"{addresses.broker}/readyz",
+        authorities=tls.authority,
+    )
+
+
+def _forget(root: Path, world: World, addresses: Addresses, tls: TLSFiles | None) -> bool:
     """Empty the books of broker and bank where they speak of cards or addresses that are no more."""
     told = root / ADDRESSES_FILE
-    now = json.dumps({"broker": addresses.broker, "bank": addresses.bank}).encode()
+    places = {"broker": addresses.broker, "bank": addresses.bank}
+    now = json.dumps(places if tls is None else {**places, "authorities": str(tls.authority)}).encode()
     before = told.read_bytes() if told.exists() else now
     atomicfile.write(told, now)
     if world.made_because is None and before == now:

@@ -97,16 +97,20 @@ def login(
     trust: Path,
     pin: str | None = None,
     timeout: float = 30.0,
+    authorities: str | None = None,
     before_step: Callable[[str], None] = lambda _: None,
 ) -> LoginResult:
     """Log the holder of `resident_card` in to the bank.
 
     `trust` is an agent trust file; `pin` replaces the card's own; `timeout` is for each request, in seconds;
+    `authorities` is a PEM file of whom to trust for certificates (None: the system's);
     `before_step` is called with the name of each step (one of STEPS) before it begins.
     Raises LoginFailed, CardFileInvalid and TrustInvalid.
     """
     card = cardfile.load(resident_card)
-    browser = WebClient(origins=frozenset({origin_of(broker), origin_of(bank)}), timeout=timeout)
+    browser = WebClient(
+        origins=frozenset({origin_of(broker), origin_of(bank)}), timeout=timeout, authorities=authorities
+    )
     try:
         return _Login(
             browser=browser,
@@ -384,7 +388,13 @@ def command(
 
     def attempt(card: Path, before_step: Callable[[str], None] = lambda _: None) -> LoginResult:
         return login(
-            broker=broker, bank=bank, resident_card=card, trust=trust, timeout=timeout, before_step=before_step
+            broker=broker,
+            bank=bank,
+            resident_card=card,
+            trust=trust,
+            timeout=timeout,
+            authorities=told.get("authorities"),
+            before_step=before_step,
         )
 
     try:
@@ -410,7 +420,9 @@ def _addresses(root: Path) -> dict[str, str]:
     """Where the launcher of this folder last put broker and bank."""
     try:
         told = json.loads((root / "run" / "addresses.json").read_bytes())
-        return {"broker": str(told["broker"]), "bank": str(told["bank"])}
+        return {
+            name: str(told[name]) for name in ("broker", "bank", "authorities") if name in told or name != "authorities"
+        }
     except (OSError, ValueError, KeyError, TypeError):
         return {"broker": BROKER, "bank": BANK}
 

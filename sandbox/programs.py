@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -33,6 +34,8 @@ class Program:
     environment: Mapping[str, str] = field(default_factory=dict)
     ready_url: str = ""
     interpreter: str = sys.executable
+    authorities: Path | None = None
+    """Under whose certificates `ready_url` is asked, where that is https."""
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -66,10 +69,11 @@ class Program:
 
     def wait_until_ready(self, *, until: float) -> None:
         """Raises ProgramFailed when it ends, or is not ready at `until` (monotonic seconds)."""
+        trust = None if self.authorities is None else ssl.create_default_context(cafile=str(self.authorities))
         while self.ready_url:
             self.check()
             try:
-                with urllib.request.urlopen(self.ready_url, timeout=2) as answer:
+                with urllib.request.urlopen(self.ready_url, timeout=2, context=trust) as answer:
                     if answer.status == 200:
                         return
             except (OSError, urllib.error.URLError):

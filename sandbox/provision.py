@@ -54,6 +54,19 @@ JUDGE_PACKAGES = (
 directory server (with the headers that python-ldap is built against), programs that ask for a PIN, a screen for their
 windows, and the judge of unit files."""
 
+FRONT_PACKAGES = ("nginx-light",)
+"""What stands in front of the broker under `TLS=1`."""
+
+NO_WEB_SERVER = """policy=/usr/sbin/policy-rc.d
+if [ ! -e $policy ]; then
+  printf '#!/bin/sh\\nexit 101\\n' > $policy
+  chmod 755 $policy
+  trap "rm -f $policy" EXIT
+fi
+"$@" && update-rc.d nginx disable
+"""
+"""Debian starts nginx at its installation and at every boot, on port 80; the sandbox starts one of its own instead."""
+
 NO_VPCD_IN_THE_SYSTEM_DAEMON = "/etc/reader.conf.d/vpcd"
 """Left out of the package on purpose. With this file the machine's own pcscd would load the virtual reader, whose port
 listens on every interface; the sandbox starts a private pcscd with a reader file of its own instead."""
@@ -77,7 +90,8 @@ class Profile:
 
 PROFILES: dict[str, Profile] = {
     "run": Profile((*CARD_PACKAGES, *BUILD_PACKAGES), "run.lock"),
-    "test": Profile((*CARD_PACKAGES, *BUILD_PACKAGES, *JUDGE_PACKAGES), "all.lock", peers=True),
+    "run-tls": Profile((*CARD_PACKAGES, *BUILD_PACKAGES, *FRONT_PACKAGES), "run.lock"),
+    "test": Profile((*CARD_PACKAGES, *BUILD_PACKAGES, *FRONT_PACKAGES, *JUDGE_PACKAGES), "all.lock", peers=True),
     "check": Profile((*CARD_PACKAGES, *BUILD_PACKAGES), "all.lock"),
 }
 
@@ -238,7 +252,11 @@ def install_packages(packages: Sequence[str], right: Rights) -> None:
         # Without a network the package lists at hand may still do; if they do not, the installation says why.
         with suppress(ProvisionError):
             call([*prefix, "apt-get", "update"])
-        call([*prefix, *install_command(packages)])
+        front = [name for name in packages if name in FRONT_PACKAGES]
+        if rest := [name for name in packages if name not in front]:
+            call([*prefix, *install_command(rest)])
+        if front:
+            call([*prefix, "sh", "-c", NO_WEB_SERVER, "sh", *install_command(front)])
 
 
 def provide_packages(profile: Profile) -> None:

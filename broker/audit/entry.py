@@ -36,6 +36,9 @@ class Event(StrEnum):
     NOTICES_TAKEN = "notices_taken"
 
 
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """One audit row. `detail` holds short strings and numbers only."""
@@ -50,4 +53,4 @@ class Entry:
 
     def detail_json(self) -> str:
         """Canonical enough to be compared: sorted members, no spaces."""
-        return json.dumps(dict(self.detail), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return _encode(dict(self.detail)) if self.detail else "{}"

@@ -20,6 +20,7 @@ from broker.accounts.lifecycle import CertificateName
 from broker.accounts.session import Session
 from broker.audit.entry import Entry
 from broker.flows.client_keys import ClientKeys
+from broker.flows.client_ports import ClientStore, InitialAccessStore, ManagedClientStore, SectorStore
 from broker.flows.documents import ClientDocuments
 from broker.flows.notice import NoticeStore, RevocationNotices
 from broker.flows.pushed_requests import PushedRequestStore
@@ -42,7 +43,6 @@ from broker.jpki.profile import USER_AUTHENTICATION, Profile
 from broker.jpki.scan import Source as ListSource
 from broker.jpki.verdict import RevocationVerdict
 from broker.oidc.authorization import AuthorizationRequest
-from broker.oidc.client import Client
 from broker.oidc.client_authentication import Assertion
 from broker.oidc.consent import Consent
 from broker.oidc.dpop import NonceKeys, Proof
@@ -113,15 +113,6 @@ class CardAnswer:
 
 
 # --- storage ---------------------------------------------------------------------------------------------------------
-
-
-class ClientStore(Protocol):
-    def get(self, client_id: ClientID) -> Client | None: ...
-
-    def add(self, client: Client, *, now: datetime) -> bool:
-        """False, and nothing changed, when the client id is taken."""
-
-    def all(self) -> tuple[Client, ...]: ...
 
 
 class InteractionStore(Protocol):
@@ -283,6 +274,12 @@ class Transaction(Protocol):
 
     @property
     def clients(self) -> ClientStore: ...
+    @property
+    def managed_clients(self) -> ManagedClientStore: ...
+    @property
+    def initial_access(self) -> InitialAccessStore: ...
+    @property
+    def sectors(self) -> SectorStore: ...
     @property
     def interactions(self) -> InteractionStore: ...
     @property

@@ -100,10 +100,13 @@ class _Question(NamedTuple):
 class OutboundGuard:
     """Calls out, under the rules above.
 
-    `allow_loopback_http` is passed by the sandbox's door only: it permits plain http to a literal 127.x.y.z.
+    Both switches are passed by the sandbox's door only. `allow_loopback_http` permits plain http to a literal
+    127.x.y.z; `loopback_ca` (a PEM file) permits https to a name that has addresses of this machine alone, under the
+    authorities in that file and no others.
     """
 
     allow_loopback_http: bool = False
+    loopback_ca: str = ""
     resolve: Resolve = resolve
     total_seconds: float = TOTAL_SECONDS
 
@@ -142,8 +145,7 @@ class OutboundGuard:
         host = parts.hostname or ""
         port = parts.port or (443 if parts.scheme == "https" else 80)
         address = host if parts.scheme == "http" else self._pin(host, port, deadline)
-        kind = _PinnedHTTPS if parts.scheme == "https" else _PinnedHTTP
-        connection = kind(host, port, timeout=self.total_seconds)
+        connection = self._connection(parts.scheme, host, port, address)
         connection.pin(address, deadline)
         watchdog = threading.Timer(max(0.0, deadline - time.monotonic()), connection.cut)
         watchdog.daemon = True
@@ -158,6 +160,12 @@ class OutboundGuard:
             watchdog.cancel()
             connection.close()
             connection.release()
+
+    def _connection(self, scheme: str, host: str, port: int, address: str) -> _Pinned:
+        if scheme != "https":
+            return _PinnedHTTP(host, port, timeout=self.total_seconds)
+        authorities = self.loopback_ca if self.loopback_ca and _is_this_machine(address) else None
+        return _PinnedHTTPS(host, port, timeout=self.total_seconds, ca_certs=authorities)
 
     def _permitted(self, url: str) -> SplitResult:
         if len(url) > MAX_URL or not _PLAIN.fullmatch(url):
@@ -182,6 +190,8 @@ class OutboundGuard:
         addresses = [host] if _is_literal(host) else self._resolved(host, port, deadline)
         if not addresses:
             raise OutboundFailed(f"{host}: the name has no address")
+        if self.loopback_ca and all(_is_this_machine(address) for address in addresses):
+            return addresses[0]
         if not all(is_public(address) for address in addresses):
             raise OutboundRefused(f"{host} is not, or not only, at a public address")
         return addresses[0]
@@ -215,6 +225,10 @@ def _is_literal(host: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _is_this_machine(address: str) -> bool:
+    return _is_literal(address) and ipaddress.ip_address(address).is_loopback
 
 
 def _is_loopback_literal(host: str) -> bool:

@@ -1,4 +1,4 @@
-"""Registered clients (ports.ClientStore)."""
+"""Registered clients (client_ports.ClientStore, client_ports.ManagedClientStore)."""
 
 from __future__ import annotations
 
@@ -7,23 +7,61 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, null, select, update
 
+from broker.flows.client_ports import ManagedClient
 from broker.ids import ClientID, SectorID
 from broker.oidc.client import Client, SecurityProfile
 from broker.oidc.registration import metadata, parse
-from broker.storage.schema import clients
+from broker.storage.schema import access_tokens, clients, grants, interactions, sessions
 from broker.storage.work import Work, can_hold, per_engine
 
-_GET = select(clients).where(clients.c.client_id == bindparam("b_client_id"), clients.c.removed_at.is_(None))
+_there = (clients.c.client_id == bindparam("b_client_id")) & clients.c.removed_at.is_(None)
+_managed = _there & (clients.c.registration_digest == bindparam("b_manager"))
+_GET = select(clients).where(_there)
+_GET_MANAGED = select(clients).where(_managed)
 _ALL = select(clients).where(clients.c.removed_at.is_(None)).order_by(clients.c.client_id)
 _ADD = per_engine(
     lambda insert: insert(clients).on_conflict_do_nothing(index_elements=["client_id"]).returning(clients.c.client_id)
 )
+_NEW: dict[str, Any] = {
+    name: bindparam(f"b_{name}") for name in ("vetted", "profile", "metadata", "secret_digest", "changed_at")
+}
+_CHANGE = update(clients).where(_there).values(_NEW).returning(clients.c.client_id)
+_CHANGE_MANAGED = (
+    update(clients)
+    .where(_managed)
+    .values(_NEW | {"registration_digest": bindparam("b_fresh")})
+    .returning(clients.c.client_id)
+)
+_REMOVE = (
+    update(clients)
+    .where(_there)
+    .values(removed_at=bindparam("b_now"), changed_at=bindparam("b_now"), registration_digest=null())
+    .returning(clients.c.client_id)
+)
+_END_ALL = (  # codes and refresh tokens end with their grants; a scan each, for who removes clients is in no hurry
+    update(grants)
+    .where(grants.c.client_id == bindparam("b_client_id"), grants.c.ended_at.is_(None))
+    .values(ended_at=bindparam("b_now")),
+    update(access_tokens)
+    .where(
+        access_tokens.c.client_id == bindparam("b_client_id"),
+        access_tokens.c.grant_id.is_(None),
+        access_tokens.c.ended_at.is_(None),
+    )
+    .values(ended_at=bindparam("b_now")),
+    update(sessions)
+    .where(sessions.c.client_id == bindparam("b_client_id"), sessions.c.ended_at.is_(None))
+    .values(ended_at=bindparam("b_now")),
+    update(interactions)
+    .where(interactions.c.client_id == bindparam("b_client_id"), interactions.c.finished_at.is_(None))
+    .values(finished_at=bindparam("b_now")),
+)
 
 
 class SQLClients:
-    """Fulfils ports.ClientStore."""
+    """Fulfils client_ports.ClientStore."""
 
     __slots__ = ("_work",)
 
@@ -36,7 +74,7 @@ class SQLClients:
         row = self._work.read(_GET, b_client_id=client_id).one_or_none()
         return None if row is None else _client(row)
 
-    def add(self, client: Client, *, now: datetime) -> bool:
+    def add(self, client: Client, *, now: datetime, manager: bytes | None = None) -> bool:
         added = self._work.write(
             _ADD,
             client_id=client.client_id,
@@ -45,6 +83,7 @@ class SQLClients:
             sector=client.sector,
             metadata=json.dumps(metadata(client), ensure_ascii=False),
             secret_digest=client.secret_digest,
+            registration_digest=manager,
             added_at=now,
             changed_at=now,
         ).one_or_none()
@@ -52,6 +91,48 @@ class SQLClients:
 
     def all(self) -> tuple[Client, ...]:
         return tuple(_client(row) for row in self._work.read(_ALL).all())
+
+    def change(self, client: Client, *, now: datetime) -> bool:
+        return self._work.write(_CHANGE, **_values(client, now)).one_or_none() is not None
+
+    def remove(self, client_id: ClientID, *, now: datetime) -> bool:
+        if not can_hold(client_id):
+            return False
+        removed = self._work.write(_REMOVE, b_client_id=client_id, b_now=now).one_or_none() is not None
+        if removed:
+            for statement in _END_ALL:
+                self._work.write(statement, b_client_id=client_id, b_now=now)
+        return removed
+
+
+class SQLManagedClients:
+    """Fulfils client_ports.ManagedClientStore."""
+
+    __slots__ = ("_work",)
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+
+    def get(self, client_id: ClientID, *, manager: bytes) -> ManagedClient | None:
+        if not can_hold(client_id):
+            return None
+        row = self._work.read(_GET_MANAGED, b_client_id=client_id, b_manager=manager).one_or_none()
+        return None if row is None else ManagedClient(client=_client(row), issued_at=row.added_at)
+
+    def change(self, client: Client, *, manager: bytes, fresh: bytes, now: datetime) -> bool:
+        changed = self._work.write(_CHANGE_MANAGED, b_manager=manager, b_fresh=fresh, **_values(client, now))
+        return changed.one_or_none() is not None
+
+
+def _values(client: Client, now: datetime) -> dict[str, Any]:
+    return {
+        "b_client_id": client.client_id,
+        "b_vetted": client.vetted,
+        "b_profile": client.profile.value,
+        "b_metadata": json.dumps(metadata(client), ensure_ascii=False),
+        "b_secret_digest": client.secret_digest,
+        "b_changed_at": now,
+    }
 
 
 def _client(row: Any) -> Client:

@@ -23,12 +23,13 @@ from broker.storage.assertions import SQLAssertions
 from broker.storage.attempts import SQLAttempts
 from broker.storage.audit import SQLAuditLog
 from broker.storage.cards import SQLCardTransactions
-from broker.storage.clients import SQLClients
+from broker.storage.clients import SQLClients, SQLManagedClients
 from broker.storage.clock import SQLClock
 from broker.storage.codes import SQLCodes
 from broker.storage.connections import Connections
 from broker.storage.consents import SQLConsents
 from broker.storage.grants import SQLGrants
+from broker.storage.initial_access import SQLInitialAccess
 from broker.storage.interactions import SQLInteractions
 from broker.storage.leases import SQLLeases
 from broker.storage.notices import SQLNotices
@@ -36,6 +37,7 @@ from broker.storage.proofs import SQLProofs
 from broker.storage.purge import BATCH, PURGES, count_left, delete_batch
 from broker.storage.pushed_requests import SQLPushedRequests
 from broker.storage.revoked import SQLRevoked
+from broker.storage.sectors import SQLSectors
 from broker.storage.sessions import SQLSessions
 from broker.storage.tokens import SQLTokens
 from broker.storage.work import Work
@@ -101,6 +103,18 @@ class SQLTransaction:
     @property
     def clients(self) -> SQLClients:
         return SQLClients(self._work)
+
+    @property
+    def managed_clients(self) -> SQLManagedClients:
+        return SQLManagedClients(self._work)
+
+    @property
+    def initial_access(self) -> SQLInitialAccess:
+        return SQLInitialAccess(self._work)
+
+    @property
+    def sectors(self) -> SQLSectors:
+        return SQLSectors(self._work)
 
     @property
     def interactions(self) -> SQLInteractions:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -17,6 +16,7 @@ from werkzeug.exceptions import HTTPException
 from broker.errors import InsufficientScope, InvalidAccessToken, InvalidClient, InvalidRequest
 from broker.flows.call import Call
 from broker.flows.ports import Ports
+from broker.jose import compact_json
 from broker.oidc.authorization import MAX_PARAMETERS
 from broker.web.catalogue import answer_to, description, report, retry_after
 
@@ -64,7 +64,7 @@ Endpoint = Callable[[EndpointRequest, Ports], EndpointResponse]
 
 def json_response(value: Mapping[str, Any], *, status: int = 200, headers: Headers = NO_STORE) -> EndpointResponse:
     """A JSON object."""
-    body = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    body = compact_json(value)
     return EndpointResponse(status=status, headers=(("Content-Type", "application/json"), *headers), body=body)
 
 

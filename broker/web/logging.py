@@ -6,12 +6,13 @@ to print a code, token, certificate, serial, cookie or PIN. No request body, que
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 import time
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, TextIO
 
 import structlog
@@ -72,7 +73,7 @@ _LOOKS_SECRET = re.compile(
     re.DOTALL,
 )
 _MAX_LENGTH = 500
-_request_log = structlog.get_logger("broker.request")
+_encode = json.JSONEncoder().encode  # ASCII only: control, bidi and line marks are escaped
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,18 +108,22 @@ class _Lines:
     """Writes one line at a time to the stream, or to whatever standard output is at that moment."""
 
     def __init__(self, stream: TextIO | None) -> None:
-        self._stream = stream
+        self.stream = stream
 
     def msg(self, message: str) -> None:
-        stream = self._stream or sys.stdout
+        stream = self.stream or sys.stdout
         stream.write(message + "\n")
         stream.flush()
 
     log = debug = info = warning = error = critical = msg
 
 
+_output = _Lines(None)
+
+
 def configure(stream: TextIO | None = None) -> None:
-    """Make every structlog logger of the process write redacted JSON lines to `stream` (default: standard output)."""
+    """Make every logger of the process write redacted JSON lines to `stream` (default: standard output)."""
+    _output.stream = stream
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -127,7 +132,7 @@ def configure(stream: TextIO | None = None) -> None:
             structlog.processors.JSONRenderer(),  # ASCII only: control, bidi and line marks are escaped
         ],
         wrapper_class=structlog.make_filtering_bound_logger(20),  # INFO
-        logger_factory=lambda *_: _Lines(stream),
+        logger_factory=lambda *_: _output,
         cache_logger_on_first_use=False,
     )
 
@@ -141,16 +146,22 @@ def log_request(
     seconds: float,
     transaction: str | None = None,
 ) -> None:
-    """One line a request, of a page and of an endpoint alike."""
-    _request_log.info(
-        "request",
-        request_id=request_id,
-        method=method,
-        route=route,
-        status=status,
-        duration_ms=round(seconds * 1000, 1),
-        transaction=transaction,
-    )
+    """One line a request, of a page and of an endpoint alike; written without structlog, as it would write it.
+
+    Each value is ours but the method, so the redaction that every other line goes through has nothing to find.
+    """
+    line = {
+        "request_id": request_id,
+        "method": _safe(method),  # the client chose the word
+        "route": route,
+        "status": status,
+        "duration_ms": round(seconds * 1000, 1),
+        "transaction": _safe(transaction),
+        "event": "request",
+        "level": "info",
+        "timestamp": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
+    }
+    _output.msg(_encode(line))
 
 
 def register_request_log(app: Flask) -> None:

@@ -85,6 +85,7 @@ class RelyingParty:
                 "code_challenge_method": "S256",
                 "token_endpoint_auth_method": "private_key_jwt",
                 "default_timeout": TIMEOUT,
+                "verify": True if settings.issuer_ca is None else str(settings.issuer_ca),
             },
         )
 

@@ -22,6 +22,8 @@ class BankSettings:
     base_url: str = f"http://{HOST}:{PORT}"
     issuer: str = ISSUER
     client_id: str = CLIENT_ID
+    issuer_ca: Path | None = None
+    """PEM file of the authorities that the issuer's certificate must lead to; None for the system's."""
 
     def __post_init__(self) -> None:
         for url in (self.base_url, self.issuer):

@@ -91,6 +91,13 @@ def test_the_virtual_reader_never_reaches_the_machines_own_daemon() -> None:
     assert excluded not in provision.install_command(("gcc",))
 
 
+def test_the_front_is_wanted_for_tls_and_for_the_tests_and_no_web_server_is_left_running() -> None:
+    assert not set(provision.FRONT_PACKAGES) & set(provision.PROFILES["run"].packages)
+    for name in ("run-tls", "test"):
+        assert set(provision.FRONT_PACKAGES) <= set(provision.PROFILES[name].packages)
+    assert "update-rc.d nginx disable" in provision.NO_WEB_SERVER
+
+
 def test_the_lock_without_pyscard_lacks_that_library_only() -> None:
     lock = (ROOT / "locks" / "run.lock").read_text(encoding="utf-8")
     rest = provision.without_requirement(lock, "pyscard")
@@ -150,7 +157,7 @@ def test_a_catalogue_is_compiled_when_it_is_newer_than_its_result(tmp_path: Path
 @pytest.mark.parametrize("arguments", [[], ["fly"], ["run", "test"]])
 def test_a_wrong_profile_is_refused_with_the_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert provision.main(arguments) == 2
-    assert "run|test|check|clean" in capsys.readouterr().err
+    assert "run|run-tls|test|check|clean" in capsys.readouterr().err
 
 
 def test_an_older_python_is_told_what_it_needs(

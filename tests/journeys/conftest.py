@@ -29,8 +29,10 @@ def free_ports(count: int) -> list[int]:
 
 
 def free_addresses() -> Addresses:
-    broker, bank, world, agent = free_ports(4)
-    return Addresses(broker_port=broker, bank_port=bank, world_port=world, agent_port=agent)
+    broker, bank, world, agent, tls, mtls = free_ports(6)
+    return Addresses(
+        broker_port=broker, bank_port=bank, world_port=world, agent_port=agent, tls_port=tls, mtls_port=mtls
+    )
 
 
 @pytest.fixture(scope="session")

@@ -16,9 +16,11 @@ PIN = "1234"
 class Person:
     """One browser with its own cookies, without scripts, that speaks to bank, broker and agent alone."""
 
-    def __init__(self, addresses: Addresses) -> None:
+    def __init__(self, addresses: Addresses, *, authorities: str | None = None) -> None:
         self.addresses = addresses
-        self.web = WebClient(origins=frozenset({addresses.broker, addresses.bank, addresses.agent}), timeout=20)
+        self.web = WebClient(
+            origins=frozenset({addresses.broker, addresses.bank, addresses.agent}), timeout=20, authorities=authorities
+        )
         self._open: Page | None = None
 
     def __enter__(self) -> Self:

@@ -416,3 +416,28 @@ def test_tls_that_never_answers_is_cut_in_time(monkeypatch: pytest.MonkeyPatch) 
         with pytest.raises(OutboundFailed, match="within"):
             guard.get(f"https://crl.example:{listening.getsockname()[1]}/")
         assert time.monotonic() - started < 1.5
+
+
+def test_https_to_this_machine_needs_the_sandboxs_named_authorities(tmp_path: Path) -> None:
+    file = certificate_for("rp.example", tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(file)
+    stranger = certificate_for("stranger.example", tmp_path)
+
+    def here(_host: str, _port: int) -> list[str]:
+        return ["127.0.0.1"]
+
+    with serving(lambda listening: context.wrap_socket(listening, server_side=True)) as server:
+        url = f"https://rp.example:{server.server_address[1]}/ok"
+        assert OutboundGuard(resolve=here, loopback_ca=str(file)).get(url) == b"body"
+        with pytest.raises(OutboundFailed):
+            OutboundGuard(resolve=here, loopback_ca=str(stranger)).get(url)
+        with pytest.raises(OutboundRefused):
+            OutboundGuard(resolve=here).get(url)
+
+
+@pytest.mark.parametrize("found", [["127.0.0.1", "10.0.0.1"], ["10.0.0.1"], ["127.0.0.1", "8.8.8.8"]])
+def test_the_sandboxs_authorities_open_no_other_network(found: list[str], tmp_path: Path) -> None:
+    guard = OutboundGuard(resolve=lambda _host, _port: found, loopback_ca=str(certificate_for("rp.example", tmp_path)))
+    with pytest.raises(OutboundRefused):
+        guard.get("https://rp.example/ok")
