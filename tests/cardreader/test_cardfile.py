@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cardreader import cardfile
@@ -62,6 +62,7 @@ def test_a_file_with_one_wrong_member_is_refused(card_maker: CardMaker, member: 
         cardfile.parse(json.dumps(document).encode())
 
 
+@settings(max_examples=40)  # most of a run is hypothesis growing the documents
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.text(max_size=20),

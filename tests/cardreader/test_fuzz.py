@@ -52,7 +52,7 @@ def test_mutated_transcripts_take_little_memory(seeds: list[bytes]) -> None:
         tracemalloc.stop()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_any_bytes_in_any_place_of_a_transcript_raise_nothing_else(seeds: list[bytes], data: st.DataObject) -> None:
     seed = bytearray(data.draw(st.sampled_from(seeds)))
@@ -63,7 +63,7 @@ def test_any_bytes_in_any_place_of_a_transcript_raise_nothing_else(seeds: list[b
     assert listen(bytes(seed)).commands <= 100
 
 
-@settings(max_examples=500)
+@settings(max_examples=250)
 @given(st.binary(max_size=8), st.integers(0, 70_000))
 def test_a_der_length_is_bounded_or_refused(head: bytes, at_most: int) -> None:
     with contextlib.suppress(CardError):

@@ -51,7 +51,7 @@ CONVERSATIONS: list[Callable[[], Conversation[object]]] = [
 ]
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(st.sampled_from(CONVERSATIONS), st.lists(responses, min_size=1, max_size=16))
 def test_hostile_replies_raise_nothing_but_card_errors(
     start: Callable[[], Conversation[object]], replies: list[ResponseAPDU]
@@ -72,7 +72,7 @@ def test_hostile_replies_raise_nothing_but_card_errors(
     assert sum(1 for command in sent if command.ins == 0x20 and command.data) <= 1
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(st.integers(0x100, 0xFFFF), st.integers(0, 300))
 def test_a_file_is_never_read_past_four_kilobytes(claimed: int, chunk: int) -> None:
     read = 0
