@@ -13,6 +13,7 @@ from flask import Response
 
 from broker.flows import answer
 from broker.flows.code import RefusedToClient, ReturnToClient
+from broker.flows.ports import Ports
 from broker.oidc.responses import Response as Answer
 from broker.web.catalogue import answer_to, description
 from broker.web.headers import content_security_policy
@@ -20,15 +21,15 @@ from broker.web.pages import ask_for, page, see_other
 from broker.web.settings import ports
 
 
-def answer_of(outcome: ReturnToClient | RefusedToClient) -> Answer:
+def answer_of(outcome: ReturnToClient | RefusedToClient, *, ports: Ports) -> Answer:
     """What goes back: a code, or the OAuth error of the catalogue (RFC 6749 §4.1.2). Raises StoreUnavailable."""
     if isinstance(outcome, ReturnToClient):
-        return answer.accepted(outcome, ports=ports())
+        return answer.accepted(outcome, ports=ports)
     return answer.declined(
         outcome,
         error=answer_to(outcome.cause).oauth or "server_error",
         description=description(outcome.cause),
-        ports=ports(),
+        ports=ports,
     )
 
 
@@ -38,7 +39,7 @@ def return_to_client(outcome: ReturnToClient | RefusedToClient, *, card_was_read
     After prompt=none nobody is there to read it: the browser is redirected, unless the answer must be posted.
     """
     ask_for(outcome.ui_locales)
-    reply = answer_of(outcome)
+    reply = answer_of(outcome, ports=ports())
     if outcome.silent and not reply.mode.posted:
         response = see_other(reply.location)
         response.headers["Referrer-Policy"] = "no-referrer"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from flask import Response, request
+from werkzeug.http import parse_cookie
 
 from broker.flows.authorization import INTERACTION_LIFETIME
 from broker.ids import InteractionID, Secret
@@ -29,6 +30,11 @@ def browser_secret(interaction_id: InteractionID) -> str | None:
 def session_secret() -> str | None:
     """What this browser keeps of its session."""
     return request.cookies.get(_name(_SESSION))
+
+
+def session_secret_in(header: str, *, secure: bool) -> str | None:
+    """The same out of a Cookie header; of several of the name the first."""
+    return parse_cookie(header).get(f"__Host-{_SESSION}" if secure else _SESSION)
 
 
 def language() -> str | None:

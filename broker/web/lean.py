@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from werkzeug.exceptions import BadRequest, HTTPException, RequestEntityTooLarge
 
+from broker.errors import BrokerError
 from broker.flows.ports import Ports
-from broker.web import headers, routes
+from broker.web import headers, routes, silent
 from broker.web.endpoint import MAX_BODY, EndpointRequest, EndpointResponse, refusal
 from broker.web.logging import log_request
 from broker.web.settings import WebSettings
@@ -36,15 +37,15 @@ class Lean:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         path = environ["PATH_INFO"]
-        if path not in routes.ROUTES:
-            return self._pages(environ, start_response)
         started = time.perf_counter()
         request_id = self._ports.entropy(8).hex()
-        try:
-            response = routes.answer(self._request(environ, request_id), self._ports)
-        except HTTPException as error:
-            unread = EndpointRequest(method=environ["REQUEST_METHOD"], path=path, request_id=request_id)
-            response = refusal(error, unread, issuer=self._ports.policy.issuer)
+        response: EndpointResponse | None = None
+        if path in routes.ROUTES:
+            response = self._answer(environ, request_id)
+        elif path == "/authorize":
+            response = self._silent(environ, request_id)
+        if response is None:
+            return self._pages(environ, start_response)
         start_response(_STATUS[response.status], self._headers(response, request_id))
         log_request(
             request_id=request_id,
@@ -54,6 +55,22 @@ class Lean:
             seconds=time.perf_counter() - started,
         )
         return [b"" if environ["REQUEST_METHOD"] == "HEAD" else response.body]
+
+    def _answer(self, environ: WSGIEnvironment, request_id: str) -> EndpointResponse:
+        try:
+            return routes.answer(self._request(environ, request_id), self._ports)
+        except HTTPException as error:
+            unread = EndpointRequest(method=environ["REQUEST_METHOD"], path=environ["PATH_INFO"], request_id=request_id)
+            return refusal(error, unread, issuer=self._ports.policy.issuer)
+
+    def _silent(self, environ: WSGIEnvironment, request_id: str) -> EndpointResponse | None:
+        """None where a page must answer: a refusal has its words there, and has changed nothing."""
+        if environ["REQUEST_METHOD"] != "GET":
+            return None
+        try:
+            return silent.authorize(self._request(environ, request_id), self._ports, secure=self._secure)
+        except BrokerError:
+            return None
 
     def _request(self, environ: WSGIEnvironment, request_id: str) -> EndpointRequest:
         """Raises werkzeug's 400 and 413."""
