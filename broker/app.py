@@ -91,6 +91,8 @@ def join(settings: Settings, *, guard: OutboundGuard, refresh_after: timedelta =
             crl_max_age=settings.crl_max_age,
             profiles=profiles,
             client_anchors=read_client_anchors(settings),
+            client_certificates=bool(settings.client_certificate_header),
+            requires_dpop_nonce=settings.dpop_nonces,
             mtls_origin=settings.mtls_origin,
         ),
         store=store,

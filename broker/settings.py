@@ -94,6 +94,13 @@ class Settings:
         default="",
         metadata=_means("the https origin at which the front asks clients for a certificate; empty: the issuer's own"),
     )
+    dpop_nonces: bool = field(
+        default=False,
+        metadata=_means(
+            "whether every DPoP proof must carry a nonce of ours (RFC 9449 section 8): none can be made in advance, and"
+            " a client's first request costs it a second one"
+        ),
+    )
     host: str = field(default="127.0.0.1", metadata=_means("the address to listen on"))
     port: int = field(default=8000, metadata=_means("the port to listen on"))
     workers: int = field(default=2, metadata=_means("worker processes; at most 2 on SQLite"))

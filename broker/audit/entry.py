@@ -27,6 +27,10 @@ class Event(StrEnum):
     CODE_REPLAYED = "code_replayed"
     TOKEN_ISSUED = "token_issued"  # noqa: S105 -- the name of an event
     TOKEN_REFUSED = "token_refused"  # noqa: S105 -- the name of an event
+    TOKEN_REVOKED = "token_revoked"  # noqa: S105 -- the name of an event
+    REFRESH_REPLAYED = "refresh_replayed"
+    GRANT_PAUSED = "grant_paused"
+    GRANT_ENDED = "grant_ended"
     LOGOUT = "logout"
     CLIENT_ADDED = "client_added"
     SESSION_REPLACED = "session_replaced"

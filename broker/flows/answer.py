@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from broker.errors import InvalidToken, StoreUnavailable
-from broker.flows.client_keys import ClientKeys
 from broker.flows.code import RefusedToClient, ReturnToClient
-from broker.flows.ports import KeyUse, Ports
-from broker.jose import sign_jws
-from broker.jwe import encrypt_compact
+from broker.flows.envelope import signed_for
+from broker.flows.ports import Ports
 from broker.oidc import responses
-from broker.oidc.client import Client
 
 
 def accepted(outcome: ReturnToClient, *, ports: Ports) -> responses.Response:
@@ -29,20 +25,12 @@ def _respond(outcome: ReturnToClient | RefusedToClient, values: Mapping[str, str
     if not mode.signed:
         return responses.plain(mode, uri, values, issuer=issuer)
     client = outcome.client
-    jwt = sign_jws(
+    jwt = signed_for(
+        client,
         responses.jarm_claims(values, issuer=issuer, client_id=client.client_id, now=ports.clock()),
-        signer=ports.keys.signer(KeyUse.ID_TOKEN, client.authorization_response_alg),
+        alg=client.authorization_response_alg,
+        encryption=client.authorization_response_encryption,
         typ="JWT",
+        ports=ports,
     )
-    return responses.signed(mode, uri, _encrypted(jwt, client, ports.client_keys))
-
-
-def _encrypted(jwt: str, client: Client, keys: ClientKeys) -> str:
-    """JARM §2.2: signed, then encrypted, where the client registered for it. Never sent open instead."""
-    wanted = client.authorization_response_encryption
-    if wanted is None:
-        return jwt
-    try:
-        return encrypt_compact(jwt.encode("ascii"), jwks=keys.of(client), alg=wanted.alg, enc=wanted.enc, cty="JWT")
-    except InvalidToken as unusable:
-        raise StoreUnavailable(f"{client.client_id}: no key to encrypt its answer to") from unusable
+    return responses.signed(mode, uri, jwt)

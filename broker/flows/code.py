@@ -9,7 +9,7 @@ from broker.audit.entry import Entry, Event
 from broker.errors import InvalidRequestURI, ProtocolError
 from broker.flows.ports import Authenticated, Ports, Transaction
 from broker.flows.secret import digest, mint
-from broker.ids import GrantID, Secret
+from broker.ids import GrantID, InteractionID, Secret
 from broker.jose import b64url
 from broker.oidc.authorization import AuthorizationRequest
 from broker.oidc.client import Client
@@ -90,6 +90,8 @@ def issue_code(
             expires_at=expires_at,
         )
     )
+    if reference is not None:
+        keep_certificate(tx, grant, InteractionID(reference), ports=ports)
     tx.audit.append(
         Entry(at=now, event=Event.CODE_ISSUED, client_id=request.client_id, account=who.account, reference=reference)
     )
@@ -107,6 +109,17 @@ def issue_code(
 def use_up(tx: Transaction, request: AuthorizationRequest, *, now: datetime) -> bool:
     """With its answer a pushed request has served (RFC 9126 §7.3). False: it has had one; True for one not pushed."""
     return request.pushed is None or tx.pushed_requests.use(bytes.fromhex(request.pushed), now=now)
+
+
+def keep_certificate(tx: Transaction, grant: Grant, interaction_id: InteractionID, *, ports: Ports) -> None:
+    """Keep what an offline grant is judged by at each refresh: the certificate that this interaction's card showed.
+
+    Without one (a session answered) no refresh token comes of the grant: nobody could tell when it must end.
+    """
+    sealed = tx.cards.certificate(interaction_id) if "offline_access" in grant.scope else None
+    if sealed is not None:
+        certificate = ports.keys.unseal(sealed, context=interaction_id.encode())
+        tx.grants.keep_certificate(grant.grant_id, ports.keys.seal(certificate, context=grant.grant_id.encode()))
 
 
 def refused(request: AuthorizationRequest, client: Client, cause: ProtocolError) -> RefusedToClient:

@@ -15,4 +15,5 @@ def provider_metadata(ports: Ports) -> dict[str, Any]:
         signing=ports.keys.algorithms(KeyUse.ID_TOKEN),
         decryption=ports.keys.algorithms(KeyUse.REQUEST_ENCRYPTION),
         mtls_origin=ports.policy.mtls_origin,
+        certificates=ports.policy.client_certificates,
     )

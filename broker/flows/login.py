@@ -26,9 +26,6 @@ from broker.errors import (
     AnswerReplayed,
     BrokerError,
     BrowserMismatch,
-    CertificateError,
-    CertificateRenewing,
-    CertificateRevoked,
     CorrespondenceUnknown,
     InteractionUnknown,
     InvalidToken,
@@ -37,6 +34,7 @@ from broker.errors import (
 )
 from broker.flows.assurance import fresh_signature
 from broker.flows.code import RefusedToClient, ReturnToClient, issue_code, refused, use_up
+from broker.flows.evidence import prove_unrevoked, refused_for
 from broker.flows.notices import ask_for_notices
 from broker.flows.ports import (
     Authenticated,
@@ -52,7 +50,7 @@ from broker.flows.secret import digest, mint
 from broker.ids import AccountID, CredentialID, InteractionID, Secret, SessionID, Subject, TransactionID
 from broker.jose import b64url, parse_json, public_jwk, sign_jws
 from broker.jpki import challenge as card_challenge
-from broker.jpki.certificate import TrustedCertificate, parse, unrevoked
+from broker.jpki.certificate import parse
 from broker.jpki.clock import certain, check_clock
 from broker.jpki.path import validate_path
 from broker.jpki.profile import profile_for
@@ -215,11 +213,13 @@ def receive(transaction_id: TransactionID, answer: str, *, ports: Ports) -> Secr
     now = ports.clock()
     with ports.store.transaction() as tx:
         transaction, mark = tx.cards.get(transaction_id), tx.clock.mark()
+        interaction = None if transaction is None else tx.interactions.get(transaction.interaction_id, now=now)
     if transaction is None:
         raise InteractionUnknown("no such card transaction")
+    offline = interaction is not None and "offline_access" in interaction.request.scope
     try:
         check_clock(now, mark=mark)
-        judged = _judge(transaction, answer, now=now, ports=ports)
+        judged = _judge(transaction, answer, offline=offline, now=now, ports=ports)
     except BrokerError as refusal:
         with ports.store.transaction() as tx:
             tx.audit.append(_refusal(transaction, refusal, now))
@@ -247,7 +247,7 @@ def _refusal(transaction: CardTransaction, refusal: BrokerError, now: datetime) 
     )
 
 
-def _judge(transaction: CardTransaction, answer: str, *, now: datetime, ports: Ports) -> CardAnswer:
+def _judge(transaction: CardTransaction, answer: str, *, offline: bool, now: datetime, ports: Ports) -> CardAnswer:
     """Everything local first, the network last; signature and path before revocation (design 4.5)."""
     if now >= transaction.expires_at:
         raise AnswerExpired("later than 300 s")
@@ -276,7 +276,7 @@ def _judge(transaction: CardTransaction, answer: str, *, now: datetime, ports: P
         issuer_key_hash=trusted.issuer_key_hash,
         serial_fingerprint=ports.keys.serial_fingerprint(trusted.issuer_key_hash, trusted.serial),
     )
-    source, this_update = _prove_unrevoked(trusted, key, now=now, ports=ports)
+    source, this_update = prove_unrevoked(trusted, key, now=now, ports=ports)
     ask_for_notices(trusted, key, ports=ports)
     return CardAnswer(
         key=key,
@@ -288,6 +288,9 @@ def _judge(transaction: CardTransaction, answer: str, *, now: datetime, ports: P
         reader_kind=hints[1],
         revocation_source=source,
         revocation_this_update=this_update,
+        certificate_sealed=ports.keys.seal(certificate_der, context=transaction.interaction_id.encode())
+        if offline
+        else None,
         predecessor=known_predecessor(
             CertificateName(issuer_key_hash=trusted.issuer_key_hash, serial=trusted.serial), key, ports=ports
         ),
@@ -318,29 +321,6 @@ def _text(envelope: dict[str, object], name: str, longest: int) -> str:
     if not isinstance(value, str) or len(value) > longest or not value.isascii() or not value.isprintable():
         raise AnswerMalformed(f"{name} is missing or too long")
     return value
-
-
-def _prove_unrevoked(
-    trusted: TrustedCertificate, key: CredentialKey, *, now: datetime, ports: Ports
-) -> tuple[str, datetime | None]:
-    """R11: only a proof of GOOD passes. R12: what was revoked once stays so, whatever a newer list says."""
-    with ports.store.transaction() as tx:
-        known = tx.revoked.reason(key)
-    if known is not None:
-        raise _refused_for(known)
-    evidence = ports.revocation.judge(trusted, at=now, max_age=ports.policy.crl_max_age)
-    try:
-        unrevoked(trusted, evidence.verdict)
-    except (CertificateRevoked, CertificateRenewing):
-        with ports.store.transaction() as tx:
-            tx.revoked.remember(key, reason=evidence.verdict.reason, not_after=trusted.not_after, now=now)
-        raise
-    return evidence.address, evidence.verdict.this_update
-
-
-def _refused_for(reason: str) -> CertificateError:
-    """What is known already, said as at the first time: who renewed is told so however often they try."""
-    return CertificateRenewing(reason) if reason == "superseded" else CertificateRevoked(f"known as revoked: {reason}")
 
 
 # --- finish ----------------------------------------------------------------------------------------------------------
@@ -488,7 +468,7 @@ def _authenticated(
     credential = _renewed(tx, answer.predecessor, fresh) if answer.predecessor else tx.accounts.enrol(fresh)
     known = tx.revoked.reason(answer.key)
     if known is not None:
-        raise _refused_for(known)
+        raise refused_for(known)
     subject = tx.accounts.subject(credential.account, client.sector, fresh=Subject(b64url(ports.entropy(32))))
     return Authenticated(
         account=credential.account,

@@ -25,6 +25,7 @@ from broker.flows.documents import ClientDocuments
 from broker.flows.notice import NoticeStore, RevocationNotices
 from broker.flows.pushed_requests import PushedRequestStore
 from broker.flows.rate import AttemptStore
+from broker.flows.refresh_ports import RefreshTokenStore
 from broker.ids import (
     AccountID,
     ClientID,
@@ -108,6 +109,8 @@ class CardAnswer:
     reader_kind: str
     revocation_source: str
     revocation_this_update: datetime | None
+    certificate_sealed: bytes | None = field(default=None, repr=False)
+    """The certificate, where the client asks for offline_access: it is judged again at each refresh (design 4.8)."""
     predecessor: CredentialKey | None = field(default=None, repr=False)
     """A certificate known here that this one follows by J-LIS's old-new mapping (R19)."""
 
@@ -145,6 +148,9 @@ class CardTransactionStore(Protocol):
         """Consume an answered, unexpired transaction for the browser of its interaction that also holds the
         return code: one statement compares both and marks it used. None for everyone else, and the second time.
         """
+
+    def certificate(self, interaction_id: InteractionID) -> bytes | None:
+        """`certificate_sealed` of the one answer that this interaction was given; None where there is none."""
 
 
 class AccountStore(Protocol):
@@ -210,7 +216,13 @@ class GrantStore(Protocol):
         """Once its code was redeemed: until then it lives no longer than the code."""
 
     def end(self, grant_id: GrantID, *, now: datetime) -> bool:
-        """End it with its code and every token of it; True when it had not ended."""
+        """End it with its code and every token of it; True when it had not ended. Its certificate is forgotten."""
+
+    def keep_certificate(self, grant_id: GrantID, sealed: bytes) -> None:
+        """Keep the sealed certificate as long as the grant lives."""
+
+    def certificate(self, grant_id: GrantID) -> bytes | None:
+        """What `keep_certificate` was given; None where nothing is kept."""
 
 
 class CodeStore(Protocol):
@@ -300,6 +312,8 @@ class Transaction(Protocol):
     def codes(self) -> CodeStore: ...
     @property
     def tokens(self) -> TokenStore: ...
+    @property
+    def refresh_tokens(self) -> RefreshTokenStore: ...
     @property
     def assertions(self) -> AssertionStore: ...
     @property
@@ -485,6 +499,8 @@ class Policy:
     """DER certificates of the authorities that issue to `tls_client_auth` clients (RFC 8705 §2.1)."""
     mtls_origin: str = ""
     """Where the TLS front asks clients for a certificate (RFC 8705 §5); empty where that is the issuer's own origin."""
+    client_certificates: bool = False
+    """Whether a TLS front hands on client certificates at all."""
     requires_dpop_nonce: bool = False
     """Whether every DPoP proof must carry a nonce of ours (RFC 9449 §8)."""
     login_starts: int = 6000

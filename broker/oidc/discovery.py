@@ -8,6 +8,7 @@ from typing import Any, Final
 from broker import jwe
 from broker.oidc.authorization import PROMPTS, SCOPES
 from broker.oidc.client_authentication import ALGORITHMS
+from broker.oidc.dpop import ALGORITHMS as DPOP_ALGORITHMS
 from broker.oidc.responses import SUPPORTED
 
 MTLS_ENDPOINTS: Final = (
@@ -23,14 +24,18 @@ MTLS_ENDPOINTS: Final = (
 
 
 def metadata(
-    issuer: str, *, signing: Sequence[str], decryption: Sequence[str], mtls_origin: str = ""
+    issuer: str, *, signing: Sequence[str], decryption: Sequence[str], mtls_origin: str = "", certificates: bool = False
 ) -> dict[str, Any]:
     """The document of `/.well-known/openid-configuration` and `/.well-known/oauth-authorization-server`.
 
     `signing` and `decryption` are the algorithms (JWA names) that there are keys for now. `mtls_origin` is where the
-    endpoints of MTLS_ENDPOINTS ask for a certificate, if that is another origin than the issuer's.
+    endpoints of MTLS_ENDPOINTS ask for a certificate, if that is another origin than the issuer's; `certificates` says
+    that certificates reach us at all.
     """
     document = _metadata(issuer, signing=signing, decryption=decryption)
+    if certificates:
+        document["token_endpoint_auth_methods_supported"] += ["self_signed_tls_client_auth", "tls_client_auth"]
+        document["tls_client_certificate_bound_access_tokens"] = True
     if mtls_origin:
         document["mtls_endpoint_aliases"] = {
             name: mtls_origin + document[name].removeprefix(issuer) for name in MTLS_ENDPOINTS if name in document
@@ -39,22 +44,43 @@ def metadata(
 
 
 def _metadata(issuer: str, *, signing: Sequence[str], decryption: Sequence[str]) -> dict[str, Any]:
-    document = {
+    document: dict[str, Any] = {
         "issuer": issuer,
         "authorization_endpoint": f"{issuer}/authorize",
         "pushed_authorization_request_endpoint": f"{issuer}/par",
         "token_endpoint": f"{issuer}/token",
         "userinfo_endpoint": f"{issuer}/userinfo",
+        "introspection_endpoint": f"{issuer}/introspect",
+        "revocation_endpoint": f"{issuer}/revoke",
         "jwks_uri": f"{issuer}/jwks",
         "end_session_endpoint": f"{issuer}/logout",
         "scopes_supported": sorted(SCOPES),
         "response_types_supported": ["code"],
         "response_modes_supported": list(SUPPORTED),
-        "grant_types_supported": ["authorization_code"],
+        "grant_types_supported": [
+            "authorization_code",
+            "refresh_token",
+            "client_credentials",
+            "urn:ietf:params:oauth:grant-type:token-exchange",
+        ],
         "acr_values_supported": ["aal3"],
         "subject_types_supported": ["pairwise"],
-        "id_token_signing_alg_values_supported": ["ES256"],
-        "token_endpoint_auth_methods_supported": ["private_key_jwt"],
+        "id_token_signing_alg_values_supported": list(signing),
+        "id_token_encryption_alg_values_supported": list(jwe.ALGORITHMS),
+        "id_token_encryption_enc_values_supported": list(jwe.ENCRYPTIONS),
+        "userinfo_signing_alg_values_supported": list(signing),
+        "userinfo_encryption_alg_values_supported": list(jwe.ALGORITHMS),
+        "userinfo_encryption_enc_values_supported": list(jwe.ENCRYPTIONS),
+        "introspection_signing_alg_values_supported": list(signing),
+        "introspection_encryption_alg_values_supported": list(jwe.ALGORITHMS),
+        "introspection_encryption_enc_values_supported": list(jwe.ENCRYPTIONS),
+        "dpop_signing_alg_values_supported": list(DPOP_ALGORITHMS),
+        "token_endpoint_auth_methods_supported": [
+            "private_key_jwt",
+            "client_secret_basic",
+            "client_secret_post",
+            "none",
+        ],
         "token_endpoint_auth_signing_alg_values_supported": list(ALGORITHMS),
         "claims_supported": ["iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr"],
         "claims_parameter_supported": True,

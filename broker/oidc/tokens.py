@@ -1,7 +1,8 @@
-"""Claims of the tokens the broker signs: ID token (OIDC Core §2) and JWT access token (RFC 9068 §2.2)."""
+"""Access tokens: what is stored of them, and their claims (RFC 9068 §2.2)."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -27,6 +28,8 @@ class AccessToken:
     subject: Subject = field(repr=False)
     scope: frozenset[str]
     audience: tuple[str, ...]
+    authorization_details: str = ""
+    """RFC 9396 as JSON; empty for none."""
     grant_id: GrantID | None
     """What it came from; it ends with that."""
     jkt: str | None = None
@@ -37,58 +40,61 @@ class AccessToken:
     expires_at: datetime
 
     @property
+    def type(self) -> str:
+        """`token_type` (RFC 6749 §7.1, RFC 9449 §5)."""
+        return "Bearer" if self.jkt is None else "DPoP"
+
+    @property
     def confirmation(self) -> dict[str, str]:
         """`cnf` (RFC 7800 §3.1); empty for a bearer token."""
         bound = {"jkt": self.jkt, "x5t#S256": self.x5t}
         return {name: value for name, value in bound.items() if value is not None}
 
 
-def id_token_claims(grant: Grant, *, issuer: str, now: datetime) -> dict[str, Any]:
-    """`acr` and `amr` are absent when a session answered, never null (design 4.10)."""
-    claims: dict[str, Any] = {
-        "iss": issuer,
-        "sub": grant.subject,
-        "aud": grant.client_id,
-        "iat": int(now.timestamp()),
-        "exp": int((now + ID_TOKEN_LIFETIME).timestamp()),
-        "auth_time": int(grant.authentication.time.timestamp()),
-    }
-    if grant.nonce is not None:
-        claims["nonce"] = grant.nonce
-    if grant.authentication.acr is not None:
-        claims["acr"] = grant.authentication.acr
-    if grant.authentication.amr:
-        claims["amr"] = list(grant.authentication.amr)
-    if grant.session_id is not None:
-        claims["sid"] = grant.session_id
-    return claims
+def access_token_claims(token: AccessToken, *, issuer: str, grant: Grant | None = None) -> dict[str, Any]:
+    """RFC 9068 §2.2; `aud` is one name or a list of them (RFC 7519 §4.1.3).
 
-
-def access_token_claims(token: AccessToken, *, issuer: str) -> dict[str, Any]:
-    """RFC 9068 §2.2; `aud` is one name or a list of them (RFC 7519 §4.1.3)."""
+    Another resource server also learns how the resident proved who they are (§2.2.1), to ask for more (RFC 9470).
+    """
     claims: dict[str, Any] = {
         "iss": issuer,
         "sub": token.subject,
         "aud": token.audience[0] if len(token.audience) == 1 else list(token.audience),
         "client_id": token.client_id,
         "jti": token.jti,
-        "scope": " ".join(sorted(token.scope)),
         "iat": int(token.issued_at.timestamp()),
         "exp": int(token.expires_at.timestamp()),
     }
+    if token.scope:
+        claims["scope"] = " ".join(sorted(token.scope))
     if token.confirmation:
         claims["cnf"] = token.confirmation
+    if token.authorization_details:
+        claims["authorization_details"] = json.loads(token.authorization_details)  # RFC 9396 §9.1
+    if grant is not None and token.audience != (issuer,):
+        claims["auth_time"] = int(grant.authentication.time.timestamp())
+        if grant.authentication.acr is not None:
+            claims["acr"] = grant.authentication.acr
+        if grant.authentication.amr:
+            claims["amr"] = list(grant.authentication.amr)
     return claims
 
 
 def check_access_token(claims: Mapping[str, Any], *, issuer: str, now: datetime) -> str:
-    """Judge the claims of an access token whose signature has been verified; answers its `jti`.
+    """Judge the claims of an access token for our own endpoints, whose signature has been verified; answers its `jti`.
 
     RFC 9068 §4. Raises InvalidAccessToken. Whether it was ended early is the store's word.
     """
     audience = claims.get("aud")
-    if claims.get("iss") != issuer or issuer not in (audience if isinstance(audience, list) else [audience]):
+    if issuer not in (audience if isinstance(audience, list) else [audience]):
         raise InvalidAccessToken("not for this issuer")
+    return token_id(claims, issuer=issuer, now=now)
+
+
+def token_id(claims: Mapping[str, Any], *, issuer: str, now: datetime) -> str:
+    """The `jti` of an access token of ours for anybody, from its verified claims. Raises InvalidAccessToken."""
+    if claims.get("iss") != issuer:
+        raise InvalidAccessToken("of another issuer")
     expires = claims.get("exp")
     if not isinstance(expires, int) or now.timestamp() >= expires:
         raise InvalidAccessToken("expired")

@@ -29,6 +29,7 @@ _ANSWER = (
         issuer_key_hash=bindparam("b_issuer_key_hash"),
         serial_fingerprint=bindparam("b_serial_fingerprint"),
         serial_sealed=bindparam("b_serial_sealed"),
+        certificate_sealed=bindparam("b_certificate_sealed"),
         kind=bindparam("b_kind"),
         not_after=bindparam("b_not_after"),
         answered_at=bindparam("b_answered_at"),
@@ -62,6 +63,11 @@ _RELEASE = (
     )
     .values(released_at=bindparam("b_now"))
     .returning(card_transactions)
+)
+
+
+_CERTIFICATE = select(card_transactions.c.certificate_sealed).where(
+    card_transactions.c.interaction_id == bindparam("b_interaction_id"), card_transactions.c.released_at.is_not(None)
 )
 
 
@@ -106,6 +112,7 @@ class SQLCardTransactions:
             b_issuer_key_hash=answer.key.issuer_key_hash,
             b_serial_fingerprint=answer.key.serial_fingerprint,
             b_serial_sealed=answer.serial_sealed,
+            b_certificate_sealed=answer.certificate_sealed,
             b_kind=answer.kind,
             b_not_after=answer.not_after,
             b_answered_at=answer.answered_at,
@@ -133,6 +140,10 @@ class SQLCardTransactions:
         ).one_or_none()
         return None if row is None else (_transaction(row), _answer(row))
 
+    def certificate(self, interaction_id: InteractionID) -> bytes | None:
+        found: bytes | None = self._work.read(_CERTIFICATE, b_interaction_id=interaction_id).scalar_one_or_none()
+        return found
+
 
 def _transaction(row: Row[Any]) -> CardTransaction:
     return CardTransaction(
@@ -154,6 +165,7 @@ def _answer(row: Row[Any]) -> CardAnswer:
     return CardAnswer(
         key=CredentialKey(issuer_key_hash=row.issuer_key_hash, serial_fingerprint=row.serial_fingerprint),
         serial_sealed=row.serial_sealed,
+        certificate_sealed=row.certificate_sealed,
         kind=row.kind,
         not_after=row.not_after,
         answered_at=row.answered_at,

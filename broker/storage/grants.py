@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import bindparam, delete, insert, select, update
 
 from broker.ids import AccountID, ClientID, CredentialID, GrantID, SessionID, Subject
 from broker.oidc.grants import Authentication, Grant
-from broker.storage.schema import grants
+from broker.storage.schema import grant_certificates, grants
 from broker.storage.work import Work, can_hold
 
 _alive = (grants.c.grant_id == bindparam("b_grant_id")) & grants.c.ended_at.is_(None)
@@ -17,6 +17,10 @@ _OPEN = insert(grants)
 _GET = select(grants).where(_alive)
 _END = update(grants).where(_alive).values(ended_at=bindparam("b_now")).returning(grants.c.grant_id)
 _PROLONG = update(grants).where(_alive).values(expires_at=bindparam("b_expires_at"))
+
+_KEEP = insert(grant_certificates)
+_KEPT = select(grant_certificates.c.sealed).where(grant_certificates.c.grant_id == bindparam("b_grant_id"))
+_FORGET = delete(grant_certificates).where(grant_certificates.c.grant_id == bindparam("b_grant_id"))
 
 
 class SQLGrants:
@@ -59,7 +63,17 @@ class SQLGrants:
         self._work.write(_PROLONG, b_grant_id=grant_id, b_expires_at=expires_at)
 
     def end(self, grant_id: GrantID, *, now: datetime) -> bool:
-        return self._work.write(_END, b_grant_id=grant_id, b_now=now).one_or_none() is not None
+        if self._work.write(_END, b_grant_id=grant_id, b_now=now).one_or_none() is None:
+            return False
+        self._work.write(_FORGET, b_grant_id=grant_id)
+        return True
+
+    def keep_certificate(self, grant_id: GrantID, sealed: bytes) -> None:
+        self._work.write(_KEEP, grant_id=grant_id, sealed=sealed)
+
+    def certificate(self, grant_id: GrantID) -> bytes | None:
+        found: bytes | None = self._work.read(_KEPT, b_grant_id=grant_id).scalar_one_or_none()
+        return found
 
 
 def grant_of(row: Any) -> Grant:

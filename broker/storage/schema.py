@@ -241,6 +241,7 @@ card_transactions = Table(
     Column("issuer_key_hash", LargeBinary),
     Column("serial_fingerprint", LargeBinary),
     Column("serial_sealed", LargeBinary),
+    Column("certificate_sealed", LargeBinary),  # where the client asks for offline_access
     Column("kind", Text),
     Column("not_after", UTCDateTime),
     Column("answered_at", UTCDateTime),
@@ -306,6 +307,13 @@ codes = Table(
     Index(None, "expires_at"),
 )
 
+grant_certificates = Table(  # what the certificate's state is judged by at each refresh; gone when the grant ends
+    "grant_certificates",
+    metadata,
+    Column("grant_id", Text, ForeignKey("grants.grant_id", ondelete="CASCADE"), primary_key=True),
+    Column("sealed", LargeBinary, nullable=False),
+)
+
 refresh_tokens = Table(
     "refresh_tokens",
     metadata,
@@ -329,6 +337,7 @@ access_tokens = Table(
     Column("subject", Text, nullable=False),
     Column("scope", Text, nullable=False),
     Column("audience", Text, nullable=False),  # parted by spaces
+    Column("authorization_details", Text, nullable=False),  # JSON, empty for none
     Column("grant_id", Text, ForeignKey("grants.grant_id", ondelete="CASCADE")),
     Column("jkt", Text),
     Column("x5t", Text),

@@ -36,6 +36,7 @@ from broker.storage.notices import SQLNotices
 from broker.storage.proofs import SQLProofs
 from broker.storage.purge import BATCH, PURGES, count_left, delete_batch
 from broker.storage.pushed_requests import SQLPushedRequests
+from broker.storage.refresh_tokens import SQLRefreshTokens
 from broker.storage.revoked import SQLRevoked
 from broker.storage.sectors import SQLSectors
 from broker.storage.sessions import SQLSessions
@@ -155,6 +156,10 @@ class SQLTransaction:
     @property
     def tokens(self) -> SQLTokens:
         return SQLTokens(self._work)
+
+    @property
+    def refresh_tokens(self) -> SQLRefreshTokens:
+        return SQLRefreshTokens(self._work)
 
     @property
     def assertions(self) -> SQLAssertions:

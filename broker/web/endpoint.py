@@ -13,11 +13,19 @@ from urllib.parse import parse_qsl
 import werkzeug.exceptions
 from werkzeug.exceptions import HTTPException
 
-from broker.errors import InsufficientScope, InvalidAccessToken, InvalidClient, InvalidRequest
+from broker.errors import (
+    InsufficientScope,
+    InvalidAccessToken,
+    InvalidClient,
+    InvalidDPoPProof,
+    InvalidRequest,
+    UseDPoPNonce,
+)
 from broker.flows.call import Call
 from broker.flows.ports import Ports
 from broker.jose import compact_json
 from broker.oidc.authorization import MAX_PARAMETERS
+from broker.oidc.dpop import ALGORITHMS
 from broker.web.catalogue import answer_to, description, report, retry_after
 
 MAX_BODY: Final = 64 * 1024
@@ -42,6 +50,7 @@ class EndpointRequest:
     """The client certificate as the TLS front hands it on; None where there is no such front, or no certificate."""
     cookies: str = field(default="", repr=False)
     if_none_match: str = ""
+    accept: str = ""
     request_id: str | None = None
 
     @property
@@ -58,6 +67,9 @@ class EndpointResponse:
     body: bytes = field(default=b"", repr=False)
 
 
+RESOURCES: Final = frozenset({"/userinfo"})
+"""Where an access token is shown: what is wrong with its proof is 401 (RFC 9449 §7.1)."""
+
 Endpoint = Callable[[EndpointRequest, Ports], EndpointResponse]
 """Raises what the catalogue has words for."""
 
@@ -68,26 +80,43 @@ def json_response(value: Mapping[str, Any], *, status: int = 200, headers: Heade
     return EndpointResponse(status=status, headers=(("Content-Type", "application/json"), *headers), body=body)
 
 
+def jwt_response(token: str, media_type: str) -> EndpointResponse:
+    """A signed or encrypted answer."""
+    return EndpointResponse(headers=(("Content-Type", media_type), *NO_STORE), body=token.encode("ascii"))
+
+
 def refusal(error: Exception, request: EndpointRequest, *, issuer: str) -> EndpointResponse:
-    """RFC 6749 §5.2, RFC 6750 §3: 401 only where a client or token was not accepted."""
+    """RFC 6749 §5.2, RFC 6750 §3, RFC 9449 §7.1: 401 only where a client, token or key was not accepted."""
     told = answer_to(error)
     report(error, request_id=request.request_id)
     body = {"error": told.oauth or "invalid_request", "error_description": description(error)}
+    status = told.http
     headers: list[tuple[str, str]] = [*NO_STORE]
-    challenge = f'realm="{issuer}"'
     if isinstance(error, InvalidClient) and request.authorization:
-        headers.append(("WWW-Authenticate", f"Basic {challenge}"))  # RFC 6749 §5.2: the scheme that was tried
+        headers.append(("WWW-Authenticate", f'Basic realm="{issuer}"'))  # RFC 6749 §5.2: the scheme that was tried
     elif isinstance(error, InvalidAccessToken | InsufficientScope):
-        if request.authorization:  # RFC 6750 §3.1: no error code for who sent no token at all
-            challenge += f', error="{body["error"]}", error_description="{body["error_description"]}"'
-        if isinstance(error, InsufficientScope):
-            challenge += ', scope="openid"'
-        headers.append(("WWW-Authenticate", f"Bearer {challenge}"))
+        headers.append(("WWW-Authenticate", _challenge(error, request, body, issuer=issuer)))
+    elif isinstance(error, InvalidDPoPProof | UseDPoPNonce) and request.path in RESOURCES:
+        status = 401
+        headers.append(("WWW-Authenticate", _challenge(error, request, body, issuer=issuer)))
     if isinstance(error, HTTPException):
         headers += [pair for pair in error.get_headers({}) if pair[0] == "Allow"]
     if (seconds := retry_after(error)) is not None:
         headers.append(("Retry-After", str(seconds)))
-    return json_response(body, status=told.http, headers=tuple(headers))
+    return json_response(body, status=status, headers=tuple(headers))
+
+
+def _challenge(error: Exception, request: EndpointRequest, body: Mapping[str, str], *, issuer: str) -> str:
+    """In the scheme that was tried."""
+    tried = request.authorization[0].partition(" ")[0].lower() if request.authorization else ""
+    challenge = f'realm="{issuer}"'
+    if tried:  # RFC 6750 §3.1: no error code for who sent no token at all
+        challenge += f', error="{body["error"]}", error_description="{body["error_description"]}"'
+    if isinstance(error, InsufficientScope):
+        challenge += ', scope="openid"'
+    if tried == "dpop" or isinstance(error, InvalidDPoPProof | UseDPoPNonce):
+        return f'DPoP {challenge}, algs="{" ".join(ALGORITHMS)}"'
+    return f"Bearer {challenge}"
 
 
 # --- reading ---------------------------------------------------------------------------------------------------------

@@ -88,6 +88,7 @@ class Lean:
             dpop=() if dpop is None else tuple(proof.strip() for proof in dpop.split(",")),
             certificate=environ.get(self._certificate) if self._certificate else None,
             if_none_match=environ.get("HTTP_IF_NONE_MATCH", ""),
+            accept=environ.get("HTTP_ACCEPT", ""),
             cookies=environ.get("HTTP_COOKIE", ""),
             request_id=request_id,
         )

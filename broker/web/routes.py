@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 import werkzeug.exceptions
 
 from broker.flows.ports import Ports
-from broker.web import metadata, par, token
+from broker.oidc.dpop import mint_nonce
+from broker.web import introspection, metadata, par, token, userinfo
 from broker.web.endpoint import MAX_BODY, Endpoint, EndpointRequest, EndpointResponse, refusal
 
 ROUTES: Final[dict[str, tuple[tuple[str, ...], Endpoint]]] = {
     "/.well-known/oauth-authorization-server": (("GET",), metadata.document),
     "/.well-known/openid-configuration": (("GET",), metadata.document),
+    "/introspect": (("POST",), introspection.introspect),
     "/jwks": (("GET",), metadata.jwks),
     "/par": (("POST",), par.push),
+    "/revoke": (("POST",), introspection.revoke),
     "/token": (("POST",), token.exchange),
-    "/userinfo": (("GET", "POST"), token.userinfo),
+    "/userinfo": (("GET", "POST"), userinfo.answer),
 }
 """The methods served (HEAD goes with GET), and the function."""
 _JSON_PATHS: Final = ("/healthz", "/readyz", "/.well-known/", "/api/")
@@ -29,7 +33,15 @@ def serves(path: str) -> bool:
 
 
 def answer(request: EndpointRequest, ports: Ports) -> EndpointResponse:
-    """Serve one of ROUTES; every error becomes its refusal."""
+    """Serve one of ROUTES; every error becomes its refusal. Who sends a DPoP proof gets a nonce for the next one."""
+    response = _answer(request, ports)
+    if not request.dpop:
+        return response
+    nonce = mint_nonce(ports.keys.nonce_keys().secrets[0], ports.clock())
+    return replace(response, headers=(*response.headers, ("DPoP-Nonce", nonce)))  # RFC 9449 §8.2
+
+
+def _answer(request: EndpointRequest, ports: Ports) -> EndpointResponse:
     methods, function = ROUTES[request.path]
     try:
         if request.method not in methods and not (request.method == "HEAD" and "GET" in methods):

@@ -13,6 +13,7 @@ from broker.ids import AccountID, ClientID, InteractionID, SectorID, Subject, Tr
 from broker.oidc.client_authentication import Assertion
 from broker.oidc.consent import Consent
 from broker.oidc.dpop import Proof
+from broker.oidc.refresh import RefreshToken
 from broker.storage.purge import BATCH, PURGES
 from broker.storage.store import SQLStore, StoreMisused
 from tests.contracts import records
@@ -432,3 +433,51 @@ def test_a_proof_serves_once_for_its_own_key(store: SQLStore) -> None:
         assert tx.proofs.use(proof)
         assert not tx.proofs.use(replace(proof, expires_at=NOW + 2 * MINUTE))
         assert tx.proofs.use(replace(proof, jkt=records.name()))
+
+
+def test_a_refresh_token_is_consumed_once_and_remembers_when(store: SQLStore) -> None:
+    login = records.log_in(store)
+    code = login.code()
+    token = RefreshToken(
+        digest=records.digest(), grant_id=code.grant.grant_id, jkt="j", x5t="x", issued_at=NOW, expires_at=NOW + MINUTE
+    )
+    with store.transaction() as tx:
+        tx.codes.issue(code)
+        tx.refresh_tokens.issue(token)
+        assert tx.refresh_tokens.get(token.digest) == token
+        assert tx.refresh_tokens.get(records.digest()) is None
+        assert tx.refresh_tokens.consume(token.digest, now=NOW + SECOND)
+        assert not tx.refresh_tokens.consume(token.digest, now=NOW + 2 * SECOND)
+        assert not tx.refresh_tokens.consume(records.digest(), now=NOW)
+        assert tx.refresh_tokens.get(token.digest) == replace(token, used_at=NOW + SECOND)
+
+
+def test_a_grants_certificate_is_forgotten_when_the_grant_ends(store: SQLStore) -> None:
+    code = records.log_in(store).code()
+    grant_id = code.grant.grant_id
+    with store.transaction() as tx:
+        tx.codes.issue(code)
+        assert tx.grants.certificate(grant_id) is None
+        tx.grants.keep_certificate(grant_id, b"\x01sealed")
+        assert tx.grants.certificate(grant_id) == b"\x01sealed"
+        assert tx.grants.end(grant_id, now=NOW)
+        assert tx.grants.certificate(grant_id) is None
+
+
+def test_an_interactions_certificate_is_that_of_the_answer_it_was_given(store: SQLStore) -> None:
+    login = records.log_in(store)
+    interaction = records.interaction(login.client.client_id)
+    given, ignored = records.card_transaction(interaction), records.card_transaction(interaction)
+    answer, code = replace(records.card_answer(), certificate_sealed=b"\x01certificate"), records.digest()
+    with store.transaction() as tx:
+        tx.interactions.open(interaction)
+        for transaction in (given, ignored):
+            tx.cards.begin(transaction)
+            assert tx.cards.answer(transaction.transaction_id, answer, return_digest=code)
+        assert tx.cards.certificate(interaction.interaction_id) is None
+        released = tx.cards.release(
+            given.transaction_id, browser_digest=interaction.browser_digest, return_digest=code, now=NOW
+        )
+        assert released is not None
+        assert released[1] == answer
+        assert tx.cards.certificate(interaction.interaction_id) == b"\x01certificate"

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
@@ -95,6 +96,8 @@ def make_house(world: World, software_keys: LiveKeys, migrated: Path, tmp_path: 
         profiles: tuple[Profile, ...] = (USER_AUTHENTICATION,),
         notices: RevocationNotices | None = None,
         documents: ClientDocuments | None = None,
+        client_certificate_header: str = "",
+        policy: Mapping[str, Any] | None = None,
     ) -> House:
         database = tmp_path / f"{len(engines)}.db"
         shutil.copy(migrated, database)
@@ -117,6 +120,8 @@ def make_house(world: World, software_keys: LiveKeys, migrated: Path, tmp_path: 
                 agent_origins=(AGENT, "http://[::1]:24780"),
                 crl_max_age=timedelta(days=2),
                 profiles=profiles,
+                client_certificates=bool(client_certificate_header),
+                **(policy or {}),
             ),
             store=SQLStore(engine),
             keys=keys_of,
@@ -129,7 +134,8 @@ def make_house(world: World, software_keys: LiveKeys, migrated: Path, tmp_path: 
             notices=notices,
         )
         app = Flask("broker")
-        broker.web.register(app, ports, web=WebSettings(secure=secure, help_url=help_url))
+        web = WebSettings(secure=secure, help_url=help_url, client_certificate_header=client_certificate_header)
+        broker.web.register(app, ports, web=web)
         keys = {name: ec.generate_private_key(ec.SECP256R1()) for name in ("bank", "clinic", "stranger")}
         with ports.store.transaction() as tx:
             for name, title, vetted in (("bank", "さくら銀行（見本）", True), ("clinic", "見本クリニック", False)):

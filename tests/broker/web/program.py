@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -30,6 +30,8 @@ from broker.oidc.pkce import s256
 from cardreader.cardfile import load
 from tests.broker.web.house import ISSUER, REDIRECT_URI, VERIFIER, House
 
+HEADER = "X-Client-Certificate"
+"""In which the tests' TLS front hands on certificates."""
 JWT_BEARER = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 
@@ -122,6 +124,8 @@ class Program:
                     expires_at=now + CODE_LIFETIME,
                 )
             )
+            if "offline_access" in granted:
+                tx.grants.keep_certificate(grant.grant_id, keys.seal(der, context=grant.grant_id.encode()))
         return code
 
     def assertion(self, *, key: Any = None, alg: str = "ES256", **changes: Any) -> str:
@@ -233,14 +237,3 @@ def register(
     with house.ports.store.transaction() as tx:
         assert tx.clients.add(client, now=house.clock())
     return Program(house=house, client=client, key=key)
-
-
-HEADER = "X-Client-Certificate"
-"""In which the tests' TLS front hands on certificates."""
-
-
-def reconfigure(house: House, **policy: Any) -> None:
-    """Change the operator's policy; certificates come in HEADER from now on."""
-    house.ports = replace(house.ports, policy=replace(house.ports.policy, **policy))
-    house.app.extensions["broker"] = house.ports
-    house.app.extensions["broker.web"] = replace(house.app.extensions["broker.web"], client_certificate_header=HEADER)

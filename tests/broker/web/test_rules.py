@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import jwt
 import pytest
 
-from broker.flows import login
+from broker.flows import evidence
 from broker.flows.jobs import JOBS, Job, run_due
 from broker.flows.secret import digest
 from broker.ids import TransactionID
@@ -113,7 +113,7 @@ def test_r12_revoked_stays_revoked_when_a_later_list_forgets_it(house: House, mo
     refused = house.answer(house.login_page(house.browser()), "shikko")
     assert "AUTH-014" in refused.text
     assert rows(house, "SELECT count(*) FROM accounts") == [(0,)]  # it never had an account, and is remembered still
-    monkeypatch.setattr(login, "unrevoked", lambda *_: None)  # whatever a list now says
+    monkeypatch.setattr(evidence, "unrevoked", lambda *_: None)  # whatever a list now says
     still = house.answer(house.login_page(house.browser()), "shikko")
     assert "AUTH-014" in still.text
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
@@ -19,7 +20,7 @@ from werkzeug.test import TestResponse
 from broker.jose import public_jwk
 from broker.oidc.client import AuthMethod, SecurityProfile
 from tests.broker.web.house import ISSUER, House
-from tests.broker.web.program import HEADER, Program, reconfigure, register
+from tests.broker.web.program import HEADER, Program, register
 
 SECRET = "s3cret " + "x" * 40
 
@@ -208,9 +209,12 @@ def handed(der: bytes) -> list[tuple[str, str]]:
     return [(HEADER, quote(pem, safe=""))]
 
 
-def test_a_certificate_of_the_operators_authority_with_the_registered_name_authenticates(house: House) -> None:
+def test_a_certificate_of_the_operators_authority_with_the_registered_name_authenticates(
+    make_house: Callable[..., House],
+) -> None:
     authority, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
-    reconfigure(house, client_anchors=(certificate(authority, subject="Client CA"),))
+    anchors = (certificate(authority, subject="Client CA"),)
+    house = make_house(client_certificate_header=HEADER, policy={"client_anchors": anchors})
     program = register(
         house,
         "tls",
@@ -232,8 +236,8 @@ def test_a_certificate_of_the_operators_authority_with_the_registered_name_authe
     assert answer.get_json()["token_type"] == "Bearer"
 
 
-def test_a_self_signed_certificate_authenticates_by_its_registered_key(house: House) -> None:
-    reconfigure(house)
+def test_a_self_signed_certificate_authenticates_by_its_registered_key(make_house: Callable[..., House]) -> None:
+    house = make_house(client_certificate_header=HEADER)
     key, other = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     program = register(
         house,

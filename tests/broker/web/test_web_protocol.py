@@ -289,7 +289,7 @@ def test_the_audience_is_the_issuer_or_the_token_endpoint(house: House, audience
     [
         ({"grant_type": None}, 400, "invalid_request"),
         ({"grant_type": "password"}, 400, "unsupported_grant_type"),
-        ({"grant_type": "refresh_token"}, 400, "unsupported_grant_type"),
+        ({"grant_type": "refresh_token"}, 400, "unauthorized_client"),
         ({"code": None}, 400, "invalid_request"),
         ({"code": "unknown"}, 400, "invalid_grant"),
         ({"client_id": "clinic"}, 401, "invalid_client"),

@@ -34,6 +34,7 @@ _NEW = (
     "codes",
     "device_codes",
     "refresh_tokens",
+    "grant_certificates",
 )
 """In the order they were made."""
 
@@ -43,6 +44,7 @@ def upgrade() -> None:
         op.drop_table(table)
     _clients_become_metadata()
     op.add_column("interactions", sa.Column("session_id", sa.Text(), nullable=True))
+    op.add_column("card_transactions", sa.Column("certificate_sealed", sa.LargeBinary(), nullable=True))
     op.create_table(
         "attempts",
         sa.Column("name", sa.Text(), nullable=False),
@@ -165,6 +167,7 @@ def upgrade() -> None:
         sa.Column("subject", sa.Text(), nullable=False),
         sa.Column("scope", sa.Text(), nullable=False),
         sa.Column("audience", sa.Text(), nullable=False),
+        sa.Column("authorization_details", sa.Text(), nullable=False),
         sa.Column("grant_id", sa.Text(), nullable=True),
         sa.Column("jkt", sa.Text(), nullable=True),
         sa.Column("x5t", sa.Text(), nullable=True),
@@ -258,6 +261,15 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_refresh_tokens_expires_at"), "refresh_tokens", ["expires_at"], unique=False)
     op.create_index(op.f("ix_refresh_tokens_grant_id"), "refresh_tokens", ["grant_id"], unique=False)
+    op.create_table(
+        "grant_certificates",
+        sa.Column("grant_id", sa.Text(), nullable=False),
+        sa.Column("sealed", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["grant_id"], ["grants.grant_id"], name=op.f("fk_grant_certificates_grant_id_grants"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("grant_id", name=op.f("pk_grant_certificates")),
+    )
 
 
 def _clients_become_metadata() -> None:
@@ -294,6 +306,7 @@ def downgrade() -> None:
     for table in reversed(_NEW):
         op.drop_table(table)
     op.drop_column("interactions", "session_id")
+    op.drop_column("card_transactions", "certificate_sealed")
     for column in ("name", "redirect_uris", "post_logout_redirect_uris", "jwks"):
         op.add_column("clients", sa.Column(column, sa.Text(), nullable=False, server_default=""))
     clients = _clients()
