@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
-from flask import Flask
+from flask import Blueprint, Flask
 
 from broker.errors import CertificateMalformed, SettingsError
 from broker.flows.ports import CorrespondenceSource, Policy, Ports, RevocationSource
@@ -40,8 +40,14 @@ def create_app(settings: Settings) -> Flask:
     return mount(settings, join(settings, guard=OutboundGuard()))
 
 
-def mount(settings: Settings, ports: Ports) -> Flask:
-    """Put the pages and endpoints in front of `ports`, and start the timetable if it is to run inside."""
+def mount(settings: Settings, ports: Ports, *, trial_door: Blueprint | None = None) -> Flask:
+    """Put the pages and endpoints in front of `ports`, and start the timetable if it is to run inside.
+
+    `trial_door` is a second way in for the sandbox, whose template DOOR.html stands on the login page (DOOR is its
+    name). Raises SettingsError where there is one beside any anchor that is not JPKI-TEST.
+    """
+    if trial_door is not None and not for_trial_only(ports.policy.anchors):
+        raise SettingsError("the test door stays shut beside anchors that are not JPKI-TEST")
     app = Flask("broker.web", static_folder=None)
     register(
         app,
@@ -51,8 +57,11 @@ def mount(settings: Settings, ports: Ports) -> Flask:
             help_url=settings.help_url or None,
             default_language=settings.default_language,
             client_certificate_header=settings.client_certificate_header,
+            trial_door="" if trial_door is None else f"{trial_door.name}.html",
         ),
     )
+    if trial_door is not None:
+        app.register_blueprint(trial_door)
     if settings.embedded_jobs:
         start_embedded(ports)
     return app

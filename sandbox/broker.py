@@ -32,7 +32,7 @@ from broker.serving import serve
 from broker.settings import PREFIX, Settings, loopback, read
 from broker.storage.migrations import upgrade
 from broker.web.card import card_agent_document
-from sandbox import atomicfile
+from sandbox import atomicfile, door
 from sandbox.ca import PHONE_POLICIES
 from sandbox.generate import World
 from sandbox.tls import TLSFiles
@@ -46,6 +46,10 @@ RENEW_BEFORE = timedelta(days=30)
 
 OUTBOUND_CA = "SANDBOX_OUTBOUND_CA"
 """Names a PEM file: under its authorities https addresses of this machine are called. No setting of the broker."""
+
+
+DOOR_CARDS = "SANDBOX_DOOR_CARDS"
+"""Names the folder of the card files that the test door reads; without it there is no door."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +73,8 @@ class BrokerHouse:
     mapping: str = ""
     """Where the outside world answers for J-LIS's old-new mapping; empty for none."""
     front: BehindTLS | None = None
+    door: bool = False
+    """Whether a test resident may log in by a form on the login page (`sandbox.door`)."""
 
     @property
     def folder(self) -> Path:
@@ -95,6 +101,7 @@ class BrokerHouse:
             "BROKER_HOST": urlsplit(self.issuer).hostname or "localhost",
             "BROKER_PORT": str(self.port),
             "BROKER_WORKERS": str(self.workers),
+            **({DOOR_CARDS: str(self.root / "cards")} if self.door else {}),
             **self._behind_tls(),
         }
 
@@ -111,7 +118,7 @@ class BrokerHouse:
 
 def mtls_paths(issuer: str) -> tuple[str, ...]:
     """The paths that the metadata name as addresses for certificates (RFC 8705 §5)."""
-    aliases: dict[str, str] = metadata(issuer, mtls_origin=issuer)["mtls_endpoint_aliases"]
+    aliases: dict[str, str] = metadata(issuer, signing=(), decryption=(), mtls_origin=issuer)["mtls_endpoint_aliases"]
     return tuple(address.removeprefix(issuer) for address in aliases.values())
 
 
@@ -134,7 +141,9 @@ def app() -> Flask:
     settings = read(os.environ)
     for name in [name for name in os.environ if name.startswith(PREFIX)]:
         del os.environ[name]
-    return mount(settings, open_ports(settings, outbound_ca=os.environ.pop(OUTBOUND_CA, "")))
+    ports = open_ports(settings, outbound_ca=os.environ.pop(OUTBOUND_CA, ""))
+    cards = os.environ.pop(DOOR_CARDS, "")
+    return mount(settings, ports, trial_door=door.blueprint(Path(cards)) if cards else None)
 
 
 def set_up(house: BrokerHouse, registrations: Iterable[Mapping[str, Any]]) -> dict[str, Any]:

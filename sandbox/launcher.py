@@ -189,6 +189,7 @@ def sandbox(
             workers=workers,
             database_url=database_url,
             mapping=f"{addresses.world}/mapping",
+            door=True,
             front=None if tls is None else BehindTLS(files=tls, mtls_origin=addresses.mtls),
         )
         bank_keys = bank.public_jwks(root / "bank")

@@ -21,14 +21,11 @@ from typing import Any, Final, NoReturn
 import click
 
 from cardreader import cardfile
-from cardreader.agent.direct import answer_request
 from cardreader.agent.request import verify_request
 from cardreader.agent.trust import Trust, TrustInvalid, load_trust
-from cardreader.authentication import APDUCards
 from cardreader.errors import CardError, answer_for
-from cardreader.hpki_emulator import software_card
-from cardreader.tray import SoftwareReaders, Tray
 from cardreader.webclient import Form, Page, WebClient, WebFault, origin_of
+from sandbox import softagent
 
 ROOT: Final = Path(__file__).resolve().parent.parent / ".sandbox"
 BROKER: Final = "http://localhost:8000"
@@ -204,17 +201,8 @@ class _Login:
         )
 
     def _sign(self, request: str, *, origin: str) -> tuple[str, str]:
+        answer = softagent.answer(request, origin=origin, trust=self._trust, card=self._card, pin=self._pin)
         now = datetime.now(UTC)
-        tray = Tray()
-        tray.insert_card(software_card(self._card))
-        answer = answer_request(
-            request,
-            origin=origin,
-            trust=self._trust,
-            cards=APDUCards(SoftwareReaders(tray)),
-            pin=lambda _: self._pin,
-            now=now,
-        )
         return answer, verify_request(request, trust=self._trust, origin=origin, now=now).return_uri
 
     def _link(self, page: Page) -> Page:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from cryptography import x509
@@ -32,7 +33,6 @@ _AGENT_CODE = re.compile(r"[A-Z]{2,8}-[0-9]{3}")
 @blueprint.post("/agent/cb/<handle:transaction>")
 def callback(transaction: TransactionID) -> Response:
     """The agent's page posts here, cross-site: no cookie comes along, and nothing is released (design 4.3)."""
-    g.transaction = transaction
     try:
         if request.headers.get("Origin") not in ports().policy.agent_origins:
             raise AnswerMalformed("not sent by the reader agent")
@@ -42,6 +42,16 @@ def callback(transaction: TransactionID) -> Response:
             fields = body_values()
         except (InvalidRequest, UnsupportedMediaType) as malformed:
             raise AnswerMalformed("not the form an agent posts") from malformed
+    except AnswerMalformed as refusal:
+        g.transaction = transaction
+        return _refused(transaction, refusal)
+    return take(transaction, fields)
+
+
+def take(transaction: TransactionID, fields: Mapping[str, str]) -> Response:
+    """What an agent answered, `answer` or `error`, judged; the browser is sent on to where it may be released."""
+    g.transaction = transaction
+    try:
         if fields.keys() == {"error"} and _AGENT_CODE.fullmatch(fields["error"]):
             return _continue(transaction, f"error={fields['error']}")
         if fields.keys() != {"answer"}:

@@ -55,6 +55,7 @@ def init_templates(app: Flask) -> None:
             "lang": str(get_locale()),
             "other_language": "en" if str(get_locale()) == "ja" else "ja",
             "help_url": web_settings().help_url,
+            "trial_door": web_settings().trial_door,
             "shown_name": shown_name,
             "is_japanese": is_japanese,
         }

@@ -22,6 +22,9 @@ class WebSettings:
     default_language: str = "ja"
     client_certificate_header: str = ""
     """In which the TLS front hands on the client's certificate; empty where there is no such front."""
+    trial_door: str = ""
+    """The template of a second way in on the login page. Only the sandbox has one, and no setting of the broker names
+    it."""
 
     def __post_init__(self) -> None:
         if self.default_language not in LANGUAGES:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import socket
 import tomllib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from cardreader.tray import TrayClient
+from sandbox import tlsfront
 from sandbox.launcher import Addresses, Running, sandbox
 from tests.journeys.person import Person
 
@@ -61,6 +63,24 @@ def tray(running: Running) -> Iterator[TrayClient]:
 def person(running: Running) -> Iterator[Person]:
     """Somebody with an empty browser that speaks HTTP as a browser does, without pictures or scripts."""
     with Person(running.addresses) as somebody:
+        yield somebody
+
+
+@pytest.fixture(scope="session")
+def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """The sandbox under an https issuer, with the software card in the agent."""
+    if tlsfront.program() is None:
+        pytest.skip("missing: nginx")
+    addresses = replace(free_addresses(), tls=True)
+    with sandbox(tmp_path_factory.mktemp("s"), addresses=addresses, reader="software", workers=1) as up:
+        yield up
+        up.check()
+
+
+@pytest.fixture
+def visitor(secure: Running) -> Iterator[Person]:
+    """The same somebody, who trusts the sandbox's authority."""
+    with Person(secure.addresses, authorities=secure.authorities) as somebody:
         yield somebody
 
 

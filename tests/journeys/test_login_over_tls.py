@@ -5,34 +5,14 @@ from __future__ import annotations
 import json
 import ssl
 import urllib.request
-from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
 
-from sandbox import tlsfront
-from sandbox.launcher import Running, sandbox
+from sandbox.launcher import Running
 from sandbox.login import login
-from tests.journeys.conftest import free_addresses
 from tests.journeys.person import Person
 
 pytestmark = pytest.mark.timeout(180)
-
-
-@pytest.fixture(scope="module")
-def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    if tlsfront.program() is None:
-        pytest.skip("missing: nginx")
-    addresses = replace(free_addresses(), tls=True)
-    with sandbox(tmp_path_factory.mktemp("s"), addresses=addresses, reader="software", workers=1) as up:
-        yield up
-        up.check()
-
-
-@pytest.fixture
-def visitor(secure: Running) -> Iterator[Person]:
-    with Person(secure.addresses, authorities=secure.authorities) as somebody:
-        yield somebody
 
 
 def document(running: Running) -> dict[str, object]:
