@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import jwt
 import pytest
 
-from broker.flows import evidence
+from broker.flows import evidence, login
 from broker.flows.jobs import JOBS, Job, run_due
 from broker.flows.secret import digest
 from broker.ids import TransactionID
