@@ -34,7 +34,7 @@ OFFENCES = (
     ("broker/keys/offence.py", "import sandbox", "The broker knows neither"),
     ("broker/app.py", "import cardreader", "The broker knows neither"),
     ("cardreader/offence.py", "import broker.errors", "The card side knows neither"),
-    ("sandbox/offence.py", "import broker.app", "by sandbox.broker only"),
+    ("sandbox/offence.py", "import broker.app", "by sandbox.broker and its test door only"),
     ("cardreader/offence2.py", "import smartcard", "Only cardreader.pcsc"),
 )
 
