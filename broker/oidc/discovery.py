@@ -40,8 +40,6 @@ def metadata(
         document["mtls_endpoint_aliases"] = {
             name: mtls_origin + document[name].removeprefix(issuer) for name in MTLS_ENDPOINTS if name in document
         }
-        document["token_endpoint_auth_methods_supported"] += ["tls_client_auth", "self_signed_tls_client_auth"]
-        document["tls_client_certificate_bound_access_tokens"] = True  # RFC 8705 §3.3
     return document
 
 
