@@ -101,6 +101,7 @@ def join(settings: Settings, *, guard: OutboundGuard, refresh_after: timedelta =
             profiles=profiles,
             client_anchors=read_client_anchors(settings),
             client_certificates=bool(settings.client_certificate_header),
+            login_starts=settings.login_starts,
             requires_dpop_nonce=settings.dpop_nonces,
             mtls_origin=settings.mtls_origin,
         ),

@@ -101,6 +101,10 @@ class Settings:
             " a client's first request costs it a second one"
         ),
     )
+    login_starts: int = field(
+        default=6000,
+        metadata=_means("how many logins of one client may begin in a minute, on all hosts together; above it 429"),
+    )
     host: str = field(default="127.0.0.1", metadata=_means("the address to listen on"))
     port: int = field(default=8000, metadata=_means("the port to listen on"))
     workers: int = field(default=2, metadata=_means("worker processes; at most 2 on SQLite"))
@@ -126,6 +130,7 @@ class Settings:
             ("hosts", 1, 1000),
             ("port", 1, 65535),
             ("crl_max_age_hours", 1, 168),
+            ("login_starts", 1, 1_000_000),
         ):
             if not least <= getattr(self, name) <= most:
                 raise SettingsError(f"{name}: {least} to {most}")
