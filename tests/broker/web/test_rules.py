@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 import jwt
 import pytest
 
+from broker.accounts.credential import CredentialKey
+from broker.errors import InteractionUnknown
 from broker.flows import evidence, login
 from broker.flows.jobs import JOBS, Job, run_due
 from broker.flows.secret import digest
@@ -129,11 +131,11 @@ def test_r12_revoked_between_answer_and_release_is_refused(house: House) -> None
     assert rows(house, "SELECT count(*) FROM sessions") == [(0,)]
 
 
-def _answered_key(house: House) -> login.CredentialKey:
+def _answered_key(house: House) -> CredentialKey:
     [(issuer, serial)] = rows(house, "SELECT issuer_key_hash, serial_fingerprint FROM card_transactions")
     assert isinstance(issuer, bytes)
     assert isinstance(serial, bytes)
-    return login.CredentialKey(issuer_key_hash=issuer, serial_fingerprint=serial)
+    return CredentialKey(issuer_key_hash=issuer, serial_fingerprint=serial)
 
 
 def test_r13_revocation_data_reaches_no_client(house: House) -> None:
@@ -188,7 +190,7 @@ def test_r18_every_login_and_release_stands_in_the_record(house: House) -> None:
 def test_an_unknown_transaction_is_told_nothing(house: House) -> None:
     answer = house.post_answer("A" * 32, {"answer": "a.b.c.d.e"})
     assert "AUTH-001" in answer.text
-    with pytest.raises(login.InteractionUnknown):
+    with pytest.raises(InteractionUnknown):
         login.interaction_of(TransactionID("A" * 32), ports=house.ports)
 
 
