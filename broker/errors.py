@@ -235,6 +235,10 @@ class SlowDown(ProtocolError):
     """RFC 8628 §3.5, CIBA Core §11 slow_down."""
 
 
+class UserCodeUnknown(ProtocolError):
+    """The code a person typed is no user code that waits for an answer (RFC 8628 §3.3)."""
+
+
 class ExpiredToken(ProtocolError):
     """RFC 8628 §3.5, CIBA Core §11 expired_token: the device code or auth_req_id ran out."""
 

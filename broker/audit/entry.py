@@ -31,6 +31,8 @@ class Event(StrEnum):
     REFRESH_REPLAYED = "refresh_replayed"
     GRANT_PAUSED = "grant_paused"
     GRANT_ENDED = "grant_ended"
+    APPROVED_ELSEWHERE = "approved_elsewhere"
+    DENIED_ELSEWHERE = "denied_elsewhere"
     LOGOUT = "logout"
     CLIENT_ADDED = "client_added"
     SESSION_REPLACED = "session_replaced"

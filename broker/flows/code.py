@@ -63,23 +63,7 @@ def issue_code(
         raise InvalidRequestURI("this request_uri has had its answer")
     code = mint(ports.entropy)
     expires_at = now + CODE_LIFETIME
-    grant = Grant(
-        grant_id=GrantID(b64url(ports.entropy(16))),
-        client_id=request.client_id,
-        account=who.account,
-        credential=who.credential,
-        subject=who.subject,
-        scope=request.scope,
-        claims=request.claims,
-        authorization_details=request.authorization_details,
-        resources=request.resources,
-        nonce=request.nonce,
-        authentication=who.authentication,
-        session_digest=who.session_digest,
-        session_id=who.session_id,
-        created_at=now,
-        expires_at=expires_at,
-    )
+    grant = grant_for(request, who, now=now, expires_at=expires_at, ports=ports)
     tx.codes.issue(
         AuthorizationCode(
             digest=digest(code),
@@ -120,6 +104,29 @@ def keep_certificate(tx: Transaction, grant: Grant, interaction_id: InteractionI
     if sealed is not None:
         certificate = ports.keys.unseal(sealed, context=interaction_id.encode())
         tx.grants.keep_certificate(grant.grant_id, ports.keys.seal(certificate, context=grant.grant_id.encode()))
+
+
+def grant_for(
+    request: AuthorizationRequest, who: Authenticated, *, now: datetime, expires_at: datetime, ports: Ports
+) -> Grant:
+    """What `who` lets the client of a judged request know."""
+    return Grant(
+        grant_id=GrantID(b64url(ports.entropy(16))),
+        client_id=request.client_id,
+        account=who.account,
+        credential=who.credential,
+        subject=who.subject,
+        scope=request.scope,
+        claims=request.claims,
+        authorization_details=request.authorization_details,
+        resources=request.resources,
+        nonce=request.nonce,
+        authentication=who.authentication,
+        session_digest=who.session_digest,
+        session_id=who.session_id,
+        created_at=now,
+        expires_at=expires_at,
+    )
 
 
 def refused(request: AuthorizationRequest, client: Client, cause: ProtocolError) -> RefusedToClient:

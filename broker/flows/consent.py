@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 from broker.audit.entry import Entry, Event
 from broker.errors import AccessDenied, FormTokenInvalid, InteractionUnknown
-from broker.flows.code import RefusedToClient, ReturnToClient, issue_code, refused, use_up
+from broker.flows.code import RefusedToClient, ReturnToClient
+from broker.flows.elsewhere import AnsweredElsewhere, complete, decline
 from broker.flows.login import client_of, find
 from broker.flows.ports import Authenticated, Interaction, Ports
 from broker.ids import InteractionID
@@ -47,7 +48,7 @@ def decide(
     form_token_given: str,
     browser_secret: str | None,
     ports: Ports,
-) -> ReturnToClient | RefusedToClient:
+) -> ReturnToClient | RefusedToClient | AnsweredElsewhere:
     """Act on the resident's answer, once.
 
     Raises FormTokenInvalid, InteractionUnknown, BrowserMismatch, InvalidRequestURI (as `login.finish`).
@@ -75,10 +76,10 @@ def decide(
             tx.consents.give(
                 who.account, Consent(client_id=client.client_id, scope=interaction.request.scope, granted_at=now)
             )
-            return issue_code(tx, interaction.request, who, client, reference=interaction_id, now=now, ports=ports)
-        use_up(tx, interaction.request, now=now)
+            return complete(tx, interaction.request, who, client, reference=interaction_id, now=now, ports=ports)
         tx.sessions.end(who.session_digest, now=now)  # nothing was agreed to: nothing stays open
-    return refused(interaction.request, client, AccessDenied("the resident did not agree"))
+        cause = AccessDenied("the resident did not agree")
+        return decline(tx, interaction.request, client, cause, account=who.account, reference=interaction_id, now=now)
 
 
 def _who(interaction: Interaction) -> Authenticated:

@@ -33,7 +33,8 @@ from broker.errors import (
     UnknownClient,
 )
 from broker.flows.assurance import fresh_signature
-from broker.flows.code import RefusedToClient, ReturnToClient, issue_code, refused, use_up
+from broker.flows.code import RefusedToClient, ReturnToClient
+from broker.flows.elsewhere import AnsweredElsewhere, complete, decline, reached
 from broker.flows.evidence import prove_unrevoked, refused_for
 from broker.flows.notices import ask_for_notices
 from broker.flows.ports import (
@@ -335,7 +336,7 @@ class Finished:
 
     interaction_id: InteractionID
     session_secret: Secret | None = field(repr=False)
-    then: ReturnToClient | RefusedToClient | None
+    then: ReturnToClient | RefusedToClient | AnsweredElsewhere | None
 
 
 def finish(
@@ -368,7 +369,7 @@ def finish(
         who = _authenticated(tx, client, answer, session_digest=digest(session_secret), now=now, ports=ports)
         try:
             check_person(interaction.request, who.subject)
-            check_strength(interaction.request, {who.authentication.acr})
+            check_strength(interaction.request, {reached(interaction.request, who.authentication).acr})
         except ProtocolError as refusal:
             if old_session_secret:
                 tx.sessions.end(digest(old_session_secret), now=now)
@@ -408,11 +409,11 @@ def finish(
                 },
             )
         )
-        then: ReturnToClient | None = None
+        then: ReturnToClient | AnsweredElsewhere | None = None
         consent = tx.consents.get(who.account, client.client_id)
         if not consents.needed(consent, scope=interaction.request.scope, prompt=interaction.request.prompt):
             tx.interactions.finish(interaction.interaction_id, now=now)
-            then = issue_code(
+            then = complete(
                 tx,
                 interaction.request,
                 who,
@@ -436,7 +437,6 @@ def _unwanted(
     """A good card, but not the person or the strength that the client asked for: it is told so, and nothing more."""
     interaction_id = interaction.interaction_id
     tx.interactions.finish(interaction_id, now=now)
-    use_up(tx, interaction.request, now=now)
     tx.audit.append(
         Entry(
             at=now,
@@ -447,9 +447,8 @@ def _unwanted(
             detail={"error": type(refusal).__name__},
         )
     )
-    return Finished(
-        interaction_id=interaction_id, session_secret=None, then=refused(interaction.request, client, refusal)
-    )
+    then = decline(tx, interaction.request, client, refusal, account=account, reference=interaction_id, now=now)
+    return Finished(interaction_id=interaction_id, session_secret=None, then=then)
 
 
 def _authenticated(
@@ -500,14 +499,15 @@ def _renewed(tx: Transaction, predecessor: CredentialKey, fresh: Credential) -> 
 # --- give up ---------------------------------------------------------------------------------------------------------
 
 
-def cancel(interaction_id: InteractionID, *, browser_secret: str | None, ports: Ports) -> RefusedToClient:
+def cancel(
+    interaction_id: InteractionID, *, browser_secret: str | None, ports: Ports
+) -> RefusedToClient | AnsweredElsewhere:
     """The resident goes back without logging in: access_denied for the client (RFC 6749 §4.1.2.1)."""
     now = ports.clock()
     with ports.store.transaction() as tx:
         interaction = find(tx, interaction_id, browser_secret, now=now)
         client = client_of(tx, interaction)
         tx.interactions.finish(interaction_id, now=now)
-        use_up(tx, interaction.request, now=now)
         tx.audit.append(
             Entry(
                 at=now,
@@ -517,4 +517,5 @@ def cancel(interaction_id: InteractionID, *, browser_secret: str | None, ports: 
                 detail={"error": AccessDenied.__name__},
             )
         )
-    return refused(interaction.request, client, AccessDenied("the resident went back"))
+        cause = AccessDenied("the resident went back")
+        return decline(tx, interaction.request, client, cause, reference=interaction_id, now=now)

@@ -19,6 +19,7 @@ from broker.accounts.credential import Credential, CredentialKey
 from broker.accounts.lifecycle import CertificateName
 from broker.accounts.session import Session
 from broker.audit.entry import Entry
+from broker.flows.approval_ports import BackchannelRequestStore, DeviceCodeStore
 from broker.flows.client_keys import ClientKeys
 from broker.flows.client_ports import ClientStore, InitialAccessStore, ManagedClientStore, SectorStore
 from broker.flows.documents import ClientDocuments
@@ -310,6 +311,10 @@ class Transaction(Protocol):
     def grants(self) -> GrantStore: ...
     @property
     def codes(self) -> CodeStore: ...
+    @property
+    def device_codes(self) -> DeviceCodeStore: ...
+    @property
+    def backchannel_requests(self) -> BackchannelRequestStore: ...
     @property
     def tokens(self) -> TokenStore: ...
     @property

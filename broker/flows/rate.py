@@ -19,6 +19,9 @@ class AttemptStore(Protocol):
         whose clock lags behind counts in the newer one.
         """
 
+    def tried(self, name: str, *, window: timedelta, now: datetime) -> int:
+        """How often it was tried in that window so far; counts nothing."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rate:

@@ -73,6 +73,15 @@ class AuthorizationRequest:
     """RFC 9449 §10: the code may be redeemed with this key alone."""
     pushed: str | None = field(default=None, repr=False)
     """SHA-256 (hex) of the request_uri it came by; used up when the login completes (RFC 9126 §7.3)."""
+    device: str | None = field(default=None, repr=False)
+    """SHA-256 (hex) of the device code that this login approves (RFC 8628); then there is no `redirect_uri`."""
+    backchannel: str | None = field(default=None, repr=False)
+    """SHA-256 (hex) of the auth_req_id that this login approves (CIBA Core); then there is no `redirect_uri`."""
+
+    @property
+    def elsewhere(self) -> bool:
+        """It is approved here for another device, and this browser brings nothing back to the client."""
+        return self.device is not None or self.backchannel is not None
 
 
 def to_json(request: AuthorizationRequest) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import case
+from sqlalchemy import bindparam, case, select
 
 from broker.flows.rate import window_start
 from broker.storage.schema import attempts
@@ -30,6 +30,10 @@ _COUNT_UP = per_engine(
     )
 )
 
+_TRIED = select(attempts.c.count.label("counted")).where(
+    attempts.c.name == bindparam("b_name"), attempts.c.window_began_at >= bindparam("b_began_at")
+)
+
 
 class SQLAttempts:
     """Fulfils rate.AttemptStore."""
@@ -44,3 +48,7 @@ class SQLAttempts:
             _COUNT_UP, name=name, window_began_at=window_start(now, window), count=1
         ).scalar_one()
         return counted
+
+    def tried(self, name: str, *, window: timedelta, now: datetime) -> int:
+        row = self._work.read(_TRIED, b_name=name, b_began_at=window_start(now, window)).one_or_none()
+        return 0 if row is None else row.counted

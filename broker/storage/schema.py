@@ -370,11 +370,11 @@ backchannel_requests = Table(  # CIBA Core
     metadata,
     Column("digest", LargeBinary, primary_key=True),  # of auth_req_id
     Column("client_id", Text, ForeignKey("clients.client_id"), nullable=False),
-    Column("account", Text, ForeignKey("accounts.account"), nullable=False),
+    Column("account", Text, ForeignKey("accounts.account")),  # NULL: nobody known here; it runs out unanswered
     Column("request", Text, nullable=False),
     Column("state", Text, nullable=False),
     Column("grant_id", Text, ForeignKey("grants.grant_id", ondelete="CASCADE")),
-    Column("notification_token_sealed", LargeBinary),
+    Column("notification_sealed", LargeBinary),
     Column("interval", Integer, nullable=False),
     Column("polled_at", UTCDateTime),
     Column("expires_at", UTCDateTime, nullable=False),

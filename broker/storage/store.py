@@ -19,6 +19,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from broker.errors import StoreUnavailable
 from broker.flows.ports import Transaction
 from broker.storage.accounts import SQLAccounts
+from broker.storage.approvals import SQLBackchannelRequests, SQLDeviceCodes
 from broker.storage.assertions import SQLAssertions
 from broker.storage.attempts import SQLAttempts
 from broker.storage.audit import SQLAuditLog
@@ -152,6 +153,14 @@ class SQLTransaction:
     @property
     def codes(self) -> SQLCodes:
         return SQLCodes(self._work)
+
+    @property
+    def device_codes(self) -> SQLDeviceCodes:
+        return SQLDeviceCodes(self._work)
+
+    @property
+    def backchannel_requests(self) -> SQLBackchannelRequests:
+        return SQLBackchannelRequests(self._work)
 
     @property
     def tokens(self) -> SQLTokens:

@@ -53,6 +53,7 @@ def show(interaction: InteractionID) -> Response:
         client=prompt.client,
         prompt=prompt,
         agent=agent,
+        elsewhere=prompt.interaction.request.elsewhere,
         cancel_url=url_for("authorization.cancel", interaction=interaction),
         again_url=url_for("authorization.show", interaction=interaction),
     )

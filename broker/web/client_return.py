@@ -13,8 +13,10 @@ from flask import Response
 
 from broker.flows import answer
 from broker.flows.code import RefusedToClient, ReturnToClient
+from broker.flows.elsewhere import AnsweredElsewhere
 from broker.flows.ports import Ports
 from broker.oidc.responses import Response as Answer
+from broker.web import cookies
 from broker.web.catalogue import answer_to, description
 from broker.web.headers import content_security_policy
 from broker.web.pages import ask_for, page, see_other
@@ -33,12 +35,16 @@ def answer_of(outcome: ReturnToClient | RefusedToClient, *, ports: Ports) -> Ans
     )
 
 
-def return_to_client(outcome: ReturnToClient | RefusedToClient, *, card_was_read: bool = False) -> Response:
+def return_to_client(
+    outcome: ReturnToClient | RefusedToClient | AnsweredElsewhere, *, card_was_read: bool = False
+) -> Response:
     """The page that ends a login. `card_was_read` says whether a card may still lie on the reader.
 
     After prompt=none nobody is there to read it: the browser is redirected, unless the answer must be posted.
     """
     ask_for(outcome.ui_locales)
+    if isinstance(outcome, AnsweredElsewhere):
+        return _answered_elsewhere(outcome, card_was_read=card_was_read)
     reply = answer_of(outcome, ports=ports())
     if outcome.silent and not reply.mode.posted:
         response = see_other(reply.location)
@@ -68,3 +74,10 @@ def _source(redirect_uri: str) -> str:
     if "[" in parts.netloc:  # CSP cannot name an IPv6 address (CSP3 §2.3.1); it is this machine's own (RFC 8252 §7.3)
         return f"{parts.scheme}:"
     return f"{parts.scheme}://{parts.netloc}"
+
+
+def _answered_elsewhere(outcome: AnsweredElsewhere, *, card_was_read: bool = False) -> Response:
+    """The last page here of what was asked for by another device: it goes nowhere."""
+    response = page("elsewhere.html", client=outcome.client, done=outcome.approved, card_was_read=card_was_read)
+    cookies.drop_session(response)
+    return response

@@ -34,6 +34,7 @@ def consent_page(prompt: consent.ConsentPrompt) -> Response:
         "consent.html",
         client=prompt.client,
         scope=prompt.scope,
+        elsewhere=prompt.interaction.request.elsewhere,
         form_token=prompt.form_token,
         decide_url=url_for("consent.decide", interaction=interaction),
         again_url=url_for("consent.show", interaction=interaction),

@@ -1,4 +1,6 @@
-"""The two cookies of the broker: one for each login on its way, one for the session it ends in (design section 3)."""
+"""The cookies of the broker: one for each login on its way, one for the session it ends in (design section 3), one for
+whoever types the code of another device, and one for a chosen language.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +9,13 @@ from werkzeug.http import parse_cookie
 
 from broker.flows.authorization import INTERACTION_LIFETIME
 from broker.ids import InteractionID, Secret
+from broker.oidc.device import LIFETIME
 from broker.web.settings import web_settings
 
 _SESSION = "jpki-broker-session"
 _LOGIN = "jpki-broker-login-"
 _LANGUAGE = "jpki-broker-language"
+_DEVICE = "jpki-broker-device"
 
 
 def _name(name: str) -> str:
@@ -65,6 +69,16 @@ def drop_session(response: Response) -> None:
 def keep_language(response: Response, chosen: str) -> None:
     """Until the browser closes."""
     _set(response, _name(_LANGUAGE), chosen, max_age=None)
+
+
+def device_secret() -> str | None:
+    """What ties the page for user codes to this browser."""
+    return request.cookies.get(_name(_DEVICE))
+
+
+def keep_device(response: Response, secret: str) -> None:
+    """As long as a user code may last."""
+    _set(response, _name(_DEVICE), secret, max_age=int(LIFETIME.total_seconds()))
 
 
 def _set(response: Response, name: str, value: str, *, max_age: int | None) -> None:

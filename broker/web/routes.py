@@ -9,12 +9,13 @@ import werkzeug.exceptions
 
 from broker.flows.ports import Ports
 from broker.oidc.dpop import mint_nonce
-from broker.web import introspection, metadata, par, token, userinfo
+from broker.web import approvals, introspection, metadata, par, token, userinfo
 from broker.web.endpoint import MAX_BODY, Endpoint, EndpointRequest, EndpointResponse, refusal
 
 ROUTES: Final[dict[str, tuple[tuple[str, ...], Endpoint]]] = {
     "/.well-known/oauth-authorization-server": (("GET",), metadata.document),
     "/.well-known/openid-configuration": (("GET",), metadata.document),
+    "/device_authorization": (("POST",), approvals.device),
     "/introspect": (("POST",), introspection.introspect),
     "/jwks": (("GET",), metadata.jwks),
     "/par": (("POST",), par.push),

@@ -1,0 +1,73 @@
+"""What is approved on another device: a client asks again and again until it is (RFC 8628 §3.5, CIBA Core §11)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final
+
+from broker.errors import AccessDenied, AuthorizationPending, ExpiredToken, InvalidGrant, SlowDown
+from broker.ids import ClientID
+from broker.oidc.authorization import AuthorizationRequest
+
+INTERVAL: Final = 5
+"""Seconds that a client waits between two questions (RFC 8628 §3.2)."""
+SLOWER: Final = 5
+"""Seconds by which that grows each time it does not (RFC 8628 §3.5)."""
+JITTER: Final = timedelta(milliseconds=500)
+"""How much earlier than the interval the network may bring a question that was asked in time."""
+ACR: Final = "aal2"
+"""The card was fresh, but who looks at the other device is not proved (design 4.10)."""
+
+
+class ApprovalState(StrEnum):
+    """What the resident said."""
+
+    PENDING = "pending"
+    APPROVED = "approved"
+    DENIED = "denied"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Approval:
+    """One request as stored; its device code or auth_req_id is kept only as SHA-256."""
+
+    digest: bytes = field(repr=False)
+    client_id: ClientID
+    request: AuthorizationRequest
+    state: ApprovalState = ApprovalState.PENDING
+    interval: int = INTERVAL
+    polled_at: datetime | None = None
+    expires_at: datetime
+    used: bool = False
+
+
+def next_interval(approval: Approval, *, now: datetime) -> int:
+    """How long the client has to wait from now on, in seconds: longer each time it asks too early."""
+    return approval.interval + SLOWER if _too_early(approval, now) else approval.interval
+
+
+def check(approval: Approval, *, client_id: ClientID, now: datetime) -> None:
+    """Has the resident approved? `approval` is as it stood before this question.
+
+    Raises InvalidGrant (another client's, or used), ExpiredToken, AccessDenied, SlowDown, AuthorizationPending.
+    """
+    if approval.client_id != client_id:
+        raise InvalidGrant("issued to another client")
+    if approval.used:
+        raise InvalidGrant("used before")
+    if now >= approval.expires_at:
+        raise ExpiredToken("nobody approved in time")
+    if approval.state is ApprovalState.DENIED:
+        raise AccessDenied("the resident did not agree")
+    if approval.state is ApprovalState.PENDING:
+        if _too_early(approval, now):
+            raise SlowDown(f"wait {next_interval(approval, now=now)} s between two questions")
+        raise AuthorizationPending("the resident has not answered yet")
+
+
+def _too_early(approval: Approval, now: datetime) -> bool:
+    if approval.polled_at is None:
+        return False
+    return now - approval.polled_at < timedelta(seconds=approval.interval) - JITTER

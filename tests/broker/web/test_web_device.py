@@ -1,0 +1,426 @@
+"""A television without a keyboard: the device flow from its first request to its tokens, and everything refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jwt
+import pytest
+from flask.testing import FlaskClient
+from sqlalchemy import create_engine, text
+from werkzeug.test import TestResponse
+
+from broker.flows import device
+from broker.flows.device import WRONG_CODES, WRONG_IN_ONE_BROWSER
+from broker.flows.rate import Rate
+from broker.oidc.client import AuthMethod, GrantType, SecurityProfile
+from broker.oidc.device import ALPHABET
+from tests.broker.web.house import BANK, ISSUER, House, Page
+from tests.broker.web.program import Program, register
+
+DEVICE_CODE = GrantType.DEVICE_CODE.value
+
+
+@pytest.fixture
+def television(house: House) -> Program:
+    """A public native client."""
+    return register(
+        house,
+        "television",
+        name="見本テレビ",
+        application_type="native",
+        auth_method=AuthMethod.NONE,
+        redirect_uris=(),
+        client_uri="https://tv.example/",
+        grant_types=frozenset({GrantType.DEVICE_CODE}),
+    )
+
+
+def ask(program: Program, **form: Any) -> TestResponse:
+    values: dict[str, Any] = {"client_id": program.client.client_id, "scope": "openid"} | form
+    return program.post("/device_authorization", authenticated=not program.client.public, **values)
+
+
+def begun(program: Program) -> dict[str, Any]:
+    answer = ask(program)
+    assert answer.status_code == 200, answer.text
+    body: dict[str, Any] = answer.get_json()
+    return body
+
+
+def poll(program: Program, device_code: str | None, **form: Any) -> TestResponse:
+    values: dict[str, Any] = {"client_id": program.client.client_id, "grant_type": DEVICE_CODE} | form
+    return program.post("/token", authenticated=not program.client.public, device_code=device_code, **values)
+
+
+def refused(answer: TestResponse, error: str, status: int = 400) -> None:
+    assert (answer.status_code, answer.get_json()["error"]) == (status, error), answer.text
+    assert answer.headers["Cache-Control"] == "no-store"
+
+
+def enter(house: House, browser: FlaskClient, user_code: str) -> TestResponse:
+    """Type a code on the page."""
+    return house.submit(browser, house.get(browser, "/device"), "device-form", user_code=user_code)
+
+
+def confirm(house: House, browser: FlaskClient, user_code: str) -> TestResponse:
+    """Say that the device is one's own; the login page."""
+    page = enter(house, browser, user_code)
+    return house.get(
+        browser, house.submit(browser, page, "device-confirm-form", decision="continue").headers["Location"]
+    )
+
+
+def consent(house: House, browser: FlaskClient, user_code: str, resident: str = "hanako") -> TestResponse:
+    return house.get(browser, house.answer(confirm(house, browser, user_code), resident).headers["Location"])
+
+
+def approve(house: House, user_code: str, resident: str = "hanako") -> TestResponse:
+    browser = house.browser()
+    return house.submit(browser, consent(house, browser, user_code, resident), "consent-form", decision="approve")
+
+
+def rows(house: House, statement: str) -> list[Any]:
+    engine = create_engine(f"sqlite:///{house.database}")
+    with engine.connect() as connection:
+        found = [tuple(row) for row in connection.execute(text(statement))]
+    engine.dispose()
+    return found
+
+
+def test_a_television_gets_tokens_after_the_resident_approved(house: House, television: Program) -> None:
+    answer = ask(television)
+    body = answer.get_json()
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert body["verification_uri"] == f"{ISSUER}/device"
+    assert body["verification_uri_complete"] == f"{ISSUER}/device?user_code={body['user_code']}"
+    assert (body["expires_in"], body["interval"]) == (600, 5)
+    assert len(body["device_code"]) == 43
+    first, hyphen, second = body["user_code"].partition("-")
+    assert (hyphen, len(first), len(second)) == ("-", 4, 4)
+    assert set(first + second) <= set(ALPHABET)
+    refused(poll(television, body["device_code"]), "authorization_pending")
+    page = approve(house, body["user_code"])
+    assert page.status_code == 200
+    assert "elsewhere-title" in Page(page.text).texts
+    assert "Refresh" not in page.headers
+    house.clock.step(seconds=5)
+    tokens = poll(television, body["device_code"])
+    assert tokens.status_code == 200, tokens.text
+    claims = jwt.decode(tokens.get_json()["id_token"], options={"verify_signature": False})
+    assert claims["aud"] == "television"
+    assert claims["acr"] == "aal2"
+    assert claims["amr"] == ["hwk", "pin", "sc", "mfa"]
+    assert claims["auth_time"] <= claims["iat"]
+    assert not {"sid", "nonce"} & claims.keys()
+    told = television.userinfo(tokens.get_json()["access_token"])
+    assert told.get_json()["sub"] == claims["sub"]
+
+
+def test_a_television_stays_logged_in_where_that_was_agreed_to(house: House) -> None:
+    box = register(
+        house,
+        "box",
+        application_type="native",
+        auth_method=AuthMethod.NONE,
+        redirect_uris=(),
+        scope=frozenset({"openid", "offline_access"}),
+        grant_types=frozenset({GrantType.DEVICE_CODE, GrantType.REFRESH_TOKEN}),
+    )
+    body = ask(box, scope="openid offline_access").get_json()
+    approve(house, body["user_code"])
+    first = poll(box, body["device_code"]).get_json()
+    house.clock.step(hours=1)
+    form = {"client_id": "box", "grant_type": "refresh_token", "refresh_token": first["refresh_token"]}
+    answer = box.post("/token", authenticated=False, **form)
+    assert answer.status_code == 200, answer.text
+    claims = [
+        jwt.decode(token["id_token"], options={"verify_signature": False}) for token in (first, answer.get_json())
+    ]
+    assert claims[0]["sub"] == claims[1]["sub"]
+    assert claims[0]["auth_time"] == claims[1]["auth_time"]
+    assert claims[1]["acr"] == "aal2"
+
+
+def test_the_browser_that_approved_keeps_no_session(house: House, television: Program) -> None:
+    browser = house.browser()
+    page = consent(house, browser, begun(television)["user_code"])
+    house.submit(browser, page, "consent-form", decision="approve")
+    assert browser.get_cookie("jpki-broker-session", domain="localhost") is None
+    assert rows(house, "SELECT count(*) FROM sessions WHERE ended_at IS NULL") == [(0,)]
+
+
+def test_each_approval_asks_for_consent_again(house: House, television: Program) -> None:
+    for _ in range(2):
+        body = begun(television)
+        page = consent(house, house.browser(), body["user_code"])
+        assert {"consent-form"} <= Page(page.text).forms.keys()
+        assert "elsewhere" in Page(page.text).texts
+        approve(house, body["user_code"])
+
+
+def test_a_device_code_brings_tokens_once_and_a_second_time_ends_them(house: House, television: Program) -> None:
+    body = begun(television)
+    approve(house, body["user_code"])
+    token = poll(television, body["device_code"]).get_json()["access_token"]
+    assert television.userinfo(token).status_code == 200
+    refused(poll(television, body["device_code"]), "invalid_grant")
+    assert television.userinfo(token).status_code == 401
+    refused(poll(television, body["device_code"]), "invalid_grant")
+
+
+def test_a_confidential_clients_repetition_is_refused_and_ends_nothing(house: House) -> None:
+    box = register(house, "box", grant_types=frozenset({GrantType.DEVICE_CODE}), redirect_uris=(f"{BANK}/callback",))
+    body = begun(box)
+    approve(house, body["user_code"])
+    token = poll(box, body["device_code"]).get_json()["access_token"]
+    refused(poll(box, body["device_code"]), "invalid_grant")
+    assert box.userinfo(token).status_code == 200
+
+
+def test_who_asks_too_often_is_slowed_down_and_stays_so(house: House, television: Program) -> None:
+    code = begun(television)["device_code"]
+    refused(poll(television, code), "authorization_pending")
+    house.clock.step(seconds=4)
+    refused(poll(television, code), "slow_down")  # 10 s from now on
+    house.clock.step(seconds=9)
+    refused(poll(television, code), "slow_down")  # 15 s
+    house.clock.step(seconds=15)
+    refused(poll(television, code), "authorization_pending")
+    house.clock.step(seconds=14)
+    refused(poll(television, code), "slow_down")
+    assert rows(house, "SELECT interval FROM device_codes") == [(20,)]
+
+
+def test_a_code_that_was_approved_is_not_slowed_down(house: House, television: Program) -> None:
+    body = begun(television)
+    refused(poll(television, body["device_code"]), "authorization_pending")
+    approve(house, body["user_code"])
+    assert poll(television, body["device_code"]).status_code == 200
+
+
+def test_a_device_code_that_ran_out_is_expired_token(house: House, television: Program) -> None:
+    body = begun(television)
+    house.clock.step(seconds=600)
+    refused(poll(television, body["device_code"]), "expired_token")
+    page = enter(house, house.browser(), body["user_code"])
+    assert page.status_code == 400
+    assert Page(page.text).texts["error-title"]
+
+
+def test_a_code_approved_in_time_and_fetched_too_late_is_expired_token(house: House, television: Program) -> None:
+    body = begun(television)
+    approve(house, body["user_code"])
+    house.clock.step(seconds=600)
+    refused(poll(television, body["device_code"]), "expired_token")
+
+
+def test_who_says_that_it_is_not_their_device_has_the_device_told(house: House, television: Program) -> None:
+    body = begun(television)
+    browser = house.browser()
+    page = house.submit(browser, enter(house, browser, body["user_code"]), "device-confirm-form", decision="deny")
+    assert "elsewhere-title" in Page(page.text).texts
+    refused(poll(television, body["device_code"]), "access_denied")
+    assert enter(house, house.browser(), body["user_code"]).status_code == 400
+
+
+def test_who_does_not_agree_has_the_device_told(house: House, television: Program) -> None:
+    body = begun(television)
+    browser = house.browser()
+    page = house.submit(browser, consent(house, browser, body["user_code"]), "consent-form", decision="deny")
+    assert "elsewhere-title" in Page(page.text).texts
+    refused(poll(television, body["device_code"]), "access_denied")
+
+
+def test_who_stops_before_the_card_has_the_device_told(house: House, television: Program) -> None:
+    body = begun(television)
+    browser = house.browser()
+    page = house.submit(browser, confirm(house, browser, body["user_code"]), "cancel-form")
+    assert "elsewhere-title" in Page(page.text).texts
+    refused(poll(television, body["device_code"]), "access_denied")
+
+
+def test_of_two_residents_with_one_code_the_first_answer_stands(house: House, television: Program) -> None:
+    body = begun(television)
+    first, second = house.browser(), house.browser()
+    pages = [consent(house, first, body["user_code"], "hanako"), consent(house, second, body["user_code"], "taro")]
+    assert house.submit(first, pages[0], "consent-form", decision="approve").status_code == 200
+    late = house.submit(second, pages[1], "consent-form", decision="approve")
+    assert late.status_code == 400 or "error" in Page(late.text).texts
+    tokens = poll(television, body["device_code"])
+    assert tokens.status_code == 200
+    assert rows(house, "SELECT count(*) FROM grants WHERE ended_at IS NULL") == [(1,)]
+
+
+def test_another_client_cannot_fetch_what_was_approved(house: House, television: Program) -> None:
+    body = begun(television)
+    approve(house, body["user_code"])
+    other = register(
+        house,
+        "other",
+        application_type="native",
+        auth_method=AuthMethod.NONE,
+        redirect_uris=(),
+        grant_types=frozenset({GrantType.DEVICE_CODE}),
+    )
+    refused(poll(other, body["device_code"]), "invalid_grant")
+    assert poll(television, body["device_code"]).status_code == 200
+
+
+@pytest.mark.parametrize("device_code", ["x" * 43, "\ud800", "ü", "a" * 2000])
+def test_unknown_device_codes_are_invalid_grant(television: Program, device_code: str) -> None:
+    refused(poll(television, device_code.encode("utf-8", "replace").decode()), "invalid_grant")
+
+
+def test_a_request_without_a_device_code_is_invalid(television: Program) -> None:
+    refused(poll(television, None), "invalid_request")
+
+
+def test_clients_that_are_not_registered_for_it_are_refused(house: House) -> None:
+    plain = register(house, "plain")
+    refused(ask(plain), "unauthorized_client")
+    refused(poll(plain, "x" * 43), "unauthorized_client")
+
+
+def test_requests_for_a_device_are_refused_by_name(house: House, television: Program) -> None:
+    refused(ask(television, scope=None), "invalid_scope")
+    refused(ask(television, client_id="nobody"), "invalid_client", 401)
+    assert house.browser().get("/device_authorization", base_url=ISSUER).status_code == 405
+
+
+def test_a_confidential_client_proves_who_it_is_and_its_assertion_serves_once(house: House) -> None:
+    box = register(house, "box", grant_types=frozenset({GrantType.DEVICE_CODE}), redirect_uris=(f"{BANK}/callback",))
+    assertion = box.assertion()
+    assert ask(box, client_assertion=assertion).status_code == 200
+    refused(ask(box, client_assertion=assertion), "invalid_client", 401)
+    refused(ask(box, client_assertion=None, client_assertion_type=None), "invalid_client", 401)
+
+
+def test_tokens_of_a_strict_device_are_bound_to_its_key(house: House) -> None:
+    box = register(
+        house,
+        "box",
+        profile=SecurityProfile.FAPI2,
+        dpop_bound_tokens=True,
+        grant_types=frozenset({GrantType.DEVICE_CODE}),
+        redirect_uris=(f"{BANK}/callback",),
+    )
+    body = begun(box)
+    approve(house, body["user_code"])
+    assert poll(box, body["device_code"]).status_code == 400  # without a proof, and nothing used up
+    form = {"device_code": body["device_code"], "grant_type": DEVICE_CODE}
+    tokens = box.post("/token", headers=[("DPoP", box.proof())], **form)
+    assert tokens.get_json()["token_type"] == "DPoP"
+
+
+def test_many_device_codes_of_one_client_are_too_many(
+    house: House, television: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(device, "STARTS", Rate(limit=2, window=device.STARTS.window))
+    assert [ask(television).status_code for _ in range(3)] == [200, 200, 429]
+    assert int(ask(television).headers["Retry-After"]) >= 1
+
+
+# --- the page --------------------------------------------------------------------------------------------------------
+
+
+def test_a_code_in_the_address_is_filled_in_and_decides_nothing(house: House, television: Program) -> None:
+    body = begun(television)
+    browser = house.browser()
+    page = house.get(browser, body["verification_uri_complete"])
+    assert Page(page.text).forms["device-form"]["fields"]["user_code"] == body["user_code"]
+    assert rows(house, "SELECT count(*) FROM interactions") == [(0,)]
+    confirmation = house.submit(browser, page, "device-form")
+    assert Page(confirmation.text).texts["shown-code"] == body["user_code"]
+    assert rows(house, "SELECT count(*) FROM interactions") == [(0,)]
+
+
+def test_anything_else_in_the_address_is_left_out(house: House) -> None:
+    page = house.get(house.browser(), "/device?user_code=%22%3E%3Cscript%3E")
+    assert Page(page.text).forms["device-form"]["fields"]["user_code"] == ""
+    assert "<script" not in page.text
+
+
+@pytest.mark.parametrize("language", ["ja", "en"])
+def test_the_page_names_the_host_of_an_unvetted_client_and_warns(house: House, language: str) -> None:
+    box = register(
+        house,
+        "box",
+        name="さくら銀行",
+        vetted=False,
+        application_type="native",
+        auth_method=AuthMethod.NONE,
+        redirect_uris=(),
+        client_uri="https://box.example/",
+        grant_types=frozenset({GrantType.DEVICE_CODE}),
+    )
+    browser = house.browser()
+    typed = house.get(browser, f"/device?ui_locales={language}")
+    assert Page(typed.text).lang == language
+    assert "stranger-warning" in Page(typed.text).texts
+    page = house.submit(browser, typed, "device-form", user_code=begun(box)["user_code"])
+    told = Page(page.text)
+    assert told.lang == language
+    assert "box.example" in page.text
+    assert "さくら銀行" not in page.text
+    assert {"unvetted", "stranger-warning", "began"} <= told.texts.keys()
+
+
+def test_a_form_of_another_origin_or_without_its_token_is_refused(house: House, television: Program) -> None:
+    code = begun(television)["user_code"]
+    browser = house.browser()
+    page = house.get(browser, "/device")
+    assert house.submit(browser, page, "device-form", user_code=code, origin="https://evil.example").status_code == 403
+    assert house.submit(browser, page, "device-form", user_code=code, csrf="0" * 64).status_code == 403
+    assert house.submit(house.browser(), page, "device-form", user_code=code).status_code == 403
+    confirmation = house.submit(browser, page, "device-form", user_code=code)
+    strange = house.submit(house.browser(), confirmation, "device-confirm-form", decision="continue")
+    assert strange.status_code == 403
+    assert house.submit(browser, confirmation, "device-confirm-form", decision="perhaps").status_code == 400
+
+
+def test_five_wrong_codes_in_one_browser_stop_it_even_for_a_right_one(house: House, television: Program) -> None:
+    code = begun(television)["user_code"]
+    browser = house.browser()
+    for _ in range(WRONG_IN_ONE_BROWSER.limit):
+        assert enter(house, browser, "BBBB-BBBB").status_code == 400
+    stopped = enter(house, browser, code)
+    assert stopped.status_code == 429
+    assert int(stopped.headers["Retry-After"]) > 0
+    assert enter(house, house.browser(), code).status_code == 200
+    house.clock.step(minutes=9, seconds=59)
+    assert enter(house, browser, "BBBB-BBBB").status_code in {400, 429}
+
+
+def test_what_cannot_be_a_code_is_not_counted(house: House, television: Program) -> None:
+    browser = house.browser()
+    for _ in range(WRONG_IN_ONE_BROWSER.limit + 1):
+        assert enter(house, browser, "1234").status_code == 400
+    assert enter(house, browser, begun(television)["user_code"]).status_code == 200
+
+
+def test_guessing_by_everybody_together_is_bounded(house: House, television: Program) -> None:
+    code = begun(television)["user_code"]
+    with house.ports.store.transaction() as tx:
+        for _ in range(WRONG_CODES.limit):
+            tx.attempts.count_up("user-code", window=WRONG_CODES.window, now=house.clock())
+    assert enter(house, house.browser(), code).status_code == 429
+    house.clock.step(minutes=10)
+    assert enter(house, house.browser(), begun(television)["user_code"]).status_code == 200
+
+
+def test_the_story_is_in_the_audit_record(house: House, television: Program) -> None:
+    body = begun(television)
+    approve(house, body["user_code"])
+    poll(television, body["device_code"])
+    events = [event for (event,) in rows(house, "SELECT event FROM audit ORDER BY id")]
+    assert events[-3:] == ["consent_given", "approved_elsewhere", "token_issued"]
+    everything = "".join(str(row) for row in rows(house, "SELECT * FROM audit"))
+    assert body["device_code"] not in everything
+    assert body["user_code"].replace("-", "") not in everything
+
+
+def test_metadata_name_the_endpoint_and_the_grant(house: House) -> None:
+    document = house.browser().get("/.well-known/openid-configuration", base_url=ISSUER).get_json()
+    assert document["device_authorization_endpoint"] == f"{ISSUER}/device_authorization"
+    assert DEVICE_CODE in document["grant_types_supported"]
