@@ -104,6 +104,8 @@ def join(settings: Settings, *, guard: OutboundGuard, refresh_after: timedelta =
             login_starts=settings.login_starts,
             requires_dpop_nonce=settings.dpop_nonces,
             mtls_origin=settings.mtls_origin,
+            loopback_clients=guard.allow_loopback_http,
+            approves_sectors=settings.approve_sectors,
         ),
         store=store,
         keys=keys,

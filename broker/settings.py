@@ -114,6 +114,10 @@ class Settings:
     embedded_jobs: bool = field(
         default=True, metadata=_means("run the timetable in a thread of the server instead of `broker jobs run`")
     )
+    approve_sectors: bool = field(
+        default=False,
+        metadata=_means("the sandbox alone: a sector_identifier_uri needs no `broker client approve-sector`"),
+    )
     default_language: str = field(default="ja", metadata=_means("ja or en, for people whose browser asks for neither"))
     help_url: str = field(default="", metadata=_means("where residents find help; empty for none"))
 
@@ -201,6 +205,8 @@ def refuse_plain_http(settings: Settings) -> None:
     """Production serves https only; the sandbox, which has a door of its own, never calls this."""
     if not settings.secure:
         raise SettingsError("issuer: https only (the sandbox has a door of its own for http on loopback)")
+    if settings.approve_sectors:
+        raise SettingsError("approve_sectors: an administrator approves sectors (the sandbox does it by itself)")
     if settings.correspondence_url and not settings.correspondence_url.startswith("https://"):
         raise SettingsError("correspondence_url: https only")
 

@@ -102,6 +102,7 @@ class BrokerHouse:
             "BROKER_PORT": str(self.port),
             "BROKER_WORKERS": str(self.workers),
             **({DOOR_CARDS: str(self.root / "cards")} if self.door else {}),
+            "BROKER_APPROVE_SECTORS": "true",
             **self._behind_tls(),
         }
 

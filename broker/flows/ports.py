@@ -506,6 +506,10 @@ class Policy:
     """Where the TLS front asks clients for a certificate (RFC 8705 §5); empty where that is the issuer's own origin."""
     client_certificates: bool = False
     """Whether a TLS front hands on client certificates at all."""
+    loopback_clients: bool = False
+    """Whether clients may be reached by plain http on this machine: in the sandbox, as its guard allows it."""
+    approves_sectors: bool = False
+    """Whether a sector_identifier_uri is approved by itself, without an administrator: in the sandbox (design 4.9)."""
     requires_dpop_nonce: bool = False
     """Whether every DPoP proof must carry a nonce of ours (RFC 9449 §8)."""
     login_starts: int = 6000

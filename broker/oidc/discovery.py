@@ -54,6 +54,7 @@ def _metadata(issuer: str, *, signing: Sequence[str], decryption: Sequence[str])
         "introspection_endpoint": f"{issuer}/introspect",
         "revocation_endpoint": f"{issuer}/revoke",
         "jwks_uri": f"{issuer}/jwks",
+        "registration_endpoint": f"{issuer}/register",
         "end_session_endpoint": f"{issuer}/logout",
         "scopes_supported": sorted(SCOPES),
         "response_types_supported": ["code"],

@@ -12,7 +12,15 @@ from typing import Any, Final
 
 from broker.errors import InvalidClientMetadata
 from broker.ids import ClientID, SectorID
-from broker.oidc.client import TLS_SUBJECT_MEMBERS, AuthMethod, Client, Encryption, GrantType, SecurityProfile
+from broker.oidc.client import (
+    REDIRECT_GRANTS,
+    TLS_SUBJECT_MEMBERS,
+    AuthMethod,
+    Client,
+    Encryption,
+    GrantType,
+    SecurityProfile,
+)
 
 MAX_ENTRIES: Final = 32
 _MAX_TEXT: Final = 2048
@@ -142,11 +150,19 @@ _ENCRYPTED: Final = {
 }
 """Members that come as a pair `…_alg` and `…_enc`."""
 
-_FIXED: Final = {"subject_type": "pairwise", "response_types": ["code"]}
+_FIXED: Final = {"subject_type": "pairwise"}
 """Members that have one value here; another one is refused, none is taken as this one."""
+_RESPONSE_TYPES: Final = "response_types"
+"""`code` for who comes with codes, else none (RFC 7591 §2.1)."""
 
 MEMBERS: Final = frozenset(
-    {*_MEMBERS, *_FIXED, *TLS_SUBJECT_MEMBERS, *(f"{prefix}_{end}" for prefix in _ENCRYPTED for end in ("alg", "enc"))}
+    {
+        *_MEMBERS,
+        *_FIXED,
+        _RESPONSE_TYPES,
+        *TLS_SUBJECT_MEMBERS,
+        *(f"{prefix}_{end}" for prefix in _ENCRYPTED for end in ("alg", "enc")),
+    }
 )
 """Every member that means something here."""
 
@@ -170,7 +186,7 @@ def parse(
     Members that nobody knows are ignored (RFC 7591 §2). Raises InvalidClientMetadata, InvalidRedirectURI.
     """
     for member, only in _FIXED.items():
-        if given.get(member, only) != only:
+        if given.get(member) not in (None, only):
             raise InvalidClientMetadata(f"{member}: {only} is the only one served")
     values: dict[str, Any] = {}
     for member, (name, read, _) in _MEMBERS.items():
@@ -193,7 +209,14 @@ def parse(
         values = _PROFILE_DEFAULTS[profile] | values
     values["client_id"] = client_id
     values.setdefault("name", client_id)
-    return Client(profile=profile, sector=sector, vetted=vetted, secret_digest=secret_digest, **values)
+    client = Client(profile=profile, sector=sector, vetted=vetted, secret_digest=secret_digest, **values)
+    if given.get(_RESPONSE_TYPES) not in (None, ["code"], _response_types(client)):
+        raise InvalidClientMetadata(f"{_RESPONSE_TYPES}: code alone, and for grant type authorization_code")
+    return client
+
+
+def _response_types(client: Client) -> list[str]:
+    return ["code"] if client.grant_types & REDIRECT_GRANTS else []
 
 
 def metadata(client: Client) -> dict[str, Any]:
@@ -209,4 +232,4 @@ def metadata(client: Client) -> dict[str, Any]:
             told[f"{prefix}_alg"], told[f"{prefix}_enc"] = encryption.alg, encryption.enc
     if client.tls_subject is not None:
         told[client.tls_subject[0]] = client.tls_subject[1]
-    return told | _FIXED
+    return told | _FIXED | {_RESPONSE_TYPES: _response_types(client)}

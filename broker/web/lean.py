@@ -96,7 +96,7 @@ class Lean:
     def _headers(self, response: EndpointResponse, request_id: str) -> list[tuple[str, str]]:
         sent = list(response.headers)
         sent += headers.missing({name for name, _ in sent}, secure=self._secure)
-        if response.status != HTTPStatus.NOT_MODIFIED:
+        if response.status not in {HTTPStatus.NOT_MODIFIED, HTTPStatus.NO_CONTENT}:  # RFC 9110 §8.6
             sent.append(("Content-Length", str(len(response.body))))
         sent.append(("X-Request-ID", request_id))
         return sent

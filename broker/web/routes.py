@@ -9,7 +9,7 @@ import werkzeug.exceptions
 
 from broker.flows.ports import Ports
 from broker.oidc.dpop import mint_nonce
-from broker.web import approvals, introspection, metadata, par, token, userinfo
+from broker.web import approvals, introspection, metadata, par, registration, token, userinfo
 from broker.web.endpoint import MAX_BODY, Endpoint, EndpointRequest, EndpointResponse, refusal
 
 ROUTES: Final[dict[str, tuple[tuple[str, ...], Endpoint]]] = {
@@ -19,6 +19,7 @@ ROUTES: Final[dict[str, tuple[tuple[str, ...], Endpoint]]] = {
     "/introspect": (("POST",), introspection.introspect),
     "/jwks": (("GET",), metadata.jwks),
     "/par": (("POST",), par.push),
+    "/register": (registration.METHODS, registration.serve),
     "/revoke": (("POST",), introspection.revoke),
     "/token": (("POST",), token.exchange),
     "/userinfo": (("GET", "POST"), userinfo.answer),

@@ -1,0 +1,254 @@
+"""The story of a client that registers itself by invitation (RFC 7591) and looks after its registration (RFC 7592)."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from broker.audit.entry import Entry, Event
+from broker.errors import InvalidAccessToken, InvalidClientMetadata, OutboundFailed, OutboundRefused
+from broker.flows.client_ports import InitialAccess, ManagedClient
+from broker.flows.discovery import provider_metadata
+from broker.flows.ports import Ports, Transaction
+from broker.flows.rate import Rate, check_rate
+from broker.flows.secret import digest, mint
+from broker.ids import ClientID, Secret, SectorID
+from broker.jose import MAX_TOKEN, b64url
+from broker.oidc.client import SECRET_METHODS, Client, SecurityProfile
+from broker.oidc.registration_rules import check_update, completed, judge, stays_vetted
+from broker.oidc.sector import check_frozen, check_sector_document, check_sector_uri, choose_sector
+
+RATE: Final = Rate(limit=60, window=timedelta(minutes=1))
+"""Registrations with one invitation, and acts with one client's token. Who holds neither is not counted: to look for a
+token of 256 bits is no use, and a row for every stranger would be."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registered:
+    """A client as it is told to itself (RFC 7591 §3.2.1, RFC 7592 §3)."""
+
+    client: Client
+    issued_at: datetime
+    token: Secret = field(repr=False)
+    """The registration access token: a new one after each change."""
+    secret: Secret | None = field(default=None, repr=False)
+    """The client secret, where this act made one."""
+
+
+def register(given: Mapping[str, Any], token: str, *, ports: Ports) -> Registered:
+    """Register a client with the initial access token `token` (RFC 7591 §3).
+
+    Raises InvalidAccessToken, InvalidClientMetadata, InvalidRedirectURI, TooManyRequests.
+    """
+    held, now = digest(token), ports.clock()
+    with ports.store.transaction() as tx:
+        access = tx.initial_access.get(held, now=now)
+        if access is not None:
+            check_rate(tx.attempts, f"register:{held.hex()}", RATE, now=now)
+    if access is None:
+        raise InvalidAccessToken("no initial access token of ours, or used up")
+    client, secret = _judged(
+        given, ClientID(ports.entropy(16).hex()), profile=access.profile, vetted=access.vetted, ports=ports
+    )
+    _check_sector(client, ports)
+    manager = mint(ports.entropy)
+    with ports.store.transaction() as tx:
+        if not tx.initial_access.use(held, now=now):
+            raise InvalidAccessToken("the initial access token was used up meanwhile")
+        client = replace(client, sector=_sector(tx, client, now=now, ports=ports))
+        if not tx.clients.add(client, now=now, manager=digest(manager)):
+            raise InvalidClientMetadata("the client_id is taken; try again")
+        tx.audit.append(
+            Entry(
+                at=now,
+                event=Event.CLIENT_ADDED,
+                client_id=client.client_id,
+                reference=invitation_id(held),
+                detail={"profile": client.profile.value},
+            )
+        )
+    return Registered(client=client, issued_at=now, token=manager, secret=secret)
+
+
+def read(client_id: ClientID, token: str, *, ports: Ports) -> Registered:
+    """The registration as it is (RFC 7592 §2.1). Raises InvalidAccessToken, TooManyRequests."""
+    with ports.store.transaction() as tx:
+        managed = _managed(tx, client_id, token, now=ports.clock())
+    return Registered(client=managed.client, issued_at=managed.issued_at, token=Secret(token))
+
+
+def update(client_id: ClientID, token: str, given: Mapping[str, Any], *, ports: Ports) -> Registered:
+    """Put `given` in the place of all its members (RFC 7592 §2.2); its sector and profile stay.
+
+    Raises InvalidAccessToken, InvalidClientMetadata, InvalidRedirectURI, TooManyRequests.
+    """
+    now = ports.clock()
+    with ports.store.transaction() as tx:
+        managed = _managed(tx, client_id, token, now=now)
+    before = managed.client
+    check_update(given, client_id)
+    _check_own_secret(given, before)
+    client, secret = _judged(given, client_id, profile=before.profile, vetted=before.vetted, ports=ports, before=before)
+    check_frozen(before.sector_identifier_uri, client.sector_identifier_uri)
+    if not set(client.redirect_uris) <= set(before.redirect_uris):
+        _check_sector(client, ports)
+    client = replace(client, vetted=stays_vetted(before, client))
+    fresh = mint(ports.entropy)
+    with ports.store.transaction() as tx:
+        if not tx.managed_clients.change(client, manager=digest(token), fresh=digest(fresh), now=now):
+            raise InvalidAccessToken("the token was used for another change meanwhile")
+        tx.audit.append(
+            Entry(
+                at=now,
+                event=Event.CLIENT_CHANGED,
+                client_id=client_id,
+                detail={"vetted": int(client.vetted), "new_secret": int(secret is not None)},
+            )
+        )
+    return Registered(client=client, issued_at=managed.issued_at, token=fresh, secret=secret)
+
+
+def remove(client_id: ClientID, token: str, *, ports: Ports) -> None:
+    """End the client and all it had (RFC 7592 §2.3). Raises InvalidAccessToken, TooManyRequests."""
+    now = ports.clock()
+    with ports.store.transaction() as tx:
+        _managed(tx, client_id, token, now=now)
+        end_client(tx, client_id, now=now)
+
+
+def end_client(tx: Transaction, client_id: ClientID, *, now: datetime) -> bool:
+    """Remove a client with its audit row; False when there is none."""
+    removed = tx.clients.remove(client_id, now=now)
+    if removed:
+        tx.audit.append(Entry(at=now, event=Event.CLIENT_REMOVED, client_id=client_id))
+    return removed
+
+
+# --- invitations and sectors: the administrator's side ---------------------------------------------------------------
+
+
+def invite(
+    *, profile: SecurityProfile, vetted: bool, uses: int, lifetime: timedelta, ports: Ports
+) -> tuple[Secret, str]:
+    """A new initial access token, shown this once, and the id by which the audit record names it."""
+    token, now = mint(ports.entropy), ports.clock()
+    held = digest(token)
+    access = InitialAccess(digest=held, profile=profile, vetted=vetted, uses_left=uses, expires_at=now + lifetime)
+    with ports.store.transaction() as tx:
+        tx.initial_access.open(access)
+        tx.audit.append(
+            Entry(
+                at=now,
+                event=Event.CLIENT_INVITED,
+                reference=invitation_id(held),
+                detail={"profile": profile.value, "vetted": int(vetted), "uses": uses},
+            )
+        )
+    return token, invitation_id(held)
+
+
+def invitation_id(held: bytes) -> str:
+    """A name for an initial access token, out of its SHA-256, that opens nothing."""
+    return held[:8].hex()
+
+
+def approve_sector(uri: str, *, ports: Ports) -> SectorID:
+    """Let clients that the document at `uri` vouches for share one sector, now and for ever (design 4.9).
+
+    Raises InvalidClientMetadata.
+    """
+    check_sector_uri(uri)
+    now = ports.clock()
+    with ports.store.transaction() as tx:
+        sector = tx.sectors.approve(uri, fresh=own_sector(ports), now=now)
+        tx.audit.append(Entry(at=now, event=Event.SECTOR_APPROVED, reference=uri))
+    return sector
+
+
+def own_sector(ports: Ports) -> SectorID:
+    """A sector that nobody else has."""
+    return SectorID(b64url(ports.entropy(16)))
+
+
+# --- parts -----------------------------------------------------------------------------------------------------------
+
+
+def _managed(tx: Transaction, client_id: ClientID, token: str, *, now: datetime) -> ManagedClient:
+    managed = tx.managed_clients.get(client_id, manager=digest(token))
+    if managed is None:  # unknown client or wrong token: the same answer
+        raise InvalidAccessToken("no registration access token of this client")
+    check_rate(tx.attempts, f"manage:{client_id}", RATE, now=now)
+    return managed
+
+
+def _judged(
+    given: Mapping[str, Any],
+    client_id: ClientID,
+    *,
+    profile: SecurityProfile,
+    vetted: bool,
+    ports: Ports,
+    before: Client | None = None,
+) -> tuple[Client, Secret | None]:
+    """The client, and its secret where it needs a new one; what it has, it keeps. Its sector is still to be chosen."""
+    served = provider_metadata(ports)
+    members = completed(given, profile=profile, served=served)
+    secret: Secret | None = None
+    secret_digest: bytes | None = None
+    if members.get("token_endpoint_auth_method") in [method.value for method in SECRET_METHODS]:
+        secret_digest = None if before is None else before.secret_digest
+        if secret_digest is None:
+            secret = mint(ports.entropy)
+            secret_digest = digest(secret)
+    client = judge(
+        members,
+        client_id=client_id,
+        profile=profile,
+        sector=own_sector(ports) if before is None else before.sector,
+        vetted=vetted,
+        secret_digest=secret_digest,
+        served=served,
+        loopback=ports.policy.loopback_clients,
+        before=before,
+    )
+    return client, secret
+
+
+def _check_own_secret(given: Mapping[str, Any], before: Client) -> None:
+    """RFC 7592 §2.2: a secret in an update is the one there is; nobody chooses a new one."""
+    told = given.get("client_secret")
+    if told is None:
+        return
+    registered = before.secret_digest
+    if not isinstance(told, str) or registered is None or not hmac.compare_digest(digest(told), registered):
+        raise InvalidClientMetadata("client_secret is not this client's")
+
+
+def _check_sector(client: Client, ports: Ports) -> None:
+    """Fetch and judge the document that vouches for the client's redirect URIs, outside any unit of work."""
+    uri = client.sector_identifier_uri
+    if uri is None:
+        return
+    check_sector_uri(uri)
+    try:
+        document = ports.documents.fetch(uri, limit=MAX_TOKEN)
+    except (OutboundRefused, OutboundFailed) as failed:
+        raise InvalidClientMetadata("sector_identifier_uri cannot be fetched") from failed
+    check_sector_document(document, client.redirect_uris)
+
+
+def _sector(tx: Transaction, client: Client, *, now: datetime, ports: Ports) -> SectorID:
+    """The client's own sector, or the shared one that was approved."""
+    uri = client.sector_identifier_uri
+    approved: dict[str, SectorID] = {}
+    if uri is not None and not client.native:
+        shared = tx.sectors.get(uri)
+        if shared is None and ports.policy.approves_sectors:
+            shared = tx.sectors.approve(uri, fresh=own_sector(ports), now=now)
+            tx.audit.append(Entry(at=now, event=Event.SECTOR_APPROVED, reference=uri))
+        if shared is not None:
+            approved[uri] = shared
+    return choose_sector(client.sector, sector_identifier_uri=uri, native=client.native, approved=approved)
