@@ -6,10 +6,10 @@ import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, Route
 from werkzeug.serving import make_server
 
 from broker.keys.live import open_keys
@@ -157,6 +157,37 @@ def test_a_login_works_without_scripts_and_by_keyboard_alone(
     page.keyboard.press("Enter")
     page.locator("#continue-link").wait_for()
     assert f"{BANK}/callback?code=" in (page.locator("#continue-link").get_attribute("href") or "")
+
+
+@pytest.mark.parametrize("scripts", [True, False], ids=["scripts on", "scripts off"])
+def test_an_answer_is_posted_by_script_or_by_its_button(
+    served: House, new_page: Callable[..., Page], scripts: bool
+) -> None:
+    """The page's policy must let the form go to the client, and the client must be told its true origin."""
+    page = new_page(java_script_enabled=scripts)
+    posted: list[tuple[str, str | None, dict[str, str]]] = []
+
+    def bank(route: Route) -> None:
+        request = route.request
+        fields = dict(parse_qsl(request.post_data or ""))
+        posted.append((request.url, request.all_headers().get("origin"), fields))
+        route.fulfill(status=204)  # stay on the page
+
+    _open_login(page, served, response_mode="form_post")
+    page.context.unroute(f"{BANK}/**")
+    page.context.route(f"{BANK}/**", bank)
+    page.goto(_read_card(page, served))
+    with page.expect_request(f"{BANK}/callback"):
+        page.locator("#approve").click()
+        if not scripts:
+            page.locator("#continue").click()
+    assert page.locator("#continue").is_visible()
+    if scripts:
+        assert_accessible(page)
+        screenshot(page, "broker-return-posted-ja")
+    ((url, origin, fields),) = posted
+    assert (url, origin) == (f"{BANK}/callback", served.issuer)
+    assert fields.keys() == {"code", "state", "iss"}
 
 
 def test_the_browser_tells_the_agent_the_true_origin_of_the_login_page(
