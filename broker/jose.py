@@ -13,6 +13,7 @@ import json
 import math
 import re
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final, NoReturn, Protocol, TypeAlias
 
@@ -319,20 +320,41 @@ def signature_holds(algorithm: str, key: SignatureKey, message: bytes, signature
     return bool(_PRIMITIVES[algorithm].verify(message, key, signature))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnverifiedJWS:
+    """A well-formed compact JWS whose signature nobody has checked: good for finding the key, for nothing else."""
+
+    header: Mapping[str, Any]
+    payload: bytes = field(repr=False)
+    signing_input: bytes = field(repr=False)
+    signature: bytes = field(repr=False)
+
+    @property
+    def kid(self) -> str | None:
+        """The key it names (RFC 7515 §4.1.4)."""
+        kid: str | None = self.header.get("kid")
+        return kid
+
+
+def read_jws(token: str | bytes) -> UnverifiedJWS:
+    """Take a compact JWS apart (RFC 7515 §7.1). Raises InvalidToken."""
+    return _split(token)
+
+
 def verify_jws(
-    token: str | bytes, *, jwks: Mapping[str, Any], algorithms: Collection[str], typ: str | None = None
+    token: str | bytes | UnverifiedJWS, *, jwks: Mapping[str, Any], algorithms: Collection[str], typ: str | None = None
 ) -> bytes:
     """The payload of compact JWS `token`, signed by a key of the JWK Set `jwks` (RFC 7515 §5.2). Raises InvalidToken.
 
     `algorithms` are the JWA names the caller accepts; `none` is never one. The key is the one `kid` names, or the
     set's only fitting key when the header has no `kid`. `typ`, where given, must be the header's (§4.1.9).
     """
-    header, payload, signing_input, signature = _split(token)
-    algorithm = _accepted(header, algorithms, typ)
-    key = load_public_key(_choose(jwks, algorithm, header.get("kid")))
-    if not signature_holds(algorithm, key, signing_input, signature):
+    read = token if isinstance(token, UnverifiedJWS) else _split(token)
+    algorithm = _accepted(read.header, algorithms, typ)
+    key = load_public_key(_choose(jwks, algorithm, read.kid))
+    if not signature_holds(algorithm, key, read.signing_input, read.signature):
         raise InvalidToken("signature does not hold")
-    return payload
+    return read.payload
 
 
 def verify_self_signed(token: str | bytes, *, algorithms: Collection[str], typ: str) -> tuple[bytes, str]:
@@ -342,9 +364,9 @@ def verify_self_signed(token: str | bytes, *, algorithms: Collection[str], typ: 
     Proves that the sender holds some key and never whose it is: for DPoP proofs (RFC 9449 §4.3) and nothing that
     names a person. The key is public, asymmetric and within the limits of every other. Raises InvalidToken.
     """
-    header, payload, signing_input, signature = _split(token, own_key=True)
-    algorithm = _accepted(header, algorithms, typ)
-    jwk = header.get("jwk")
+    read = _split(token, own_key=True)
+    algorithm = _accepted(read.header, algorithms, typ)
+    jwk = read.header.get("jwk")
     if not isinstance(jwk, dict):
         raise InvalidToken("header holds no key")
     if PRIVATE_MEMBERS & jwk.keys():
@@ -352,9 +374,9 @@ def verify_self_signed(token: str | bytes, *, algorithms: Collection[str], typ: 
     if not _may_verify(jwk, algorithm):
         raise InvalidToken("key is not one for this algorithm")
     key = _load_stranger(_required_members(jwk))
-    if not signature_holds(algorithm, key, signing_input, signature):
+    if not signature_holds(algorithm, key, read.signing_input, read.signature):
         raise InvalidToken("signature does not hold")
-    return payload, _thumbprint(jwk)
+    return read.payload, _thumbprint(jwk)
 
 
 def _accepted(header: Mapping[str, Any], algorithms: Collection[str], typ: str | None) -> str:
@@ -374,18 +396,7 @@ def unverified_claims(token: str | bytes) -> dict[str, Any]:
 
     Raises InvalidToken.
     """
-    _, payload, _, _ = _split(token)
-    return parse_claims(payload)
-
-
-def key_id(token: str | bytes) -> str | None:
-    """The `kid` that an unverified compact JWS names: good for looking for the key, for nothing else.
-
-    Raises InvalidToken.
-    """
-    header, _, _, _ = _split(token)
-    kid: str | None = header.get("kid")
-    return kid
+    return parse_claims(_split(token).payload)
 
 
 def _media_type(typ: str) -> str:
@@ -402,14 +413,18 @@ def ascii_token(token: str | bytes) -> str:
         raise InvalidToken("token is not ASCII") from None
 
 
-def _split(token: str | bytes, *, own_key: bool = False) -> tuple[Mapping[str, Any], bytes, bytes, bytes]:
+def _split(token: str | bytes, *, own_key: bool = False) -> UnverifiedJWS:
     text = ascii_token(token)
     segments = text.split(".", 3)
     if len(segments) != 3:
         raise InvalidToken("not a compact JWS")
     header = protected_header(segments[0], allowed=frozenset({"jwk"}) if own_key else frozenset())
-    payload, signature = b64url_decode(segments[1]), b64url_decode(segments[2])
-    return header, payload, text.rpartition(".")[0].encode("ascii"), signature
+    return UnverifiedJWS(
+        header=header,
+        payload=b64url_decode(segments[1]),
+        signing_input=text.rpartition(".")[0].encode("ascii"),
+        signature=b64url_decode(segments[2]),
+    )
 
 
 def protected_header(segment: str, *, allowed: frozenset[str] = frozenset()) -> Mapping[str, Any]:

@@ -14,7 +14,7 @@ from broker.errors import InvalidClient, InvalidToken
 from broker.flows.call import Call
 from broker.flows.ports import Ports, Transaction
 from broker.ids import ClientID
-from broker.jose import key_id, parse_claims, unverified_claims, verify_jws
+from broker.jose import parse_claims, read_jws, verify_jws
 from broker.oidc.client import AuthMethod, Client
 from broker.oidc.client_authentication import (
     Assertion,
@@ -93,17 +93,17 @@ def _by_assertion(
     presented: AssertionPresented, call: Call, certificate: bytes | None, *, now: datetime, ports: Ports
 ) -> AuthenticatedClient:
     """`private_key_jwt` (RFC 7523 §3)."""
-    token = presented.assertion
     try:
-        client_id = claimed_client(unverified_claims(token), presented.client_id)
+        token = read_jws(presented.assertion)
+        claims = parse_claims(token.payload)
+        client_id = claimed_client(claims, presented.client_id)
         client = _registered(client_id, ports)
         if client is None:
             raise InvalidClient("no such client")
         check_method(presented, client.auth_method)
         rules = assertion_rules(client.profile, issuer=ports.policy.issuer, endpoint=call.url)
         algorithms = tuple(name for name in rules.algorithms if client.auth_signing_alg in {None, name})
-        jwks = ports.client_keys.of(client, kid=key_id(token))
-        claims = parse_claims(verify_jws(token, jwks=jwks, algorithms=algorithms))
+        verify_jws(token, jwks=ports.client_keys.of(client, kid=token.kid), algorithms=algorithms)  # now they count
     except InvalidToken as invalid:
         raise InvalidClient("the assertion does not hold") from invalid
     assertion = check_assertion(

@@ -11,15 +11,15 @@ from broker.errors import InvalidAccessToken, InvalidClient, InvalidGrant, Inval
 from broker.flows.call import Call
 from broker.flows.client_authentication import AuthenticatedClient, authenticate
 from broker.flows.envelope import signed_for
-from broker.flows.ports import KeyUse, Ports, Transaction
+from broker.flows.own_token import read_access_token
+from broker.flows.ports import Ports, Transaction
 from broker.flows.secret import digest
-from broker.jose import parse_claims, verify_jws
 from broker.oidc.authorization import single_values
 from broker.oidc.client import Client
 from broker.oidc.grants import Grant
 from broker.oidc.introspection import INACTIVE, may_know, of_access_token, of_refresh_token
 from broker.oidc.refresh import RefreshToken
-from broker.oidc.tokens import ACCESS_TOKEN_TYPE, AccessToken, token_id
+from broker.oidc.tokens import AccessToken, token_id
 
 JWT_TYPE = "token-introspection+jwt"
 
@@ -88,9 +88,8 @@ def _asked(call: Call, ports: Ports) -> tuple[AuthenticatedClient, str, datetime
 
 def _access_token(tx: Transaction, token: str, *, now: datetime, ports: Ports) -> AccessToken | None:
     """An access token of ours that is alive, whoever it is for."""
-    jwks = ports.keys.jwks(KeyUse.ACCESS_TOKEN)
     try:
-        claims = parse_claims(verify_jws(token, jwks=jwks, algorithms=("ES256",), typ=ACCESS_TOKEN_TYPE))
+        claims = read_access_token(token, ports=ports)
         return tx.tokens.get(token_id(claims, issuer=ports.policy.issuer, now=now), now=now)
     except (InvalidToken, InvalidAccessToken):
         return None

@@ -28,8 +28,6 @@ def redeem_grant(tx: Transaction, grant: Grant, request: TokenRequest, *, ports:
     if offline(grant, request.client) and tx.grants.certificate(grant.grant_id) is not None:
         tx.grants.prolong(grant.grant_id, expires_at=grant.created_at + OFFLINE_LIFETIME)
         refresh_token = issue_refresh_token(tx, grant, request, ports=ports)
-    else:
-        tx.grants.prolong(grant.grant_id, expires_at=request.now + ACCESS_TOKEN_LIFETIME)
     return Issued(token=issue_of_grant(tx, grant, part, request, ports=ports), grant=grant, refresh_token=refresh_token)
 
 

@@ -214,7 +214,9 @@ class GrantStore(Protocol):
         """None when unknown or ended. Its own end (`expires_at`) is the caller's to judge."""
 
     def prolong(self, grant_id: GrantID, *, expires_at: datetime) -> None:
-        """Once its code was redeemed: until then it lives no longer than the code."""
+        """For offline access, once its code was redeemed: every other lives no longer than the code, and the tokens
+        that it brought run out before it is purged.
+        """
 
     def end(self, grant_id: GrantID, *, now: datetime) -> bool:
         """End it with its code and every token of it; True when it had not ended. Its certificate is forgotten."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from broker.errors import InvalidAccessToken, InvalidClient, InvalidDPoPProof, InvalidRequest, InvalidToken
 from broker.flows.call import Call
-from broker.flows.ports import KeyUse, Ports, Transaction
+from broker.flows.own_token import read_access_token
+from broker.flows.ports import Ports, Transaction
 from broker.flows.sender import judge_proof
-from broker.jose import parse_claims, verify_jws
 from broker.oidc.mtls import from_escaped_pem, is_bound_to
-from broker.oidc.tokens import ACCESS_TOKEN_TYPE, AccessToken, check_access_token
+from broker.oidc.tokens import AccessToken, check_access_token
 
 MAX_CREDENTIALS = 16 * 1024 + 16
 
@@ -49,9 +49,8 @@ def _credentials(call: Call) -> tuple[str, str]:
 
 def _stored(tx: Transaction, token: str, *, ports: Ports) -> AccessToken:
     now = ports.clock()
-    jwks = ports.keys.jwks(KeyUse.ACCESS_TOKEN)
     try:
-        claims = parse_claims(verify_jws(token, jwks=jwks, algorithms=("ES256",), typ=ACCESS_TOKEN_TYPE))
+        claims = read_access_token(token, ports=ports)
     except InvalidToken as invalid:
         raise InvalidAccessToken("not a token of ours") from invalid
     stored = tx.tokens.get(check_access_token(claims, issuer=ports.policy.issuer, now=now), now=now)

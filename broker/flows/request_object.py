@@ -22,7 +22,7 @@ from broker.errors import (
 )
 from broker.flows.ports import Ports
 from broker.flows.rate import Rate, check_rate
-from broker.jose import key_id
+from broker.jose import read_jws
 from broker.jwe import is_encrypted
 from broker.oidc.authorization import MAX_OBJECT_LENGTH
 from broker.oidc.client import Client, SecurityProfile
@@ -95,6 +95,6 @@ def settle(
 def _keys(token: str, client: Client, ports: Ports) -> Mapping[str, Any]:
     """The client's keys; none where it has none, and then the object is refused for what it is."""
     try:
-        return ports.client_keys.of(client, kid=key_id(token))
+        return ports.client_keys.of(client, kid=read_jws(token).kid)
     except InvalidToken:
         return {"keys": []}

@@ -15,18 +15,18 @@ from broker.flows.client_authentication import authenticate
 from broker.flows.client_credentials import own_token
 from broker.flows.code_redemption import redeem_code
 from broker.flows.envelope import signed_for
+from broker.flows.own_token import sign_access_token
 from broker.flows.ports import KeyUse, Ports
 from broker.flows.refresh import refresh
 from broker.flows.sender import bind
 from broker.flows.token_exchange import swap
 from broker.flows.token_request import Issued, TokenRequest
-from broker.jose import sign_jws
 from broker.oidc.authorization import single_values
 from broker.oidc.claims import id_token_claims
 from broker.oidc.client import Client, GrantType
 from broker.oidc.narrowing import REPEATABLE
 from broker.oidc.token_exchange import ACCESS_TOKEN
-from broker.oidc.tokens import ACCESS_TOKEN_LIFETIME, ACCESS_TOKEN_TYPE, access_token_claims
+from broker.oidc.tokens import ACCESS_TOKEN_LIFETIME, access_token_claims
 
 GRANTS: Final[Mapping[str, Callable[[TokenRequest, Ports], Issued]]] = MappingProxyType(
     {
@@ -102,10 +102,8 @@ def _response(issued: Issued, client: Client, *, exchanged: bool, ports: Ports) 
             ports=ports,
         )
     return TokenResponse(
-        access_token=sign_jws(
-            access_token_claims(token, issuer=issuer, grant=grant),
-            signer=ports.keys.signer(KeyUse.ACCESS_TOKEN),
-            typ=ACCESS_TOKEN_TYPE,
+        access_token=sign_access_token(
+            access_token_claims(token, issuer=issuer, grant=grant), signer=ports.keys.signer(KeyUse.ACCESS_TOKEN)
         ),
         token_type=token.type,
         expires_in=int(ACCESS_TOKEN_LIFETIME.total_seconds()),
