@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 from werkzeug.exceptions import BadRequest, HTTPException, RequestEntityTooLarge
 
@@ -31,6 +32,8 @@ class Lean:
     def __init__(self, pages: WSGIApplication, ports: Ports, *, web: WebSettings) -> None:
         self._pages = pages
         self._ports = ports
+        # Whatever Host a request names: our address is what the operator says, and Flask fails at a name that is none.
+        self._host = urlsplit(ports.policy.issuer).netloc
         self._secure = web.secure
         header = web.client_certificate_header
         self._certificate = f"HTTP_{header.upper().replace('-', '_')}" if header else ""
@@ -45,6 +48,7 @@ class Lean:
         elif path == "/authorize":
             response = self._silent(environ, request_id)
         if response is None:
+            environ["HTTP_HOST"] = self._host
             return self._pages(environ, start_response)
         start_response(_STATUS[response.status], self._headers(response, request_id))
         log_request(
