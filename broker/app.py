@@ -22,6 +22,7 @@ from broker.network.configuration import Platform, RevocationPolicy, Sources, re
 from broker.network.correspondence import CorrespondenceGateway
 from broker.network.crl import REFRESH_AFTER, CRLSource
 from broker.network.documents import GuardedDocuments
+from broker.network.logout import GuardedLogouts
 from broker.network.ocsp import FirstProof, OCSPSource
 from broker.network.outbound import OutboundGuard
 from broker.network.platform import PlatformOperator
@@ -106,6 +107,7 @@ def join(settings: Settings, *, guard: OutboundGuard, refresh_after: timedelta =
             mtls_origin=settings.mtls_origin,
             loopback_clients=guard.allow_loopback_http,
             approves_sectors=settings.approve_sectors,
+            front_channel_logout=settings.front_channel_logout,
         ),
         store=store,
         keys=keys,
@@ -113,6 +115,7 @@ def join(settings: Settings, *, guard: OutboundGuard, refresh_after: timedelta =
         clock=now,
         entropy=os.urandom,
         documents=documents,
+        logout_receivers=GuardedLogouts(guard),
         client_keys=PublishedKeys(documents, now),
         correspondence=_corresponding(settings, sources.platform, guard),
         notices=PlatformOperator(sources.platform, guard, now, os.urandom)

@@ -105,6 +105,10 @@ class Settings:
         default=6000,
         metadata=_means("how many logins of one client may begin in a minute, on all hosts together; above it 429"),
     )
+    front_channel_logout: bool = field(
+        default=False,
+        metadata=_means("load a page of the client's in a frame at logout, for clients that know no other way"),
+    )
     host: str = field(default="127.0.0.1", metadata=_means("the address to listen on"))
     port: int = field(default=8000, metadata=_means("the port to listen on"))
     workers: int = field(default=2, metadata=_means("worker processes; at most 2 on SQLite"))

@@ -15,6 +15,7 @@ from broker.errors import SettingsError
 from broker.ids import ClientID, SectorID
 from broker.jose import b64url, parse_json
 from broker.oidc.client import Client, SecurityProfile
+from broker.oidc.logout import check_front_channel
 from broker.oidc.registration import MEMBERS, parse
 
 
@@ -60,6 +61,7 @@ def client_add(
         }
     registered = registration(given)
     ports = configured()
+    check_front_channel(registered, served=ports.policy.front_channel_logout)
     with ports.store.transaction() as tx:
         added = tx.clients.add(registered, now=ports.clock())
         if added:

@@ -83,11 +83,12 @@ def judge(parameters: Mapping[str, str], client: Client, *, ports: Ports) -> Aut
     hinted: Subject | None = None
     if "id_token_hint" in parameters:
         try:
-            audience, hinted = read_hint(parameters["id_token_hint"], ports=ports)
+            hint = read_hint(parameters["id_token_hint"], ports=ports)
         except InvalidToken as foreign:
             raise InvalidRequest("id_token_hint is no ID token of ours") from foreign
-        if audience != client.client_id:
+        if hint.client_id != client.client_id:
             raise InvalidRequest("id_token_hint was issued to another client")
+        hinted = hint.subject
     return check(parameters, client, hinted=hinted)
 
 

@@ -16,4 +16,5 @@ def provider_metadata(ports: Ports) -> dict[str, Any]:
         decryption=ports.keys.algorithms(KeyUse.REQUEST_ENCRYPTION),
         mtls_origin=ports.policy.mtls_origin,
         certificates=ports.policy.client_certificates,
+        front_channel_logout=ports.policy.front_channel_logout,
     )

@@ -1,4 +1,4 @@
-"""Work that nobody waits for: fetching revocation lists, deleting what has run out, old keys included.
+"""Work that nobody waits for: revocation lists, messages of logout, deleting what has run out, old keys included.
 
 A job runs on one host at a time: it first takes a lease in the database for its whole interval,
 so the lease is both the lock and the timetable.
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from broker.audit.entry import Entry, Event
+from broker.flows.backchannel_logout import deliver_due
 from broker.flows.notices import take_notices
 from broker.flows.ports import Ports
 
@@ -51,6 +52,7 @@ def retire_keys(ports: Ports) -> Mapping[str, int]:
 JOBS = (
     Job(name="refresh-revocation", every=timedelta(hours=1), run=refresh_revocation),
     Job(name="take-notices", every=timedelta(minutes=10), run=take_notices),
+    Job(name="deliver-logouts", every=timedelta(seconds=30), run=deliver_due),
     Job(name="purge", every=timedelta(minutes=10), run=purge),
     Job(name="retire-keys", every=timedelta(hours=1), run=retire_keys),
 )

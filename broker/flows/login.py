@@ -48,6 +48,7 @@ from broker.flows.ports import (
 )
 from broker.flows.renewal import known_predecessor
 from broker.flows.secret import digest, mint
+from broker.flows.session import replace_session
 from broker.ids import AccountID, CredentialID, InteractionID, Secret, SessionID, Subject, TransactionID
 from broker.jose import b64url, parse_json, public_jwk, sign_jws
 from broker.jpki import challenge as card_challenge
@@ -376,8 +377,8 @@ def finish(
             return _unwanted(tx, interaction, client, refusal, account=who.account, now=now)
         if not tx.interactions.authenticate(interaction.interaction_id, who, now=now):
             raise BrowserMismatch("this login already has its person")
-        if old_session_secret:  # a session is minted at each login, and never holds two cards (R1)
-            tx.sessions.end(digest(old_session_secret), now=now)
+        if old_session_secret:
+            replace_session(tx, digest(old_session_secret), who, ports=ports)
         tx.sessions.open(
             Session(
                 digest=who.session_digest,

@@ -23,6 +23,7 @@ from broker.flows.approval_ports import BackchannelRequestStore, DeviceCodeStore
 from broker.flows.client_keys import ClientKeys
 from broker.flows.client_ports import ClientStore, InitialAccessStore, ManagedClientStore, SectorStore
 from broker.flows.documents import ClientDocuments
+from broker.flows.logout_ports import LogoutDeliveryStore, LogoutReceivers
 from broker.flows.notice import NoticeStore, RevocationNotices
 from broker.flows.pushed_requests import PushedRequestStore
 from broker.flows.rate import AttemptStore
@@ -201,10 +202,13 @@ class SessionStore(Protocol):
     def get(self, digest: bytes) -> Session | None:
         """None when unknown or ended. Age is the caller's to judge."""
 
+    def named(self, session_id: SessionID) -> Session | None:
+        """By the `sid` that its client knows; None when unknown or ended."""
+
     def touch(self, digest: bytes, *, now: datetime) -> None: ...
 
     def end(self, digest: bytes, *, now: datetime) -> bool:
-        """True when it was open. Access tokens live on for their minutes; codes of it die."""
+        """True when it was open. Unused codes of it die; what was granted in it is GrantStore's."""
 
 
 class GrantStore(Protocol):
@@ -217,6 +221,9 @@ class GrantStore(Protocol):
         """For offline access, once its code was redeemed: every other lives no longer than the code, and the tokens
         that it brought run out before it is purged.
         """
+
+    def end_of_session(self, session_digest: bytes, *, now: datetime) -> int:
+        """End what was granted in a session, but for grants with offline_access; how many."""
 
     def end(self, grant_id: GrantID, *, now: datetime) -> bool:
         """End it with its code and every token of it; True when it had not ended. Its certificate is forgotten."""
@@ -331,6 +338,8 @@ class Transaction(Protocol):
     def proofs(self) -> ProofStore: ...
     @property
     def audit(self) -> AuditLog: ...
+    @property
+    def logout_deliveries(self) -> LogoutDeliveryStore: ...
     @property
     def leases(self) -> LeaseStore: ...
     @property
@@ -512,6 +521,8 @@ class Policy:
     """Whether clients may be reached by plain http on this machine: in the sandbox, as its guard allows it."""
     approves_sectors: bool = False
     """Whether a sector_identifier_uri is approved by itself, without an administrator: in the sandbox (design 4.9)."""
+    front_channel_logout: bool = False
+    """Whether clients may have a page of theirs loaded in a frame at logout (Front-Channel Logout 1.0)."""
     requires_dpop_nonce: bool = False
     """Whether every DPoP proof must carry a nonce of ours (RFC 9449 §8)."""
     login_starts: int = 6000
@@ -535,6 +546,7 @@ class Ports:
     clock: Callable[[], datetime]
     entropy: Callable[[int], bytes]
     documents: ClientDocuments
+    logout_receivers: LogoutReceivers
     client_keys: ClientKeys
     correspondence: CorrespondenceSource | None = None
     """None where the operator has no access to the mapping: then a renewed certificate begins a new account."""

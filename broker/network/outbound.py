@@ -94,6 +94,7 @@ class _Question(NamedTuple):
     body: bytes | None
     media_type: str
     bearer: str = ""
+    accepted: tuple[int, ...] = (200,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,12 +119,21 @@ class OutboundGuard:
         """The same in pieces, for what is too large to hold. Only at the end without an error was it all of it."""
         return self._call(url, _Question(method="GET", body=None, media_type=""), limit)
 
-    def post(self, url: str, body: bytes, *, media_type: str, bearer: str = "", limit: int = DEFAULT_LIMIT) -> bytes:
+    def post(
+        self,
+        url: str,
+        body: bytes,
+        *,
+        media_type: str,
+        bearer: str = "",
+        limit: int = DEFAULT_LIMIT,
+        accepted: tuple[int, ...] = (200,),
+    ) -> bytes:
         """The same for a question that stands in a body: it is in no address and so in no log of the other side.
 
-        `bearer` is our token there (RFC 6750 §2.1), if we have one.
+        `bearer` is our token there (RFC 6750 §2.1), if we have one; `accepted` are the statuses of a good answer.
         """
-        question = _Question(method="POST", body=body, media_type=media_type, bearer=bearer)
+        question = _Question(method="POST", body=body, media_type=media_type, bearer=bearer, accepted=accepted)
         return b"".join(self._call(url, question, limit))
 
     def check_directory(self, scheme: str, host: str, port: int, *, private_line: bool, deadline: float) -> None:
@@ -298,7 +308,7 @@ def _fetch(connection: _Pinned, parts: SplitResult, question: _Question, limit: 
         enforce_content_length=True,
     )
     response = connection.getresponse()
-    if response.status != 200:  # a redirect is an answer like any other that is not the list
+    if response.status not in question.accepted:  # a redirect is an answer like any other that is not the list
         raise OutboundFailed(f"{parts.hostname}: status {response.status}")
     if response.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise OutboundFailed(f"{parts.hostname}: an encoded body was not asked for")

@@ -24,7 +24,13 @@ MTLS_ENDPOINTS: Final = (
 
 
 def metadata(
-    issuer: str, *, signing: Sequence[str], decryption: Sequence[str], mtls_origin: str = "", certificates: bool = False
+    issuer: str,
+    *,
+    signing: Sequence[str],
+    decryption: Sequence[str],
+    mtls_origin: str = "",
+    certificates: bool = False,
+    front_channel_logout: bool = False,
 ) -> dict[str, Any]:
     """The document of `/.well-known/openid-configuration` and `/.well-known/oauth-authorization-server`.
 
@@ -36,6 +42,8 @@ def metadata(
     if certificates:
         document["token_endpoint_auth_methods_supported"] += ["self_signed_tls_client_auth", "tls_client_auth"]
         document["tls_client_certificate_bound_access_tokens"] = True
+    if front_channel_logout:
+        document |= {"frontchannel_logout_supported": True, "frontchannel_logout_session_supported": True}
     if mtls_origin:
         document["mtls_endpoint_aliases"] = {
             name: mtls_origin + document[name].removeprefix(issuer) for name in MTLS_ENDPOINTS if name in document
@@ -56,6 +64,8 @@ def _metadata(issuer: str, *, signing: Sequence[str], decryption: Sequence[str])
         "jwks_uri": f"{issuer}/jwks",
         "registration_endpoint": f"{issuer}/register",
         "end_session_endpoint": f"{issuer}/logout",
+        "backchannel_logout_supported": True,
+        "backchannel_logout_session_supported": True,
         "scopes_supported": sorted(SCOPES),
         "response_types_supported": ["code"],
         "response_modes_supported": list(SUPPORTED),

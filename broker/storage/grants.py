@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import bindparam, delete, insert, literal, select, update
 
 from broker.ids import AccountID, ClientID, CredentialID, GrantID, SessionID, Subject
 from broker.oidc.grants import Authentication, Grant
@@ -16,6 +16,15 @@ _alive = (grants.c.grant_id == bindparam("b_grant_id")) & grants.c.ended_at.is_(
 _OPEN = insert(grants)
 _GET = select(grants).where(_alive)
 _END = update(grants).where(_alive).values(ended_at=bindparam("b_now")).returning(grants.c.grant_id)
+_END_OF_SESSION = (
+    update(grants)
+    .where(
+        grants.c.session_digest == bindparam("b_session_digest"),
+        grants.c.ended_at.is_(None),
+        (literal(" ") + grants.c.scope + literal(" ")).not_like("% offline_access %"),
+    )
+    .values(ended_at=bindparam("b_now"))
+)
 _PROLONG = update(grants).where(_alive).values(expires_at=bindparam("b_expires_at"))
 
 _KEEP = insert(grant_certificates)
@@ -61,6 +70,9 @@ class SQLGrants:
 
     def prolong(self, grant_id: GrantID, *, expires_at: datetime) -> None:
         self._work.write(_PROLONG, b_grant_id=grant_id, b_expires_at=expires_at)
+
+    def end_of_session(self, session_digest: bytes, *, now: datetime) -> int:
+        return self._work.write(_END_OF_SESSION, b_session_digest=session_digest, b_now=now).rowcount
 
     def end(self, grant_id: GrantID, *, now: datetime) -> bool:
         if self._work.write(_END, b_grant_id=grant_id, b_now=now).one_or_none() is None:

@@ -196,6 +196,7 @@ sessions = Table(
     Column("authenticated_at", UTCDateTime, nullable=False),
     Column("last_used_at", UTCDateTime, nullable=False),
     Column("ended_at", UTCDateTime),
+    UniqueConstraint("session_id"),
     Index(None, "authenticated_at"),
 )
 
@@ -391,7 +392,7 @@ logout_deliveries = Table(  # OIDC Back-Channel Logout §2.5: retried until give
     Column("subject", Text, nullable=False),
     Column("session_id", Text, nullable=False),
     Column("attempts", Integer, nullable=False),
-    Column("next_at", UTCDateTime, nullable=False),
+    Column("next_at", UTCDateTime),  # NULL: delivered, or given up
     Column("expires_at", UTCDateTime, nullable=False),
     Column("delivered_at", UTCDateTime),
     Column("last_error", Text),

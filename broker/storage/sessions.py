@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import bindparam, delete, insert, select, update
 
 from broker.accounts.session import Session
 from broker.ids import AccountID, ClientID, CredentialID, SessionID, Subject
 from broker.storage.schema import codes, grants, sessions
-from broker.storage.work import Work
+from broker.storage.work import Work, can_hold
 
 _is_open = (sessions.c.digest == bindparam("b_digest")) & sessions.c.ended_at.is_(None)
 _OPEN = insert(sessions)
 _GET = select(sessions).where(_is_open)
+_NAMED = select(sessions).where(sessions.c.session_id == bindparam("b_session_id"), sessions.c.ended_at.is_(None))
 _TOUCH = (
     update(sessions)
     .where(_is_open, sessions.c.last_used_at < bindparam("b_now"))  # two requests may finish in the other order
@@ -49,18 +51,13 @@ class SQLSessions:
 
     def get(self, digest: bytes) -> Session | None:
         row = self._work.read(_GET, b_digest=digest).one_or_none()
-        if row is None:
+        return None if row is None else _session(row)
+
+    def named(self, session_id: SessionID) -> Session | None:
+        if not can_hold(session_id):
             return None
-        return Session(
-            digest=row.digest,
-            session_id=SessionID(row.session_id),
-            account=AccountID(row.account),
-            credential=CredentialID(row.credential),
-            client_id=ClientID(row.client_id),
-            subject=Subject(row.subject),
-            authenticated_at=row.authenticated_at,
-            last_used_at=row.last_used_at,
-        )
+        row = self._work.read(_NAMED, b_session_id=session_id).one_or_none()
+        return None if row is None else _session(row)
 
     def touch(self, digest: bytes, *, now: datetime) -> None:
         self._work.write(_TOUCH, b_digest=digest, b_now=now)
@@ -70,3 +67,16 @@ class SQLSessions:
         if ended:
             self._work.write(_DROP_CODES, b_digest=digest)
         return ended
+
+
+def _session(row: Any) -> Session:
+    return Session(
+        digest=row.digest,
+        session_id=SessionID(row.session_id),
+        account=AccountID(row.account),
+        credential=CredentialID(row.credential),
+        client_id=ClientID(row.client_id),
+        subject=Subject(row.subject),
+        authenticated_at=row.authenticated_at,
+        last_used_at=row.last_used_at,
+    )

@@ -33,6 +33,7 @@ from broker.storage.grants import SQLGrants
 from broker.storage.initial_access import SQLInitialAccess
 from broker.storage.interactions import SQLInteractions
 from broker.storage.leases import SQLLeases
+from broker.storage.logout_deliveries import SQLLogoutDeliveries
 from broker.storage.notices import SQLNotices
 from broker.storage.proofs import SQLProofs
 from broker.storage.purge import BATCH, PURGES, count_left, delete_batch
@@ -189,6 +190,10 @@ class SQLTransaction:
     @property
     def audit(self) -> SQLAuditLog:
         return SQLAuditLog(self._work)
+
+    @property
+    def logout_deliveries(self) -> SQLLogoutDeliveries:
+        return SQLLogoutDeliveries(self._work)
 
     @property
     def leases(self) -> SQLLeases:

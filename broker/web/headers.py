@@ -11,15 +11,15 @@ class Names(Protocol):
     def __contains__(self, name: str, /) -> bool: ...
 
 
-def content_security_policy(*, form_action: str, script: bool = False) -> str:
+def content_security_policy(*, form_action: str, script: bool = False, frames: str = "") -> str:
     """Nothing but our own style sheet and pictures; no script at all, except where `script` allows our own files.
 
-    `form_action` is where forms may go.
+    `form_action` is where forms may go, `frames` the one origin that may be loaded in a frame.
     """
     scripts = "script-src 'self'; " if script else ""
     return (
         f"default-src 'none'; {scripts}style-src 'self'; img-src 'self'; base-uri 'none'; "
-        f"form-action {form_action}; frame-ancestors 'none'"
+        f"form-action {form_action}; {f'frame-src {frames}; ' if frames else ''}frame-ancestors 'none'"
     )
 
 

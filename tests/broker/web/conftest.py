@@ -21,6 +21,7 @@ from sqlalchemy import Engine
 
 import broker.web
 from broker.flows.documents import ClientDocuments
+from broker.flows.logout_ports import LogoutReceivers
 from broker.flows.notice import RevocationNotices
 from broker.flows.ports import CorrespondenceSource, Policy, Ports
 from broker.ids import ClientID, SectorID
@@ -47,6 +48,7 @@ from tests.broker.web.house import (
     Documents,
     House,
     Lists,
+    Receivers,
     spki_hash,
 )
 
@@ -98,6 +100,8 @@ def make_house(world: World, software_keys: LiveKeys, migrated: Path, tmp_path: 
         documents: ClientDocuments | None = None,
         client_certificate_header: str = "",
         policy: Mapping[str, Any] | None = None,
+        receivers: LogoutReceivers | None = None,
+        front_channel_logout: bool = False,
     ) -> House:
         database = tmp_path / f"{len(engines)}.db"
         shutil.copy(migrated, database)
@@ -122,6 +126,7 @@ def make_house(world: World, software_keys: LiveKeys, migrated: Path, tmp_path: 
                 profiles=profiles,
                 client_certificates=bool(client_certificate_header),
                 **(policy or {}),
+                front_channel_logout=front_channel_logout,
             ),
             store=SQLStore(engine),
             keys=keys_of,
@@ -129,6 +134,7 @@ def make_house(world: World, software_keys: LiveKeys, migrated: Path, tmp_path: 
             clock=clock,
             entropy=os.urandom,
             documents=published,
+            logout_receivers=receivers or Receivers(),
             client_keys=PublishedKeys(published, clock),
             correspondence=correspondence,
             notices=notices,

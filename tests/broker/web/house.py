@@ -105,6 +105,19 @@ class Documents:
         return document
 
 
+class Receivers:
+    """Stands in for the network only: what was brought to which address, and whether anybody answers there."""
+
+    def __init__(self) -> None:
+        self.got: list[tuple[str, str]] = []
+        self.answers = True
+
+    def post(self, url: str, logout_token: str) -> None:
+        if not self.answers:
+            raise OutboundFailed(f"{url}: nobody answers")
+        self.got.append((url, logout_token))
+
+
 def spki_hash(certificate: bytes) -> bytes:
     """By what a CA is named in requests to the agent."""
     key = x509.load_der_x509_certificate(certificate).public_key()

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import sqlite3
 from typing import Any
-from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import jwt
 import pytest
@@ -14,8 +13,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from broker.flows.ports import JWKS_MAX_AGE
-from broker.jose import b64url
-from tests.broker.web.house import BANK, ISSUER, LOGGED_OUT_URI, REDIRECT_URI, House, Page, returned
+from tests.broker.web.house import BANK, ISSUER, REDIRECT_URI, House, Page, returned
 
 HOSTILE_SUFFIXES = (
     "?", "?x=1", "#", "#fragment", "/", "/..", "/../callback", "//", "%2f", "%00",
@@ -400,68 +398,3 @@ def test_a_store_that_does_not_answer_is_told_as_try_later_and_nothing_is_lost(h
         assert (page.status_code, Page(page.text).texts["error-code"]) == (503, "BROKER-003")
         assert browser.get("/healthz", base_url=ISSUER).status_code == 200
     assert house.token(code).status_code == 200
-
-
-# --- logout ----------------------------------------------------------------------------------------------------------
-
-
-def logged_in(house: House) -> tuple[FlaskClient, str]:
-    browser = house.browser()
-    return browser, house.token(house.login(browser)["code"]).get_json()["id_token"]
-
-
-def logout(browser: FlaskClient, **parameters: str) -> TestResponse:
-    return browser.get(f"/logout?{urlencode(parameters)}", base_url=ISSUER)
-
-
-def test_logout_with_a_hint_returns_to_the_registered_address_and_really_ends(house: House) -> None:
-    browser, hint = logged_in(house)
-    answer = logout(browser, id_token_hint=hint, post_logout_redirect_uri=LOGGED_OUT_URI, state="s&x=\r\n")
-    assert answer.status_code == 303
-    location = urlsplit(answer.headers["Location"])
-    assert f"{location.scheme}://{location.netloc}{location.path}" == LOGGED_OUT_URI
-    assert parse_qs(location.query) == {"state": ["s&x=\r\n"]}
-    assert silent(house, browser)["error"] == "login_required"
-
-
-def hostile_hints(hint: str) -> list[str]:
-    header, payload, signature = hint.split(".")
-    none = b64url(json.dumps({"alg": "none"}).encode())
-    return [f"{none}.{payload}.", f"{none}.{payload}.{signature}", f"{header}.{payload}.{signature[:-4]}AAAA", "x"]
-
-
-def test_logout_redirects_nowhere_that_is_not_registered_and_proved(house: House) -> None:
-    browser, hint = logged_in(house)
-    attempts = [
-        {"id_token_hint": hint, "post_logout_redirect_uri": "https://evil.example/"},
-        {"id_token_hint": hint, "post_logout_redirect_uri": f"{LOGGED_OUT_URI}?foo=bar"},
-        {"post_logout_redirect_uri": LOGGED_OUT_URI},
-        {"id_token_hint": hint, "client_id": "clinic", "post_logout_redirect_uri": LOGGED_OUT_URI},
-        *({"id_token_hint": bad, "post_logout_redirect_uri": LOGGED_OUT_URI} for bad in hostile_hints(hint)),
-    ]
-    for attempt in attempts:
-        answer = logout(browser, **attempt)
-        assert (answer.status_code, Page(answer.text).texts["error-code"]) == (400, "BROKER-010")
-        assert "Location" not in answer.headers
-    assert "code" in silent(house, browser)
-
-
-def test_logout_without_a_hint_asks_and_needs_its_own_form(house: House) -> None:
-    browser, _ = logged_in(house)
-    page = logout(browser)
-    refused_page = house.submit(browser, page, "logout-form", csrf="x")
-    assert Page(refused_page.text).texts["error-code"] == "BROKER-009"
-    foreign = house.submit(browser, page, "logout-form", origin="https://evil.example")
-    assert Page(foreign.text).texts["error-code"] == "BROKER-009"
-    assert "code" in silent(house, browser)
-    assert "logged-out" in Page(house.submit(browser, page, "logout-form").text).texts
-    assert silent(house, browser)["error"] == "login_required"
-    assert "no-session" in Page(logout(browser).text).texts
-
-
-def test_another_persons_hint_does_not_end_this_session_unasked(house: House) -> None:
-    _, theirs = logged_in(house)
-    mine = house.browser()
-    house.login(mine, "taro")
-    assert "logout-form" in Page(logout(mine, id_token_hint=theirs).text).forms
-    assert "code" in silent(house, mine)

@@ -86,7 +86,7 @@ def upgrade() -> None:
         sa.Column("subject", sa.Text(), nullable=False),
         sa.Column("session_id", sa.Text(), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
-        sa.Column("next_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("next_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("delivered_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("last_error", sa.Text(), nullable=True),
@@ -157,6 +157,7 @@ def upgrade() -> None:
             ["credential"], ["credentials.credential_id"], name=op.f("fk_sessions_credential_credentials")
         ),
         sa.PrimaryKeyConstraint("digest", name=op.f("pk_sessions")),
+        sa.UniqueConstraint("session_id", name=op.f("uq_sessions_session_id")),
     )
     op.create_index(op.f("ix_sessions_authenticated_at"), "sessions", ["authenticated_at"], unique=False)
     op.create_table(
