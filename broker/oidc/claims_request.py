@@ -121,6 +121,8 @@ def texts(said: Constraint) -> tuple[Any, ...]:
 
 def to_json(request: ClaimsRequest) -> str:
     """For storage; empty for a request that asks for nothing."""
+    if request is NOTHING:
+        return ""
     told: dict[str, Any] = {}
     for place in Place:
         members: dict[str, Any] = {name: constraint.tell(said) for name, said in request.claims(place).items()}
@@ -141,6 +143,8 @@ def scope_of(request: ClaimsRequest, scope: frozenset[str]) -> frozenset[str]:
 
     A client must be registered for, and the resident agree to, all of it: naming a claim opens no side door.
     """
+    if request is NOTHING:
+        return scope
     named = {name for place in Place for name in request.claims(place)}
     for place in Place:
         for element in request.verified(place):

@@ -36,8 +36,16 @@ class ResponseMode(StrEnum):
         return self in {ResponseMode.FORM_POST, ResponseMode.FORM_POST_JWT}
 
 
-SUPPORTED: Final = (*(mode.value for mode in ResponseMode), "jwt")
+_BY_WORD: Final = {**{mode.value: mode for mode in ResponseMode}, "jwt": ResponseMode.QUERY_JWT}
+SUPPORTED: Final = tuple(_BY_WORD)
 """Members of `response_modes_supported`."""
+_MODES: Final = {  # worked out once: every request asks
+    (private, signed_only): frozenset(
+        mode for mode in ResponseMode if not (private and mode.posted) and (mode.signed or not signed_only)
+    )
+    for private in (False, True)
+    for signed_only in (False, True)
+}
 
 
 def modes_of(*, private_use_address: bool, signed_only: bool) -> frozenset[ResponseMode]:
@@ -46,8 +54,7 @@ def modes_of(*, private_use_address: bool, signed_only: bool) -> frozenset[Respo
     `private_use_address`: it is reached by a URI scheme of its own (RFC 8252 §7.1), to which no form can be posted.
     `signed_only`: it is registered to get signed answers alone (FAPI 2.0 Message Signing §5.4).
     """
-    modes = {mode for mode in ResponseMode if not (private_use_address and mode.posted)}
-    return frozenset(mode for mode in modes if mode.signed or not signed_only)
+    return _MODES[private_use_address, signed_only]
 
 
 def choose(asked: str | None, allowed: Collection[ResponseMode] = frozenset(ResponseMode)) -> ResponseMode:
@@ -55,10 +62,9 @@ def choose(asked: str | None, allowed: Collection[ResponseMode] = frozenset(Resp
 
     Raises InvalidRequest for an unknown mode and for one that this client may not use.
     """
-    word = {None: ResponseMode.QUERY.value, "jwt": ResponseMode.QUERY_JWT.value}.get(asked, asked)
-    if word not in set(ResponseMode):
+    mode = ResponseMode.QUERY if asked is None else _BY_WORD.get(asked)
+    if mode is None:
         raise InvalidRequest("response_mode is not served")
-    mode = ResponseMode(word)
     if mode not in allowed:
         raise InvalidRequest("response_mode is not one of this client's")
     return mode
