@@ -19,7 +19,7 @@ from broker.jpki.profile import accepted_profiles
 from broker.oidc.client import GrantType
 from sandbox.ca import PHONE_POLICIES
 from tests.broker.web.house import BANK, ISSUER, REDIRECT_URI, House, Page, returned
-from tests.broker.web.program import reconfigure, register
+from tests.broker.web.program import register
 
 POLICIES = {kind: policy.dotted_string for kind, policy in PHONE_POLICIES.items()}
 
@@ -274,8 +274,8 @@ def test_a_native_client_may_come_back_to_any_port(house: House) -> None:
 # --- how often -------------------------------------------------------------------------------------------------------
 
 
-def test_logins_that_begin_are_counted_by_client_for_all_workers(house: House) -> None:
-    reconfigure(house, login_starts=3)
+def test_logins_that_begin_are_counted_by_client_for_all_workers(make_house: Callable[..., House]) -> None:
+    house = make_house(policy={"login_starts": 3})
     house.clock.now = house.clock.now.replace(second=0, microsecond=0) + timedelta(seconds=10)
     answers = [house.authorize(house.browser()) for _ in range(4)]
     assert [answer.status_code for answer in answers] == [303, 303, 303, 429]
