@@ -14,6 +14,7 @@ from broker.errors import InvalidClientMetadata, InvalidRedirectURI
 from broker.ids import ClientID, SectorID
 from broker.oidc.client import MAX_URI_LENGTH, Client, GrantType, SecurityProfile, is_loopback
 from broker.oidc.client_keys import check_jwks
+from broker.oidc.logout import check_front_channel
 from broker.oidc.registration import metadata, parse
 
 _SERVED: Final = {
@@ -83,6 +84,7 @@ def judge(
         check_jwks(client.jwks)
     _check_addresses(client, loopback=loopback)
     _check_together(client)
+    check_front_channel(client, served=served.get("frontchannel_logout_supported") is True)
     if not set(client.resources) <= set(() if before is None else before.resources):
         raise InvalidClientMetadata("resources: an administrator grants them")
     return client

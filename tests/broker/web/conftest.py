@@ -101,7 +101,6 @@ def make_house(world: World, software_keys: LiveKeys, migrated: Path, tmp_path: 
         client_certificate_header: str = "",
         policy: Mapping[str, Any] | None = None,
         receivers: LogoutReceivers | None = None,
-        front_channel_logout: bool = False,
     ) -> House:
         database = tmp_path / f"{len(engines)}.db"
         shutil.copy(migrated, database)
@@ -126,7 +125,6 @@ def make_house(world: World, software_keys: LiveKeys, migrated: Path, tmp_path: 
                 profiles=profiles,
                 client_certificates=bool(client_certificate_header),
                 **(policy or {}),
-                front_channel_logout=front_channel_logout,
             ),
             store=SQLStore(engine),
             keys=keys_of,

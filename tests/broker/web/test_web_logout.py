@@ -16,6 +16,7 @@ from werkzeug.test import TestResponse
 
 from broker.flows.backchannel_logout import deliver_due
 from broker.flows.ports import KeyUse
+from broker.flows.registration import invite
 from broker.flows.session import end_by_operator
 from broker.ids import ClientID, SectorID, SessionID
 from broker.jose import b64url, parse_claims, public_jwk, verify_jws
@@ -388,8 +389,27 @@ def test_no_frame_is_loaded_unless_the_operator_says_so(make_house: Callable[...
     assert (document["backchannel_logout_supported"], document["backchannel_logout_session_supported"]) == (True, True)
 
 
+@pytest.mark.parametrize("served", [False, True])
+def test_a_client_registers_a_frame_only_where_they_are_served(make_house: Callable[..., House], served: bool) -> None:
+    house = make_house(policy={"front_channel_logout": served, "loopback_clients": True})
+    token, _ = invite(profile=SecurityProfile.OIDC, vetted=False, uses=1, lifetime=timedelta(days=1), ports=house.ports)
+    answer = house.browser().post(
+        "/register",
+        json={
+            "redirect_uris": ["https://shop.example/cb"],
+            "jwks": {"keys": [public_jwk(house.keys["bank"])]},
+            "frontchannel_logout_uri": "https://shop.example/frame",
+            "backchannel_logout_uri": "https://shop.example/back",
+        },
+        headers={"Authorization": f"Bearer {token}"},
+        base_url=ISSUER,
+    )
+    told = answer.get_json()
+    assert (answer.status_code, told.get("error")) == ((201, None) if served else (400, "invalid_client_metadata"))
+
+
 def test_a_frame_tells_issuer_and_session_and_the_browser_goes_on(make_house: Callable[..., House]) -> None:
-    house = make_house(front_channel_logout=True)
+    house = make_house(policy={"front_channel_logout": True})
     add_shop(
         house, frontchannel_logout_uri=FRAME, frontchannel_logout_session_required=True, backchannel_logout_uri=None
     )
