@@ -30,6 +30,7 @@ class Event(StrEnum):
     TOKEN_REVOKED = "token_revoked"  # noqa: S105 -- the name of an event
     REFRESH_REPLAYED = "refresh_replayed"
     GRANT_PAUSED = "grant_paused"
+    GRANT_RESUMED = "grant_resumed"
     GRANT_ENDED = "grant_ended"
     APPROVED_ELSEWHERE = "approved_elsewhere"
     DENIED_ELSEWHERE = "denied_elsewhere"

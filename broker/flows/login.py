@@ -46,7 +46,7 @@ from broker.flows.ports import (
     Ports,
     Transaction,
 )
-from broker.flows.renewal import known_predecessor
+from broker.flows.renewal import known_predecessor, resume_grants
 from broker.flows.secret import digest, mint
 from broker.flows.session import replace_session
 from broker.ids import AccountID, CredentialID, InteractionID, Secret, SessionID, Subject, TransactionID
@@ -280,6 +280,8 @@ def _judge(transaction: CardTransaction, answer: str, *, offline: bool, now: dat
     )
     source, this_update = prove_unrevoked(trusted, key, now=now, ports=ports)
     ask_for_notices(trusted, key, ports=ports)
+    name = CertificateName(issuer_key_hash=trusted.issuer_key_hash, serial=trusted.serial)
+    predecessor = known_predecessor(name, key, ports=ports)
     return CardAnswer(
         key=key,
         serial_sealed=ports.keys.seal(_serial_bytes(trusted.serial), context=key.serial_fingerprint),
@@ -291,11 +293,9 @@ def _judge(transaction: CardTransaction, answer: str, *, offline: bool, now: dat
         revocation_source=source,
         revocation_this_update=this_update,
         certificate_sealed=ports.keys.seal(certificate_der, context=transaction.interaction_id.encode())
-        if offline
+        if offline or predecessor is not None
         else None,
-        predecessor=known_predecessor(
-            CertificateName(issuer_key_hash=trusted.issuer_key_hash, serial=trusted.serial), key, ports=ports
-        ),
+        predecessor=predecessor,
     )
 
 
@@ -367,7 +367,15 @@ def finish(
         transaction, answer = released
         interaction = find(tx, transaction.interaction_id, browser_secret, now=now)
         client = client_of(tx, interaction)
-        who = _authenticated(tx, client, answer, session_digest=digest(session_secret), now=now, ports=ports)
+        who = _authenticated(
+            tx,
+            client,
+            interaction.interaction_id,
+            answer,
+            session_digest=digest(session_secret),
+            now=now,
+            ports=ports,
+        )
         try:
             check_person(interaction.request, who.subject)
             check_strength(interaction.request, {reached(interaction.request, who.authentication).acr})
@@ -453,7 +461,14 @@ def _unwanted(
 
 
 def _authenticated(
-    tx: Transaction, client: Client, answer: CardAnswer, *, session_digest: bytes, now: datetime, ports: Ports
+    tx: Transaction,
+    client: Client,
+    interaction_id: InteractionID,
+    answer: CardAnswer,
+    *,
+    session_digest: bytes,
+    now: datetime,
+    ports: Ports,
 ) -> Authenticated:
     """The account of this certificate; at its first sight that of the one it follows, or a new one (R7, R19)."""
     fresh = Credential(
@@ -465,7 +480,13 @@ def _authenticated(
         not_after=answer.not_after,
         first_seen=now,
     )
-    credential = _renewed(tx, answer.predecessor, fresh) if answer.predecessor else tx.accounts.enrol(fresh)
+    if answer.predecessor is None:
+        credential = tx.accounts.enrol(fresh)
+    else:
+        credential = _renewed(tx, answer.predecessor, fresh)
+        if answer.certificate_sealed is not None and credential.credential_id == fresh.credential_id:
+            certificate = ports.keys.unseal(answer.certificate_sealed, context=interaction_id.encode())
+            resume_grants(tx, answer.predecessor, credential, certificate, ports=ports)
     known = tx.revoked.reason(answer.key)
     if known is not None:
         raise refused_for(known)

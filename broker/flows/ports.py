@@ -234,6 +234,12 @@ class GrantStore(Protocol):
     def certificate(self, grant_id: GrantID) -> bytes | None:
         """What `keep_certificate` was given; None where nothing is kept."""
 
+    def offline(self, account: AccountID, credential: CredentialID) -> tuple[GrantID, ...]:
+        """The grants that have not ended and keep a certificate, which is this one of the account."""
+
+    def follow(self, grant_id: GrantID, credential: CredentialID, sealed: bytes) -> None:
+        """Another certificate of the account takes the place of the one that is kept (R19)."""
+
 
 class CodeStore(Protocol):
     def issue(self, code: AuthorizationCode) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from broker.accounts.credential import CredentialKey
+from broker.accounts.credential import Credential, CredentialKey
 from broker.accounts.lifecycle import CertificateName, followed
-from broker.flows.ports import Ports
+from broker.audit.entry import Entry, Event
+from broker.flows.ports import Ports, Transaction
 
 
 def known_predecessor(certificate: CertificateName, key: CredentialKey, *, ports: Ports) -> CredentialKey | None:
@@ -27,6 +28,26 @@ def known_predecessor(certificate: CertificateName, key: CredentialKey, *, ports
         )
         if _known(earlier_key, ports):
             return earlier_key
+
+
+def resume_grants(
+    tx: Transaction, predecessor: CredentialKey, credential: Credential, certificate: bytes, *, ports: Ports
+) -> None:
+    """What stood still because `predecessor` was superseded goes on with the certificate that proved to follow it."""
+    earlier = tx.accounts.credential(predecessor)
+    if earlier is None:
+        return
+    for grant_id in tx.grants.offline(earlier.account, earlier.credential_id):
+        sealed = ports.keys.seal(certificate, context=grant_id.encode())
+        tx.grants.follow(grant_id, credential.credential_id, sealed)
+        tx.audit.append(
+            Entry(
+                at=credential.first_seen,
+                event=Event.GRANT_RESUMED,
+                account=credential.account,
+                reference=grant_id,
+            )
+        )
 
 
 def _known(key: CredentialKey, ports: Ports) -> bool:

@@ -29,6 +29,22 @@ _PROLONG = update(grants).where(_alive).values(expires_at=bindparam("b_expires_a
 
 _KEEP = insert(grant_certificates)
 _KEPT = select(grant_certificates.c.sealed).where(grant_certificates.c.grant_id == bindparam("b_grant_id"))
+_OFFLINE = (
+    select(grants.c.grant_id)
+    .join(grant_certificates, grant_certificates.c.grant_id == grants.c.grant_id)
+    .where(
+        grants.c.account == bindparam("b_account"),
+        grants.c.credential == bindparam("b_credential"),
+        grants.c.ended_at.is_(None),
+    )
+    .order_by(grants.c.grant_id)
+)
+_FOLLOW = update(grants).where(_alive).values(credential=bindparam("b_credential"))
+_REPLACE = (
+    update(grant_certificates)
+    .where(grant_certificates.c.grant_id == bindparam("b_grant_id"))
+    .values(sealed=bindparam("b_sealed"))
+)
 _FORGET = delete(grant_certificates).where(grant_certificates.c.grant_id == bindparam("b_grant_id"))
 
 
@@ -86,6 +102,14 @@ class SQLGrants:
     def certificate(self, grant_id: GrantID) -> bytes | None:
         found: bytes | None = self._work.read(_KEPT, b_grant_id=grant_id).scalar_one_or_none()
         return found
+
+    def offline(self, account: AccountID, credential: CredentialID) -> tuple[GrantID, ...]:
+        rows = self._work.read(_OFFLINE, b_account=account, b_credential=credential).all()
+        return tuple(GrantID(row.grant_id) for row in rows)
+
+    def follow(self, grant_id: GrantID, credential: CredentialID, sealed: bytes) -> None:
+        self._work.write(_FOLLOW, b_grant_id=grant_id, b_credential=credential)
+        self._work.write(_REPLACE, b_grant_id=grant_id, b_sealed=sealed)
 
 
 def grant_of(row: Any) -> Grant:

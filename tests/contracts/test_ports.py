@@ -481,3 +481,22 @@ def test_an_interactions_certificate_is_that_of_the_answer_it_was_given(store: S
         assert released is not None
         assert released[1] == answer
         assert tx.cards.certificate(interaction.interaction_id) == b"\x01certificate"
+
+
+def test_a_renewed_certificate_takes_the_place_of_the_one_that_a_grant_keeps(store: SQLStore) -> None:
+    login = records.log_in(store)
+    online, kept, ended = login.code(), login.code(), login.code()
+    account, old = login.credential.account, login.credential.credential_id
+    renewed = records.credential()
+    with store.transaction() as tx:
+        assert tx.accounts.renew(login.credential.key, renewed) is not None
+        for code in (online, kept, ended):
+            tx.codes.issue(code)
+        for code in (kept, ended):
+            tx.grants.keep_certificate(code.grant.grant_id, b"\x01old")
+        tx.grants.end(ended.grant.grant_id, now=NOW)
+        assert tx.grants.offline(account, old) == (kept.grant.grant_id,)
+        tx.grants.follow(kept.grant.grant_id, renewed.credential_id, b"\x01new")
+        assert tx.grants.offline(account, old) == ()
+        assert tx.grants.offline(account, renewed.credential_id) == (kept.grant.grant_id,)
+        assert tx.grants.certificate(kept.grant.grant_id) == b"\x01new"

@@ -15,6 +15,7 @@ from broker.errors import CorrespondenceUnknown
 from broker.flows.ports import CorrespondenceSource
 from sandbox.world.registry import Registry
 from tests.broker.web.house import House, Page
+from tests.broker.web.test_web_refresh import offline, refresh
 
 
 class Mapping:
@@ -149,3 +150,26 @@ def test_the_account_of_a_line_that_skipped_a_certificate_is_found(mapped: tuple
     finally:  # the world is shared by all tests
         card.write_bytes(kept)
         house.world.ledger.write_bytes(books)
+
+
+def test_what_stood_still_at_a_renewal_goes_on_once_the_mapping_proves_it(mapped: tuple[House, Mapping]) -> None:
+    house, _ = mapped
+    program = offline(house)
+    house.clock.step(days=-2)
+    told = house.login(
+        house.browser(), "koshinold", client_id="offline", scope="openid offline_access", prompt="consent"
+    )
+    first = program.token(told["code"]).get_json()
+    assert refresh(program, first["refresh_token"]).status_code == 200
+    house.clock.step(days=2)
+    paused = refresh(program, first["refresh_token"])
+    assert (paused.status_code, paused.get_json()["error"]) == (400, "invalid_grant")
+    house.login(house.browser(), "koshin")  # at another client: the account is the same
+    resumed = refresh(program, first["refresh_token"])
+    assert resumed.status_code == 200
+    old, new = (
+        jwt.decode(each["id_token"], options={"verify_signature": False}) for each in (first, resumed.get_json())
+    )
+    assert (new["sub"], new["auth_time"], new["acr"]) == (old["sub"], old["auth_time"], old["acr"])
+    events = [row[0] for row in rows(house, "SELECT event FROM audit WHERE event LIKE 'grant_%' ORDER BY id")]
+    assert events == ["grant_paused", "grant_resumed"]
