@@ -70,7 +70,8 @@ _OFFLINE: Final = {"scope": "openid offline_access", "grant_types": ["authorizat
 CLIENTS: Final = {
     party.client_id: party
     for party in (
-        relying_party("code", **_OFFLINE),
+        relying_party("code"),
+        relying_party("offline", **_OFFLINE),
         relying_party("mod-auth-openidc"),
         relying_party("authlib", token_endpoint_auth_method="client_secret_basic", jwks=None, **_OFFLINE),
         relying_party("fapi2", profile="fapi2", dpop_bound_access_tokens=True, **_OFFLINE),

@@ -53,6 +53,8 @@ class Resident:
         page = self.go(url)
         if isinstance(page, Arrival):
             return page
+        if "return-form" in page.elements.forms:  # a session answered at once, and posts its answer
+            return self.leave(page)
         return self.log_in(page, decision=decision)
 
     def go(self, url: str) -> Page | Arrival:
