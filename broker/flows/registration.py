@@ -9,17 +9,18 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from broker.audit.entry import Entry, Event
-from broker.errors import InvalidAccessToken, InvalidClientMetadata, OutboundFailed, OutboundRefused
-from broker.flows.client_ports import InitialAccess, ManagedClient
+from broker.errors import InvalidAccessToken, InvalidClientMetadata
+from broker.flows.client_administration import end_client, invitation_id
+from broker.flows.client_ports import ManagedClient
 from broker.flows.discovery import provider_metadata
 from broker.flows.ports import Ports, Transaction
 from broker.flows.rate import Rate, check_rate
 from broker.flows.secret import digest, mint
-from broker.ids import ClientID, Secret, SectorID
-from broker.jose import MAX_TOKEN, b64url
+from broker.flows.sector import check_vouched, own_sector, settle
+from broker.ids import ClientID, Secret
 from broker.oidc.client import SECRET_METHODS, Client, SecurityProfile
 from broker.oidc.registration_rules import check_update, completed, judge, stays_vetted
-from broker.oidc.sector import check_frozen, check_sector_document, check_sector_uri, choose_sector
+from broker.oidc.sector import check_frozen
 
 RATE: Final = Rate(limit=60, window=timedelta(minutes=1))
 """Registrations with one invitation, and acts with one client's token. Who holds neither is not counted: to look for a
@@ -53,12 +54,12 @@ def register(given: Mapping[str, Any], token: str, *, ports: Ports) -> Registere
     client, secret = _judged(
         given, ClientID(ports.entropy(16).hex()), profile=access.profile, vetted=access.vetted, ports=ports
     )
-    _check_sector(client, ports)
+    check_vouched(client, ports=ports)
     manager = mint(ports.entropy)
     with ports.store.transaction() as tx:
         if not tx.initial_access.use(held, now=now):
             raise InvalidAccessToken("the initial access token was used up meanwhile")
-        client = replace(client, sector=_sector(tx, client, now=now, ports=ports))
+        client = replace(client, sector=settle(tx, client, now=now, ports=ports))
         if not tx.clients.add(client, now=now, manager=digest(manager)):
             raise InvalidClientMetadata("the client_id is taken; try again")
         tx.audit.append(
@@ -94,7 +95,7 @@ def update(client_id: ClientID, token: str, given: Mapping[str, Any], *, ports: 
     client, secret = _judged(given, client_id, profile=before.profile, vetted=before.vetted, ports=ports, before=before)
     check_frozen(before.sector_identifier_uri, client.sector_identifier_uri)
     if not set(client.redirect_uris) <= set(before.redirect_uris):
-        _check_sector(client, ports)
+        check_vouched(client, ports=ports)
     client = replace(client, vetted=stays_vetted(before, client))
     fresh = mint(ports.entropy)
     with ports.store.transaction() as tx:
@@ -117,60 +118,6 @@ def remove(client_id: ClientID, token: str, *, ports: Ports) -> None:
     with ports.store.transaction() as tx:
         _managed(tx, client_id, token, now=now)
         end_client(tx, client_id, now=now)
-
-
-def end_client(tx: Transaction, client_id: ClientID, *, now: datetime) -> bool:
-    """Remove a client with its audit row; False when there is none."""
-    removed = tx.clients.remove(client_id, now=now)
-    if removed:
-        tx.audit.append(Entry(at=now, event=Event.CLIENT_REMOVED, client_id=client_id))
-    return removed
-
-
-# --- invitations and sectors: the administrator's side ---------------------------------------------------------------
-
-
-def invite(
-    *, profile: SecurityProfile, vetted: bool, uses: int, lifetime: timedelta, ports: Ports
-) -> tuple[Secret, str]:
-    """A new initial access token, shown this once, and the id by which the audit record names it."""
-    token, now = mint(ports.entropy), ports.clock()
-    held = digest(token)
-    access = InitialAccess(digest=held, profile=profile, vetted=vetted, uses_left=uses, expires_at=now + lifetime)
-    with ports.store.transaction() as tx:
-        tx.initial_access.open(access)
-        tx.audit.append(
-            Entry(
-                at=now,
-                event=Event.CLIENT_INVITED,
-                reference=invitation_id(held),
-                detail={"profile": profile.value, "vetted": int(vetted), "uses": uses},
-            )
-        )
-    return token, invitation_id(held)
-
-
-def invitation_id(held: bytes) -> str:
-    """A name for an initial access token, out of its SHA-256, that opens nothing."""
-    return held[:8].hex()
-
-
-def approve_sector(uri: str, *, ports: Ports) -> SectorID:
-    """Let clients that the document at `uri` vouches for share one sector, now and for ever (design 4.9).
-
-    Raises InvalidClientMetadata.
-    """
-    check_sector_uri(uri)
-    now = ports.clock()
-    with ports.store.transaction() as tx:
-        sector = tx.sectors.approve(uri, fresh=own_sector(ports), now=now)
-        tx.audit.append(Entry(at=now, event=Event.SECTOR_APPROVED, reference=uri))
-    return sector
-
-
-def own_sector(ports: Ports) -> SectorID:
-    """A sector that nobody else has."""
-    return SectorID(b64url(ports.entropy(16)))
 
 
 # --- parts -----------------------------------------------------------------------------------------------------------
@@ -225,30 +172,3 @@ def _check_own_secret(given: Mapping[str, Any], before: Client) -> None:
     registered = before.secret_digest
     if not isinstance(told, str) or registered is None or not hmac.compare_digest(digest(told), registered):
         raise InvalidClientMetadata("client_secret is not this client's")
-
-
-def _check_sector(client: Client, ports: Ports) -> None:
-    """Fetch and judge the document that vouches for the client's redirect URIs, outside any unit of work."""
-    uri = client.sector_identifier_uri
-    if uri is None:
-        return
-    check_sector_uri(uri)
-    try:
-        document = ports.documents.fetch(uri, limit=MAX_TOKEN)
-    except (OutboundRefused, OutboundFailed) as failed:
-        raise InvalidClientMetadata("sector_identifier_uri cannot be fetched") from failed
-    check_sector_document(document, client.redirect_uris)
-
-
-def _sector(tx: Transaction, client: Client, *, now: datetime, ports: Ports) -> SectorID:
-    """The client's own sector, or the shared one that was approved."""
-    uri = client.sector_identifier_uri
-    approved: dict[str, SectorID] = {}
-    if uri is not None and not client.native:
-        shared = tx.sectors.get(uri)
-        if shared is None and ports.policy.approves_sectors:
-            shared = tx.sectors.approve(uri, fresh=own_sector(ports), now=now)
-            tx.audit.append(Entry(at=now, event=Event.SECTOR_APPROVED, reference=uri))
-        if shared is not None:
-            approved[uri] = shared
-    return choose_sector(client.sector, sector_identifier_uri=uri, native=client.native, approved=approved)

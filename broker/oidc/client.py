@@ -16,7 +16,7 @@ MAX_REDIRECT_URIS = 16
 MAX_URI_LENGTH = 512
 _CLIENT_ID = re.compile(r"[A-Za-z0-9._~-]{1,64}")
 _LOOPBACK = re.compile(r"127(\.(0|[1-9][0-9]{0,2})){3}")  # a literal: 127.example.com is a name like any other
-_HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+")  # a name, or an address of IPv6 without its brackets
+PLAIN_HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+")  # a name, or an address of IPv6 without its brackets
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _PRIVATE_USE_SCHEME = re.compile(r"[a-z][a-z0-9+-]*(\.[a-z0-9+-]+)+")  # RFC 8252 §7.1: a reversed domain name
 
@@ -153,6 +153,8 @@ class Client:
             raise InvalidClientMetadata(f"at most {MAX_REDIRECT_URIS} post_logout_redirect_uris")
         for uri in self.redirect_uris + self.post_logout_redirect_uris:
             check_redirect_uri(uri, native=self.native)
+        if self.native and self.sector_identifier_uri is not None:
+            raise InvalidClientMetadata("a native client has a sector of its own: anybody can pretend to be one")
         self._check_authentication()
         self._check_profile()
 
@@ -228,7 +230,7 @@ def check_redirect_uri(uri: str, *, native: bool = False) -> None:
         return
     if parts.username is not None or parts.password is not None or not host:
         raise InvalidRedirectURI("redirect URI must name a host and no user")
-    if not _HOST.fullmatch(host):  # it may come to stand in a header of ours (Content-Security-Policy)
+    if not PLAIN_HOST.fullmatch(host):  # it may come to stand in a header of ours (Content-Security-Policy)
         raise InvalidRedirectURI("redirect URI must name a plain host")
     if parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host)):
         return

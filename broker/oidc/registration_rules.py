@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from broker.errors import InvalidClientMetadata, InvalidRedirectURI
+from broker.errors import InvalidClientMetadata, InvalidRedirectURI, InvalidToken
 from broker.ids import ClientID, SectorID
-from broker.oidc.client import MAX_URI_LENGTH, Client, GrantType, SecurityProfile, is_loopback
+from broker.jwe import encrypt_compact
+from broker.oidc.client import MAX_URI_LENGTH, PLAIN_HOST, Client, Encryption, GrantType, SecurityProfile, is_loopback
 from broker.oidc.client_keys import check_jwks
 from broker.oidc.logout import check_front_channel
 from broker.oidc.registration import metadata, parse
@@ -164,10 +165,20 @@ def _check_address(member: str, uri: str | None, *, loopback: bool) -> None:
         host, _ = parts.hostname, parts.port
     except ValueError as broken:
         raise InvalidClientMetadata(f"{member} cannot be parsed") from broken
-    if not host or "#" in uri or parts.username is not None or parts.password is not None:
+    if not PLAIN_HOST.fullmatch(host or "") or "#" in uri or parts.username is not None or parts.password is not None:
         raise InvalidClientMetadata(f"{member} names a host, no user and no fragment")
     if parts.scheme != "https" and not (loopback and parts.scheme == "http" and is_loopback(host)):
         raise InvalidClientMetadata(f"{member} is https")
+
+
+def _check_recipient(client: Client, encryption: Encryption) -> None:
+    """A key to encrypt to, found as it will be found later on; of a jwks_uri that shows when it is needed."""
+    if client.jwks is None:
+        return
+    try:
+        encrypt_compact(b"", jwks=client.jwks, alg=encryption.alg, enc=encryption.enc)
+    except InvalidToken as missing:
+        raise InvalidClientMetadata(f"jwks: for {encryption.alg}: {missing}") from None
 
 
 def _check_together(client: Client) -> None:
@@ -177,8 +188,10 @@ def _check_together(client: Client) -> None:
         client.authorization_response_encryption,
         client.introspection_encryption,
     )
-    if any(encryptions) and client.jwks is None and client.jwks_uri is None:
-        raise InvalidClientMetadata("what is encrypted to a client needs its jwks or jwks_uri")
+    for encryption in filter(None, encryptions):
+        if client.jwks is None and client.jwks_uri is None:
+            raise InvalidClientMetadata("what is encrypted to a client needs its jwks or jwks_uri")
+        _check_recipient(client, encryption)
     if GrantType.REFRESH_TOKEN in client.grant_types and not client.grant_types & _FROM_LOGIN:
         raise InvalidClientMetadata("grant_types: refresh_token goes with a grant that a resident gives")
     if (GrantType.CIBA in client.grant_types) != (client.ciba_delivery_mode is not None):

@@ -19,7 +19,8 @@ from broker.oidc.registration import MEMBERS, metadata, parse
 from broker.oidc.registration_rules import check_update, completed, judge, stays_vetted
 
 ME, OWN = ClientID("me"), SectorID("own")
-JWKS = {"keys": [{**public_jwk(ec.generate_private_key(ec.SECP256R1())), "kid": "one"}]}
+SIGNING_KEY, ENCRYPTION_KEY = (public_jwk(ec.generate_private_key(ec.SECP256R1())) for _ in range(2))
+JWKS = {"keys": [{**SIGNING_KEY, "kid": "one"}, {**ENCRYPTION_KEY, "kid": "two", "use": "enc"}]}
 GOOD: dict[str, Any] = {
     "client_name": "見本銀行",
     "redirect_uris": ["https://rp.example/cb"],
@@ -142,6 +143,9 @@ def test_a_client_without_codes_has_no_response_type() -> None:
         {"token_endpoint_auth_method": {}},
         {"token_endpoint_auth_method": "none"},
         {"jwks": {}},
+        {"jwks": {"keys": JWKS["keys"][:1]}, "id_token_encrypted_response_alg": "ECDH-ES"},
+        {"id_token_encrypted_response_alg": "RSA-OAEP-256"},
+        {"application_type": "native", "sector_identifier_uri": "https://group.example/"},
         {"jwks": {"keys": [{**JWKS["keys"][0], "d": "AQ"}]}},
         {"jwks": JWKS, "jwks_uri": "https://rp.example/jwks"},
         {"jwks": None, "jwks_uri": "http://rp.example/jwks"},

@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 from sqlalchemy import create_engine, text
 from werkzeug.test import TestResponse
 
-from broker.flows.registration import RATE, approve_sector, invite
+from broker.flows.client_administration import invite
+from broker.flows.registration import RATE
+from broker.flows.sector import approve as approve_sector
 from broker.ids import ClientID
 from broker.jose import public_jwk
 from broker.oidc.client import SecurityProfile
