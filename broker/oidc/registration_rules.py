@@ -162,10 +162,10 @@ def _check_address(member: str, uri: str | None, *, loopback: bool) -> None:
         raise InvalidClientMetadata(f"{member}: ASCII, no spaces, at most {MAX_URI_LENGTH} characters")
     try:
         parts = urlsplit(uri)
-        host, _ = parts.hostname, parts.port
+        host, _ = parts.hostname or "", parts.port
     except ValueError as broken:
         raise InvalidClientMetadata(f"{member} cannot be parsed") from broken
-    if not PLAIN_HOST.fullmatch(host or "") or "#" in uri or parts.username is not None or parts.password is not None:
+    if not PLAIN_HOST.fullmatch(host) or "#" in uri or parts.username is not None or parts.password is not None:
         raise InvalidClientMetadata(f"{member} names a host, no user and no fragment")
     if parts.scheme != "https" and not (loopback and parts.scheme == "http" and is_loopback(host)):
         raise InvalidClientMetadata(f"{member} is https")
