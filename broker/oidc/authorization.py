@@ -34,7 +34,17 @@ MAX_VALUE_LENGTH = 2048
 MAX_OBJECT_LENGTH = 32 * 1024
 """Characters of a parameter that holds a JWT or JSON."""
 _LONG = frozenset(
-    {"request", "claims", "authorization_details", "id_token_hint", "client_assertion", "login_hint_token"}
+    {
+        "request",
+        "claims",
+        "authorization_details",
+        "id_token_hint",
+        "client_assertion",
+        "login_hint_token",
+        "token",
+        "subject_token",
+        "actor_token",
+    }
 )
 OFFLINE_ACCESS = "offline_access"
 SCOPES = frozenset({"openid", OFFLINE_ACCESS})

@@ -42,6 +42,11 @@ def metadata(
     if certificates:
         document["token_endpoint_auth_methods_supported"] += ["self_signed_tls_client_auth", "tls_client_auth"]
         document["tls_client_certificate_bound_access_tokens"] = True
+    methods = document["token_endpoint_auth_methods_supported"]
+    document["revocation_endpoint_auth_methods_supported"] = methods
+    document["introspection_endpoint_auth_methods_supported"] = [method for method in methods if method != "none"]
+    for endpoint in ("revocation", "introspection"):
+        document[f"{endpoint}_endpoint_auth_signing_alg_values_supported"] = list(ALGORITHMS)
     if front_channel_logout:
         document |= {"frontchannel_logout_supported": True, "frontchannel_logout_session_supported": True}
     if mtls_origin:

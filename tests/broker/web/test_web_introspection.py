@@ -183,3 +183,11 @@ def test_a_clients_own_token_is_ended_too(house: House) -> None:
     assert end(machine, token).status_code == 200
     assert ask(machine, token).get_json() == {"active": False}
     assert machine.client.auth_method is AuthMethod.PRIVATE_KEY_JWT
+
+
+def test_a_long_token_is_looked_at_too(house: House) -> None:
+    resources = tuple(f"https://api.example/{'x' * 480}/{number}" for number in range(8))
+    program = register(house, resources=resources)
+    token = program.token(program.grant(resources=resources)).get_json()["access_token"]
+    assert len(token) > 4096
+    assert ask(program, token).get_json()["active"] is True

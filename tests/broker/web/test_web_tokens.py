@@ -15,6 +15,7 @@ from werkzeug.test import TestResponse
 
 from broker.flows.ports import KeyUse
 from broker.flows.secret import digest
+from broker.flows.token import GRANTS
 from broker.jose import public_jwk, verify_jws
 from broker.jwe import decrypt_compact
 from broker.keys.live import open_keys
@@ -299,3 +300,13 @@ def test_a_host_whose_clock_went_back_issues_nothing(house: House) -> None:
     refused(program.post("/token", grant_type="client_credentials"), 503, "temporarily_unavailable")
     house.clock.step(minutes=5)
     assert program.post("/token", grant_type="client_credentials").status_code == 200
+
+
+def test_the_metadata_name_every_grant_that_is_served_and_no_other(house: House) -> None:
+    document = house.browser().get("/.well-known/openid-configuration", base_url=ISSUER).get_json()
+    assert set(document["grant_types_supported"]) == set(GRANTS) - {GrantType.CIBA}  # that needs an approver's channel
+    assert "none" in document["revocation_endpoint_auth_methods_supported"]
+    assert "none" not in document["introspection_endpoint_auth_methods_supported"]
+    assert not {"tls_client_auth", "self_signed_tls_client_auth"} & set(
+        document["token_endpoint_auth_methods_supported"]
+    )
