@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import random
-import subprocess
-import sys
-from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from threading import Barrier
 from typing import TypeVar
 
+import pytest
 from sqlalchemy import Engine, text
 
 from broker.flows.ports import Transaction
 from broker.ids import SectorID, Subject
 from broker.oidc.client_authentication import Assertion
 from broker.storage.store import SQLStore
+from tests.campaigns.one_time import KINDS
+from tests.campaigns.races import run
 from tests.contracts import records
 from tests.contracts.records import MINUTE, NOW
 
@@ -45,8 +42,11 @@ def test_of_eight_redeemers_of_one_code_exactly_one_wins(store: SQLStore) -> Non
         code = login.code()
         with store.transaction() as tx:
             tx.codes.issue(code)
-        won = race(store, lambda tx, _number, code=code: tx.codes.consume(code.digest, now=NOW))
-        assert sorted(outcome is None for outcome in won) == [False] + [True] * (CALLERS - 1)
+        assert sorted(race(store, _redeemed(code.digest))) == [False] * (CALLERS - 1) + [True]
+
+
+def _redeemed(digest: bytes) -> Callable[[Transaction, int], bool]:
+    return lambda tx, _: tx.codes.consume(digest, now=NOW) is not None
 
 
 def test_of_eight_users_of_one_assertion_exactly_one_is_the_first(store: SQLStore) -> None:
@@ -111,28 +111,12 @@ def test_of_eight_takers_of_one_lease_one_holds_it(store: SQLStore) -> None:
     assert taken.count(True) == 1
 
 
-def test_processes_redeeming_the_same_codes_win_each_exactly_once(own_store: SQLStore, own_url: str) -> None:
-    login = records.log_in(own_store)
-    codes = [login.code() for _ in range(60)]
-    with own_store.transaction() as tx:
-        for code in codes:
-            tx.codes.issue(code)
-    root = Path(__file__).parents[2]
-    workers = []
-    for seed in range(3):
-        digests = [code.digest.hex() for code in codes]
-        random.Random(seed).shuffle(digests)
-        worker = subprocess.Popen(
-            [sys.executable, "-m", "tests.contracts.redeemer"],
-            cwd=root,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        workers.append((worker, json.dumps({"url": own_url, "digests": digests})))
-    with ThreadPoolExecutor(len(workers)) as pool:
-        outputs = list(pool.map(lambda pair: pair[0].communicate(pair[1], timeout=60)[0], workers))
-    results = [json.loads(output) for output in outputs]
-    wins = Counter(digest for result in results for digest in result["wins"])
-    assert sum(result["refused"] for result in results) == 0
-    assert wins == Counter(code.digest.hex() for code in codes)
+@pytest.mark.parametrize("kind", KINDS)
+def test_of_eight_redeemers_in_two_processes_one_wins_each_time(own_url: str, kind: str) -> None:
+    [row] = run(own_url, [kind], 100)
+    assert (row.redeemers, row.races, row.anomalies) == (CALLERS, 100, 0), row
+
+
+def test_the_races_find_a_consumption_in_two_steps(own_url: str) -> None:
+    [row] = run(own_url, ["broken"], 500)
+    assert row.anomalies > 0
