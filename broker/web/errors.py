@@ -13,6 +13,7 @@ from broker.errors import (
     CertificateRevoked,
     FormTokenInvalid,
     InteractionUnknown,
+    InvalidRequestURI,
     UnknownClient,
 )
 from broker.ids import InteractionID
@@ -89,7 +90,7 @@ def _handle(error: Exception) -> Response:
         refused = endpoint.refusal(error, asked, issuer=ports().policy.issuer)
         return Response(refused.body, refused.status, list(refused.headers))
     interaction: InteractionID | None = g.get("interaction")
-    if isinstance(error, InteractionUnknown | BrowserMismatch | UnknownClient | NotFound):
+    if isinstance(error, InteractionUnknown | BrowserMismatch | UnknownClient | InvalidRequestURI | NotFound):
         interaction = None  # nothing to try again
     return error_page(error, interaction=interaction)
 

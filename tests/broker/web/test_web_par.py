@@ -81,6 +81,21 @@ def test_n29_of_two_logins_by_one_request_uri_one_gets_a_code(fapi: Program) -> 
     assert (page.status_code, Page(page.text).texts["error-code"]) == (400, "OAUTH-022")
 
 
+def test_n29_of_two_consents_by_one_request_uri_one_gives_a_code(fapi: Program) -> None:
+    """The other is told so, and not sent round in a circle to try again."""
+    house, request_uri = fapi.house, pushed(fapi)
+    asked = []
+    for browser in (house.browser(), house.browser()):
+        login = house.get(browser, visit(fapi, request_uri, browser).headers["Location"])
+        asked.append((browser, house.get(browser, house.answer(login).headers["Location"])))
+    pages = [house.submit(browser, page, "consent-form", decision="approve") for browser, page in asked]
+    assert "code" in returned(pages[0])
+    assert error_code(pages[1]) == "OAUTH-022"
+    assert "retry" not in Page(pages[1].text).links
+    with contextlib.closing(sqlite3.connect(house.database)) as database:
+        assert database.execute("SELECT count(*) FROM codes").fetchone() == (1,)
+
+
 def test_a_request_uri_is_dead_once_the_resident_went_back(fapi: Program) -> None:
     house, request_uri, browser = fapi.house, pushed(fapi), fapi.house.browser()
     login = house.get(browser, visit(fapi, request_uri, browser).headers["Location"])
