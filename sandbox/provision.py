@@ -48,11 +48,12 @@ BUILD_PACKAGES = ("gcc", "libc6-dev", "python3-dev", "python3-venv")
 JUDGE_PACKAGES = (
     *("opensc", "opensc-pkcs11", "openssl", "softhsm2", "postgresql", "chromium", "fonts-noto-cjk"),
     *("slapd", "ldap-utils", "libldap2-dev", "libsasl2-dev"),
-    *("pinentry-curses", "python3-tk", "xvfb", "systemd"),
+    *("pinentry-curses", "python3-tk", "xvfb", "systemd", "apache2-bin", "libapache2-mod-auth-openidc"),
 )
 """What the tests hold us against: another card driver, a PKCS#11 token, a database server, a browser with kanji, a
 directory server (with the headers that python-ldap is built against), programs that ask for a PIN, a screen for their
-windows, and the judge of unit files."""
+windows, the judge of unit files, and a web server that logs people in by OpenID Connect (of it the program alone: the
+package `apache2` would start a server of its own)."""
 
 FRONT_PACKAGES = ("nginx-light",)
 """What stands in front of the broker under `TLS=1`."""
