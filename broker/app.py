@@ -26,6 +26,7 @@ from broker.network.logout import GuardedLogouts
 from broker.network.ocsp import FirstProof, OCSPSource
 from broker.network.outbound import OutboundGuard
 from broker.network.platform import PlatformOperator
+from broker.oidc.client import SecurityProfile
 from broker.settings import Settings, refuse_plain_http
 from broker.storage.engine import open_engine
 from broker.storage.indexes import IndexFolder
@@ -106,6 +107,7 @@ def join(settings: Settings, *, guard: OutboundGuard, refresh_after: timedelta =
             requires_dpop_nonce=settings.dpop_nonces,
             mtls_origin=settings.mtls_origin,
             loopback_clients=guard.allow_loopback_http,
+            open_registration=SecurityProfile(settings.open_registration) if settings.open_registration else None,
             approves_sectors=settings.approve_sectors,
             front_channel_logout=settings.front_channel_logout,
         ),

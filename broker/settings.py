@@ -122,6 +122,10 @@ class Settings:
         default=False,
         metadata=_means("the sandbox alone: a sector_identifier_uri needs no `broker client approve-sector`"),
     )
+    open_registration: str = field(
+        default="",
+        metadata=_means("the sandbox alone: the profile that anybody may register a client of without a token"),
+    )
     default_language: str = field(default="ja", metadata=_means("ja or en, for people whose browser asks for neither"))
     help_url: str = field(default="", metadata=_means("where residents find help; empty for none"))
 
@@ -144,6 +148,8 @@ class Settings:
                 raise SettingsError(f"{name}: {least} to {most}")
         if self.default_language not in {"ja", "en"}:
             raise SettingsError("default_language: ja or en")
+        if self.open_registration not in {"", "fapi2", "oidc"}:
+            raise SettingsError("open_registration: fapi2 or oidc, or empty")
         if not self.agent_origins:
             raise SettingsError("agent_origins: at least one")
         if self.help_url and not self.help_url.startswith("https://"):
@@ -209,6 +215,8 @@ def refuse_plain_http(settings: Settings) -> None:
     """Production serves https only; the sandbox, which has a door of its own, never calls this."""
     if not settings.secure:
         raise SettingsError("issuer: https only (the sandbox has a door of its own for http on loopback)")
+    if settings.open_registration:
+        raise SettingsError("open_registration: clients are invited (`broker client invite`) outside the sandbox")
     if settings.approve_sectors:
         raise SettingsError("approve_sectors: an administrator approves sectors (the sandbox does it by itself)")
     if settings.correspondence_url and not settings.correspondence_url.startswith("https://"):

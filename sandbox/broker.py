@@ -103,6 +103,7 @@ class BrokerHouse:
             "BROKER_WORKERS": str(self.workers),
             **({DOOR_CARDS: str(self.root / "cards")} if self.door else {}),
             "BROKER_APPROVE_SECTORS": "true",
+            "BROKER_OPEN_REGISTRATION": "oidc",
             **self._behind_tls(),
         }
 

@@ -46,6 +46,7 @@ from broker.jpki.profile import USER_AUTHENTICATION, Profile
 from broker.jpki.scan import Source as ListSource
 from broker.jpki.verdict import RevocationVerdict
 from broker.oidc.authorization import AuthorizationRequest
+from broker.oidc.client import SecurityProfile
 from broker.oidc.client_authentication import Assertion
 from broker.oidc.consent import Consent
 from broker.oidc.dpop import NonceKeys, Proof
@@ -525,6 +526,8 @@ class Policy:
     """Whether a TLS front hands on client certificates at all."""
     loopback_clients: bool = False
     """Whether clients may be reached by plain http on this machine: in the sandbox, as its guard allows it."""
+    open_registration: SecurityProfile | None = None
+    """What anybody may register as without an initial access token: in the sandbox alone (ASVS 10.4.7)."""
     approves_sectors: bool = False
     """Whether a sector_identifier_uri is approved by itself, without an administrator: in the sandbox (design 4.9)."""
     front_channel_logout: bool = False

@@ -39,25 +39,21 @@ class Registered:
     """The client secret, where this act made one."""
 
 
-def register(given: Mapping[str, Any], token: str, *, ports: Ports) -> Registered:
-    """Register a client with the initial access token `token` (RFC 7591 §3).
+def register(given: Mapping[str, Any], token: str | None, *, ports: Ports) -> Registered:
+    """Register a client with the initial access token `token` (RFC 7591 §3), in the sandbox without one.
 
     Raises InvalidAccessToken, InvalidClientMetadata, InvalidRedirectURI, TooManyRequests.
     """
-    held, now = digest(token), ports.clock()
+    now = ports.clock()
     with ports.store.transaction() as tx:
-        access = tx.initial_access.get(held, now=now)
-        if access is not None:
-            check_rate(tx.attempts, f"register:{held.hex()}", RATE, now=now)
-    if access is None:
-        raise InvalidAccessToken("no initial access token of ours, or used up")
+        admission = _admitted(tx, token, now=now, ports=ports)
     client, secret = _judged(
-        given, ClientID(ports.entropy(16).hex()), profile=access.profile, vetted=access.vetted, ports=ports
+        given, ClientID(ports.entropy(16).hex()), profile=admission.profile, vetted=admission.vetted, ports=ports
     )
     check_vouched(client, ports=ports)
     manager = mint(ports.entropy)
     with ports.store.transaction() as tx:
-        if not tx.initial_access.use(held, now=now):
+        if admission.held is not None and not tx.initial_access.use(admission.held, now=now):
             raise InvalidAccessToken("the initial access token was used up meanwhile")
         client = replace(client, sector=settle(tx, client, now=now, ports=ports))
         if not tx.clients.add(client, now=now, manager=digest(manager)):
@@ -67,7 +63,7 @@ def register(given: Mapping[str, Any], token: str, *, ports: Ports) -> Registere
                 at=now,
                 event=Event.CLIENT_ADDED,
                 client_id=client.client_id,
-                reference=invitation_id(held),
+                reference=None if admission.held is None else invitation_id(admission.held),
                 detail={"profile": client.profile.value},
             )
         )
@@ -121,6 +117,30 @@ def remove(client_id: ClientID, token: str, *, ports: Ports) -> None:
 
 
 # --- parts -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Admission:
+    """What whoever registers may register as."""
+
+    profile: SecurityProfile
+    vetted: bool
+    held: bytes | None = field(repr=False)
+    """SHA-256 of the initial access token; None where registration is open."""
+
+
+def _admitted(tx: Transaction, token: str | None, *, now: datetime, ports: Ports) -> _Admission:
+    if token is None:
+        if ports.policy.open_registration is None:
+            raise InvalidAccessToken("an initial access token is required")
+        check_rate(tx.attempts, "register:open", RATE, now=now)
+        return _Admission(profile=ports.policy.open_registration, vetted=False, held=None)
+    held = digest(token)
+    access = tx.initial_access.get(held, now=now)
+    if access is None:
+        raise InvalidAccessToken("no initial access token of ours, or used up")
+    check_rate(tx.attempts, f"register:{held.hex()}", RATE, now=now)
+    return _Admission(profile=access.profile, vetted=access.vetted, held=held)
 
 
 def _managed(tx: Transaction, client_id: ClientID, token: str, *, now: datetime) -> ManagedClient:

@@ -22,13 +22,14 @@ METHODS = ("POST", "GET", "PUT", "DELETE")
 
 def serve(request: EndpointRequest, ports: Ports) -> EndpointResponse:
     """201 for a new client, 200 for one that was read or changed, 204 for one that is gone."""
-    token = _bearer(request)
     client_id = _client_id(request)
     if request.method == "POST":
         if client_id is not None:
             raise InvalidRequest("a new client has no client_id yet")
+        token = _bearer(request) if request.authorization else None
         made = registration.register(_given(request), token, ports=ports)
         return json_response(_told(made, ports), status=HTTPStatus.CREATED)
+    token = _bearer(request)
     if client_id is None:
         raise InvalidAccessToken("the registration_client_uri names a client_id")
     if request.method == "DELETE":

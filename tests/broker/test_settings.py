@@ -68,6 +68,7 @@ def test_a_missing_setting_stops_the_start_by_its_name(name: str) -> None:
         ({"BROKER_CLIENT_CERTIFICATE_HEADER": "X-Cert", "BROKER_MTLS_ORIGIN": "https://m.example/"}, "mtls_origin"),
         ({"BROKER_MTLS_ORIGIN": "https://m.example"}, "mtls_origin"),
         ({"BROKER_CLIENT_CA": "clients.pem"}, "client_ca"),
+        ({"BROKER_OPEN_REGISTRATION": "everything"}, "open_registration"),
     ],
 )
 def test_an_unsafe_setting_stops_the_start_by_its_name(changed: dict[str, str], named: str) -> None:
@@ -81,6 +82,12 @@ def test_production_serves_https_only() -> None:
     gateway = read({**GOOD, "BROKER_CORRESPONDENCE_URL": "http://127.0.0.1:8010/mapping"})
     with pytest.raises(SettingsError, match="correspondence_url: https only"):
         refuse_plain_http(gateway)
+
+
+@pytest.mark.parametrize(("name", "value"), [("BROKER_APPROVE_SECTORS", "true"), ("BROKER_OPEN_REGISTRATION", "oidc")])
+def test_what_is_for_the_sandbox_alone_stops_production(name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=name.removeprefix("BROKER_").lower()):
+        refuse_plain_http(read({**GOOD, name: value}))
 
 
 def test_a_secret_may_come_from_a_file_and_never_prints(tmp_path: Path) -> None:

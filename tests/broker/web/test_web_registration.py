@@ -24,7 +24,7 @@ from broker.jose import public_jwk
 from broker.oidc.client import SecurityProfile
 from broker.oidc.registration import MEMBERS
 from broker.web.endpoint import MAX_BODY
-from tests.broker.web.house import REDIRECT_URI, Documents, House
+from tests.broker.web.house import REDIRECT_URI, VERIFIER, Documents, House
 
 KEY, NEXT_KEY = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
 JWKS_URI = "https://rp.example/jwks"
@@ -159,6 +159,48 @@ def test_one_invitation_registers_so_many_a_minute_and_another_is_not_held_up(ho
     assert register(house, invitation(house)).status_code == 201
     house.clock.step(minutes=1)
     assert register(house, token).status_code == 201
+
+
+def test_only_the_sandbox_lets_anybody_in_and_counts_them(make_house: Callable[..., House]) -> None:
+    house = make_house(policy=SANDBOX | {"open_registration": SecurityProfile.OIDC})
+    for _ in range(RATE.limit - 1):
+        assert register(house, None, response_types=["token"]).status_code == 400
+    told = register(house, None).get_json()
+    assert manage(house, "GET", told).get_json() == told
+    assert register(house, None).status_code == 429
+    assert refused(register(house, "no-token-of-ours"), "invalid_token", 401)
+
+
+def test_a_secret_is_told_once_and_only_a_change_of_method_makes_another(house: House) -> None:
+    told = registered(house, token_endpoint_auth_method=None, jwks=None)
+    assert (told["token_endpoint_auth_method"], told["client_secret_expires_at"]) == ("client_secret_basic", 0)
+    client_id, secret = told["client_id"], told["client_secret"]
+    assert len(secret) >= 43
+
+    def redeem(password: str) -> int:
+        code = house.login(house.browser(), client_id=client_id)["code"]
+        form = {
+            "grant_type": "authorization_code",
+            "code": code,
+            "redirect_uri": REDIRECT_URI,
+            "code_verifier": VERIFIER,
+        }
+        answer = house.browser().post("/token", data=form, auth=(client_id, password), base_url=house.issuer)
+        return answer.status_code
+
+    assert redeem(secret) == 200
+    assert "client_secret" not in manage(house, "GET", told).get_json()
+    wrong = own_members(told) | {"client_secret": f"{secret}x"}
+    assert refused(manage(house, "PUT", told, wrong), "invalid_client_metadata")
+    now = manage(house, "PUT", told, own_members(told)).get_json()
+    assert "client_secret" not in now
+    assert redeem(secret) == 200
+    keyed = own_members(now) | {"token_endpoint_auth_method": "private_key_jwt", "jwks": GOOD["jwks"]}
+    now = manage(house, "PUT", now, keyed).get_json()
+    assert redeem(secret) == 401
+    back = own_members(now) | {"token_endpoint_auth_method": "client_secret_basic"}
+    fresh = manage(house, "PUT", now, back).get_json()["client_secret"]
+    assert (redeem(secret), redeem(fresh)) == (401, 200)
 
 
 def test_the_invitation_decides_the_profile(house: House) -> None:
