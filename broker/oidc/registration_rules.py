@@ -118,9 +118,13 @@ def check_update(given: Mapping[str, Any], client_id: ClientID) -> None:
 
 
 def stays_vetted(before: Client, after: Client) -> bool:
-    """Whether the operator's word still holds: for the same name at the same places."""
+    """Whether the operator's word still holds: for the same name at the same places.
+
+    `client_uri` is one of them: it says whose resources a vetted resource server speaks for (`oidc.introspection`).
+    """
     places = {_place(uri) for uri in before.redirect_uris}
-    return before.vetted and after.name == before.name and all(_place(uri) in places for uri in after.redirect_uris)
+    stays = after.client_uri == before.client_uri and all(_place(uri) in places for uri in after.redirect_uris)
+    return before.vetted and after.name == before.name and stays
 
 
 def _place(uri: str) -> tuple[str, str]:

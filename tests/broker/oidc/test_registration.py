@@ -285,6 +285,7 @@ def test_the_operators_word_holds_for_a_name_at_its_places() -> None:
     assert stays_vetted(before, replace(before, redirect_uris=("https://rp.example/other",)))
     assert not stays_vetted(before, replace(before, name="別の銀行"))
     assert not stays_vetted(before, replace(before, redirect_uris=(*before.redirect_uris, "https://evil.example/cb")))
+    assert not stays_vetted(before, replace(before, client_uri="https://api.other.example/"))
     assert not stays_vetted(replace(before, vetted=False), before)
 
 

@@ -24,7 +24,7 @@ from broker.jose import public_jwk
 from broker.oidc.client import SecurityProfile
 from broker.oidc.registration import MEMBERS
 from broker.web.endpoint import MAX_BODY
-from tests.broker.web.house import REDIRECT_URI, VERIFIER, Documents, House
+from tests.broker.web.house import REDIRECT_URI, VERIFIER, Documents, House, Page
 
 KEY, NEXT_KEY = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
 JWKS_URI = "https://rp.example/jwks"
@@ -274,6 +274,26 @@ def test_a_new_client_has_no_id_yet_and_other_methods_are_not_served(house: Hous
     patched = send(house, "PATCH", "/register?client_id=bank", token, GOOD)
     assert patched.status_code == 405
     assert {"POST", "GET", "PUT", "DELETE"} <= set(patched.headers["Allow"].replace(" ", "").split(","))
+
+
+@pytest.mark.parametrize(
+    ("language", "words"), [("ja", ("利用規約", "個人情報")), ("en", ("terms of use", "personal data"))]
+)
+def test_the_pages_lead_to_the_terms_of_a_client_and_never_load_its_logo(
+    house: House, language: str, words: tuple[str, str]
+) -> None:
+    documents = {"tos_uri": "https://rp.example/terms?a=1&b=2", "policy_uri": "https://rp.example/privacy"}
+    told = registered(house, **documents, logo_uri="https://rp.example/logo.png")
+    browser = house.browser()
+    asked = {"client_id": told["client_id"], "ui_locales": language}
+    for page in (house.login_page(browser, **asked), house.consent_page(house.browser(), **asked)):
+        found = Page(page.text)
+        assert found.links["client-terms"] == documents["tos_uri"]
+        assert found.links["client-privacy"] == documents["policy_uri"]
+        assert all(word in found.texts["client-documents"] for word in words)
+        assert "logo.png" not in page.text
+        assert page.text.count('rel="noopener noreferrer"') == 2
+    assert "client-documents" not in house.login_page(house.browser()).text
 
 
 # --- managing --------------------------------------------------------------------------------------------------------
