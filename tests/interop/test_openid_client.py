@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bench.servers import Servers
-from broker.flows.registration import invite
+from broker.flows.client_administration import invite
 from broker.oidc.client import SecurityProfile
 from broker.settings import read
 from cardreader.webclient import Page
