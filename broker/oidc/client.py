@@ -153,8 +153,8 @@ class Client:
             raise InvalidClientMetadata(f"at most {MAX_REDIRECT_URIS} post_logout_redirect_uris")
         for uri in self.redirect_uris + self.post_logout_redirect_uris:
             check_redirect_uri(uri, native=self.native)
-        for uri in (self.logo_uri, self.policy_uri, self.tos_uri, self.initiate_login_uri):
-            if uri is not None and not uri.startswith("https://"):  # people follow it, from our pages too
+        for shown in (self.logo_uri, self.policy_uri, self.tos_uri, self.initiate_login_uri):
+            if shown is not None and not shown.startswith("https://"):  # people follow it, from our pages too
                 raise InvalidClientMetadata("logo_uri, policy_uri, tos_uri, initiate_login_uri: https")
         if self.native and self.sector_identifier_uri is not None:
             raise InvalidClientMetadata("a native client has a sector of its own: anybody can pretend to be one")

@@ -481,7 +481,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(members=st.dictionaries(st.sampled_from(sorted(MEMBERS)), VALUES, max_size=5), whole=st.booleans())
 def test_no_metadata_bring_the_house_down(house: House, members: dict[str, Any], whole: bool) -> None:
     answer = send(house, "POST", "/register", invitation(house), GOOD | members if whole else members)
