@@ -74,6 +74,7 @@ class Elements(HTMLParser):
         self.items: list[Mapping[str, str]] = []
         """The data attributes, without `data-`, of each list item that has any, in order."""
         self._form: dict[str, str] | None = None
+        self._select = ""
         self._open: list[tuple[str, str | None]] = []
         self.feed(text)
         self.close()
@@ -89,6 +90,11 @@ class Elements(HTMLParser):
                 self.forms[identifier] = Form(action=attributes.get("action", ""), method=method, fields=self._form)
         elif tag == "input" and self._form is not None and "name" in attributes:
             self._form[attributes["name"]] = attributes.get("value", "")
+        elif tag == "select":
+            self._select = attributes.get("name", "")
+        elif tag == "option" and self._form is not None and self._select:
+            if "selected" in attributes or self._select not in self._form:
+                self._form[self._select] = attributes.get("value", "")
         elif tag == "a" and identifier:
             self.links[identifier] = attributes.get("href", "")
         elif tag == "li":
@@ -104,6 +110,8 @@ class Elements(HTMLParser):
         """Called by the parser."""
         if tag == "form":
             self._form = None
+        elif tag == "select":
+            self._select = ""
         names = [name for name, _ in self._open]
         if tag in names:
             del self._open[len(names) - 1 - names[::-1].index(tag) :]

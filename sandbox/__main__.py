@@ -10,6 +10,7 @@ import click
 
 from sandbox.launcher import Addresses, run
 from sandbox.login import command as login
+from sandbox.plan import SUITE
 from sandbox.world.command import world
 
 ROOT = Path(__file__).resolve().parent.parent / ".sandbox"
@@ -36,10 +37,22 @@ def main() -> None:
 @click.option("--tls", is_flag=True, help="Reach the broker by https, through nginx, under a test authority.")
 @click.option("--tls-port", type=click.IntRange(1, 65535), default=8443, show_default=True)
 @click.option("--mtls-port", type=click.IntRange(1, 65535), default=8444, show_default=True)
-def run_command(*, root: Path, reader: str, **places: Any) -> None:
+@click.option(
+    "--clients",
+    "plans",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    multiple=True,
+    help="Register the clients of a test plan (samples/conformance); may be given several times.",
+)
+@click.option("--suite", default=SUITE, show_default=True, help="Where the test suite serves itself.")
+def run_command(*, root: Path, reader: str, plans: tuple[Path, ...], suite: str, **places: Any) -> None:
     """Start the outside world, the card, the agent, the broker and the sample bank; Ctrl-C stops them."""
     addresses = Addresses(**places)
-    sys.exit(run(root, addresses=addresses, reader=reader, say=lambda line: print(line, flush=True)))
+    sys.exit(
+        run(
+            root, addresses=addresses, reader=reader, plans=plans, suite=suite, say=lambda line: print(line, flush=True)
+        )
+    )
 
 
 main.add_command(login, "login")

@@ -20,8 +20,9 @@ from flask import Flask
 
 from broker.app import for_trial_only, join, mount, now
 from broker.audit.entry import Entry, Event
-from broker.commands.client import registration
+from broker.commands.client import clients_of, registration
 from broker.errors import SettingsError
+from broker.flows import client_administration
 from broker.flows.ports import Ports
 from broker.jpki.profile import PLASTIC
 from broker.keys.live import open_keys
@@ -148,10 +149,13 @@ def app() -> Flask:
     return mount(settings, ports, trial_door=door.blueprint(Path(cards)) if cards else None)
 
 
-def set_up(house: BrokerHouse, registrations: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+def set_up(
+    house: BrokerHouse, registrations: Iterable[Mapping[str, Any]], *, plans: Iterable[Mapping[str, Any]] = ()
+) -> dict[str, Any]:
     """Make keys and schema where they are missing, register the clients, and answer the card-agent document.
 
-    A client may bring a `client_secret` of its own here; elsewhere the broker makes it (RFC 7591 §3.2.1).
+    A client may bring a `client_secret` of its own here; elsewhere the broker makes it (RFC 7591 §3.2.1). `plans` are
+    files as `broker client load` takes them: their clients are added, or changed to what stands there.
 
     Keys belong to one issuer: when the issuer moved (another port), they are made anew.
     """
@@ -191,6 +195,8 @@ def set_up(house: BrokerHouse, registrations: Iterable[Mapping[str, Any]]) -> di
             client = registration(members, secret_digest=digest)
             if tx.clients.get(client.client_id) is None and tx.clients.add(client, now=now()):
                 tx.audit.append(Entry(at=now(), event=Event.CLIENT_ADDED, client_id=client.client_id))
+    for plan in plans:
+        client_administration.load(clients_of(plan), ports=ports)
     document: dict[str, Any] = json.loads(json.dumps(card_agent_document(ports)))
     return document
 

@@ -10,7 +10,7 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,7 +20,7 @@ from typing import Any
 
 from cardreader.softcard import CannotStart, PrivatePCSCD, why_not
 from cardreader.tray import TrayClient
-from sandbox import atomicfile, bank, tlsfront
+from sandbox import atomicfile, bank, plan, tlsfront
 from sandbox.broker import BehindTLS, BrokerHouse, mtls_paths, set_up
 from sandbox.generate import World, generate
 from sandbox.ports import holder, is_free
@@ -142,9 +142,13 @@ def sandbox(
     workers: int = 2,
     database_url: str = "",
     resident: str = "hanako",
+    plans: Sequence[Path] = (),
+    suite: str = plan.SUITE,
     say: Callable[[str], None] = lambda _line: None,
 ) -> Iterator[Running]:
-    """Start everything, and stop everything on the way out. Raises CannotRun, ProgramFailed."""
+    """Start everything, and stop everything on the way out. `plans` are files of samples/conformance, for a suite that
+    serves itself at `suite`. Raises CannotRun, ProgramFailed.
+    """
     root = root.resolve()
     root.mkdir(mode=0o700, exist_ok=True)
     logs = root / "logs"
@@ -193,7 +197,15 @@ def sandbox(
             front=None if tls is None else BehindTLS(files=tls, mtls_origin=addresses.mtls),
         )
         bank_keys = bank.public_jwks(root / "bank")
-        document = set_up(house, [bank.registration(addresses.bank, bank_keys)])
+        around = plan.Surroundings(root=root, issuer=addresses.broker, mtls=addresses.mtls, tls=tls, suite=suite)
+        try:
+            completed = plan.complete_all(plans, around)
+        except plan.PlanInvalid as wrong:
+            raise CannotRun(str(wrong)) from wrong
+        registered = [bank.registration(addresses.bank, bank_keys)]
+        document = set_up(house, registered, plans=[each.clients for each in completed])
+        for each in completed:
+            say(f"  plan  {each.name}: give the suite {os.path.relpath(each.file)}")
         start(
             Program(
                 name="broker",
@@ -351,13 +363,21 @@ def _agent(root: Path, card: Card, trust: Path, addresses: Addresses, logs: Path
     )
 
 
-def run(root: Path, *, addresses: Addresses, reader: str, say: Callable[[str], None]) -> int:
+def run(
+    root: Path,
+    *,
+    addresses: Addresses,
+    reader: str,
+    plans: Sequence[Path] = (),
+    suite: str = plan.SUITE,
+    say: Callable[[str], None],
+) -> int:
     """The whole of `make run`: start, say four lines, watch, stop at Ctrl-C. Answers the exit status."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     began = time.monotonic()
     try:
-        with sandbox(root, addresses=addresses, reader=reader, say=say) as running:
+        with sandbox(root, addresses=addresses, reader=reader, plans=plans, suite=suite, say=say) as running:
             for line in welcome(running, seconds=time.monotonic() - began):
                 say(line)
             while True:
