@@ -25,6 +25,7 @@ from broker.network.documents import GuardedDocuments
 from broker.network.logout import GuardedLogouts
 from broker.network.ocsp import FirstProof, OCSPSource
 from broker.network.outbound import OutboundGuard
+from broker.network.pings import GuardedPings
 from broker.network.platform import PlatformOperator
 from broker.oidc.client import SecurityProfile
 from broker.settings import Settings, refuse_plain_http
@@ -118,6 +119,7 @@ def join(settings: Settings, *, guard: OutboundGuard, refresh_after: timedelta =
         entropy=os.urandom,
         documents=documents,
         logout_receivers=GuardedLogouts(guard),
+        client_pings=GuardedPings(guard),
         client_keys=PublishedKeys(documents, now),
         correspondence=_corresponding(settings, sources.platform, guard),
         notices=PlatformOperator(sources.platform, guard, now, os.urandom)

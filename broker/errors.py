@@ -235,6 +235,14 @@ class SlowDown(ProtocolError):
     """RFC 8628 §3.5, CIBA Core §11 slow_down."""
 
 
+class InvalidBindingMessage(ProtocolError):
+    """CIBA Core §13 invalid_binding_message: too long, or with characters that cannot be seen."""
+
+
+class EndpointOff(ProtocolError):
+    """The operator has not switched on what this address is for."""
+
+
 class UserCodeUnknown(ProtocolError):
     """The code a person typed is no user code that waits for an answer (RFC 8628 §3.3)."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Protocol
 
-from broker.ids import ClientID, GrantID
+from broker.ids import AccountID, ClientID, GrantID
 from broker.oidc.approval import Approval
 from broker.oidc.grants import Grant
 
@@ -44,7 +44,7 @@ class DeviceCodeStore(ApprovalStore, Protocol):
 
 
 class BackchannelRequestStore(ApprovalStore, Protocol):
-    def open(self, approval: Approval, *, account: str | None, notification: bytes | None) -> None:
+    def open(self, approval: Approval, *, account: AccountID | None, notification: bytes | None) -> None:
         """`account` is None for somebody who is not known here: it waits until it runs out, like one nobody answers.
 
         `notification` is what the client is to be told with, sealed.
@@ -53,5 +53,23 @@ class BackchannelRequestStore(ApprovalStore, Protocol):
     def pending(self, digest: bytes, *, now: datetime) -> Approval | None:
         """One that waits for the answer of a person who is known; None otherwise."""
 
-    def notification(self, digest: bytes) -> tuple[ClientID, bytes] | None:
-        """Whom to tell that there is an answer, and what `open` was given for it; None where nobody is."""
+    def claim(self, digest: bytes, *, most: int, now: datetime) -> tuple[ClientID, bytes] | None:
+        """Count one try of telling the client that there is an answer: whom, and what `open` was given for it.
+
+        One statement. None where there is no answer, nobody to tell, it was told, `most` tries were made, or it ran
+        out.
+        """
+
+    def told(self, digest: bytes) -> None:
+        """The client heard it: forget what it was told with."""
+
+    def untold(self, *, most: int, now: datetime) -> tuple[bytes, ...]:
+        """Those that `claim` would answer, some hundreds at most."""
+
+
+class ClientPings(Protocol):
+    def ping(self, url: str, *, auth_req_id: str, token: str) -> None:
+        """Tell a client at its registered address, with the token it gave for this (CIBA Core §10.2).
+
+        Raises OutboundRefused: an address that is not called (design 4.20); OutboundFailed: not 200 or 204 in 3 s.
+        """

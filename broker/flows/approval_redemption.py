@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from broker.audit.entry import Event
-from broker.errors import InvalidGrant, ProtocolError
+from broker.errors import InvalidGrant, ProtocolError, UnsupportedGrantType
 from broker.flows.approval_ports import ApprovalStore
 from broker.flows.issuance import end_replayed, redeem_grant
 from broker.flows.ports import Ports, Transaction
@@ -16,6 +16,14 @@ def redeem_device_code(request: TokenRequest, ports: Ports) -> Issued:
     """Tokens for a device code. Raises InvalidRequest and what `oidc.approval.check` raises."""
     asked = digest(request.required("device_code"))
     return atomically(request, lambda tx: _redeem(tx, tx.device_codes, asked, request, ports), ports=ports)
+
+
+def redeem_backchannel(request: TokenRequest, ports: Ports) -> Issued:
+    """Tokens for an auth_req_id (CIBA Core §10.1). Raises as `redeem_device_code`, and UnsupportedGrantType."""
+    if not ports.policy.approver_channel:
+        raise UnsupportedGrantType("no approver channel: CIBA is off")
+    asked = digest(request.required("auth_req_id"))
+    return atomically(request, lambda tx: _redeem(tx, tx.backchannel_requests, asked, request, ports), ports=ports)
 
 
 def _redeem(

@@ -17,4 +17,5 @@ def provider_metadata(ports: Ports) -> dict[str, Any]:
         mtls_origin=ports.policy.mtls_origin,
         certificates=ports.policy.client_certificates,
         front_channel_logout=ports.policy.front_channel_logout,
+        backchannel=bool(ports.policy.approver_channel),
     )

@@ -24,6 +24,8 @@ class AnsweredElsewhere:
     client: Client
     approved: bool
     ui_locales: str | None
+    backchannel: bytes | None = None
+    """Which of CIBA's requests it was, so that its client can be told (flows.ciba.announce)."""
 
 
 def complete(
@@ -58,7 +60,7 @@ def complete(
     keep_certificate(tx, grant, InteractionID(reference), ports=ports)
     tx.sessions.end(who.session_digest, now=now)  # it has served; the other device has none of its own
     _write_down(tx, request, Event.APPROVED_ELSEWHERE, who.account, reference=reference, now=now)
-    return AnsweredElsewhere(client=client, approved=True, ui_locales=request.ui_locales)
+    return _answered(request, client, approved=True)
 
 
 def decline(
@@ -79,12 +81,21 @@ def decline(
     store, digest = found
     if store.deny(digest, now=now):
         _write_down(tx, request, Event.DENIED_ELSEWHERE, account, reference=reference, now=now)
-    return AnsweredElsewhere(client=client, approved=False, ui_locales=request.ui_locales)
+    return _answered(request, client, approved=False)
 
 
 def reached(request: AuthorizationRequest, authentication: Authentication) -> Authentication:
     """What a fresh card proves to the client of `request`: less where another device is logged in (design 4.10)."""
     return replace(authentication, acr=ACR) if request.elsewhere else authentication
+
+
+def _answered(request: AuthorizationRequest, client: Client, *, approved: bool) -> AnsweredElsewhere:
+    return AnsweredElsewhere(
+        client=client,
+        approved=approved,
+        ui_locales=request.ui_locales,
+        backchannel=None if request.backchannel is None else bytes.fromhex(request.backchannel),
+    )
 
 
 def _approval_of(tx: Transaction, request: AuthorizationRequest) -> tuple[ApprovalStore, bytes] | None:

@@ -12,6 +12,7 @@ from datetime import timedelta
 
 from broker.audit.entry import Entry, Event
 from broker.flows.backchannel_logout import deliver_due
+from broker.flows.ciba import announce_all
 from broker.flows.notices import take_notices
 from broker.flows.ports import Ports
 
@@ -53,6 +54,7 @@ JOBS = (
     Job(name="refresh-revocation", every=timedelta(hours=1), run=refresh_revocation),
     Job(name="take-notices", every=timedelta(minutes=10), run=take_notices),
     Job(name="deliver-logouts", every=timedelta(seconds=30), run=deliver_due),
+    Job(name="notify-clients", every=timedelta(minutes=1), run=announce_all),
     Job(name="purge", every=timedelta(minutes=10), run=purge),
     Job(name="retire-keys", every=timedelta(hours=1), run=retire_keys),
 )

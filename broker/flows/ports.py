@@ -19,7 +19,7 @@ from broker.accounts.credential import Credential, CredentialKey
 from broker.accounts.lifecycle import CertificateName
 from broker.accounts.session import Session
 from broker.audit.entry import Entry
-from broker.flows.approval_ports import BackchannelRequestStore, DeviceCodeStore
+from broker.flows.approval_ports import BackchannelRequestStore, ClientPings, DeviceCodeStore
 from broker.flows.client_keys import ClientKeys
 from broker.flows.client_ports import ClientStore, InitialAccessStore, ManagedClientStore, SectorStore
 from broker.flows.documents import ClientDocuments
@@ -170,6 +170,9 @@ class AccountStore(Protocol):
 
     def subject(self, account: AccountID, sector: SectorID, *, fresh: Subject) -> Subject:
         """The pair's subject; `fresh` is stored and answered if there is none yet. Never changes afterwards."""
+
+    def holder(self, sector: SectorID, subject: Subject) -> AccountID | None:
+        """Whose subject it is in that sector; None when nobody's."""
 
 
 class RevokedStore(Protocol):
@@ -532,6 +535,8 @@ class Policy:
     """Whether a sector_identifier_uri is approved by itself, without an administrator: in the sandbox (design 4.9)."""
     front_channel_logout: bool = False
     """Whether clients may have a page of theirs loaded in a frame at logout (Front-Channel Logout 1.0)."""
+    approver_channel: str = ""
+    """By which residents approve what other devices ask for (CIBA); empty: there is none, and CIBA is off."""
     requires_dpop_nonce: bool = False
     """Whether every DPoP proof must carry a nonce of ours (RFC 9449 §8)."""
     login_starts: int = 6000
@@ -556,6 +561,7 @@ class Ports:
     entropy: Callable[[int], bytes]
     documents: ClientDocuments
     logout_receivers: LogoutReceivers
+    client_pings: ClientPings
     client_keys: ClientKeys
     correspondence: CorrespondenceSource | None = None
     """None where the operator has no access to the mapping: then a renewed certificate begins a new account."""

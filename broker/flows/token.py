@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from broker.errors import UnauthorizedClient, UnsupportedGrantType
-from broker.flows.approval_redemption import redeem_device_code
+from broker.flows.approval_redemption import redeem_backchannel, redeem_device_code
 from broker.flows.call import Call
 from broker.flows.client_authentication import authenticate
 from broker.flows.client_credentials import own_token
@@ -34,6 +34,7 @@ GRANTS: Final[Mapping[str, Callable[[TokenRequest, Ports], Issued]]] = MappingPr
         GrantType.REFRESH_TOKEN: refresh,
         GrantType.CLIENT_CREDENTIALS: own_token,
         GrantType.DEVICE_CODE: redeem_device_code,
+        GrantType.CIBA: redeem_backchannel,
         GrantType.TOKEN_EXCHANGE: swap,
     }
 )

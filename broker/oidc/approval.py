@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
-from broker.errors import AccessDenied, AuthorizationPending, ExpiredToken, InvalidGrant, SlowDown
+from broker.errors import AccessDenied, AuthorizationPending, ExpiredToken, InvalidGrant, InvalidScope, SlowDown
 from broker.ids import ClientID
-from broker.oidc.authorization import AuthorizationRequest
+from broker.oidc import authorization
+from broker.oidc.authorization import OFFLINE_ACCESS, AuthorizationRequest
+from broker.oidc.client import Client, GrantType
 
 INTERVAL: Final = 5
 """Seconds that a client waits between two questions (RFC 8628 §3.2)."""
@@ -17,6 +20,8 @@ SLOWER: Final = 5
 """Seconds by which that grows each time it does not (RFC 8628 §3.5)."""
 JITTER: Final = timedelta(milliseconds=500)
 """How much earlier than the interval the network may bring a question that was asked in time."""
+SCOPES: Final = authorization.SCOPES & {"openid", OFFLINE_ACCESS}
+"""Nothing about the person: who looks at the other device is not proved, and the request was not pushed."""
 ACR: Final = "aal2"
 """The card was fresh, but who looks at the other device is not proved (design 4.10)."""
 
@@ -41,6 +46,15 @@ class Approval:
     polled_at: datetime | None = None
     expires_at: datetime
     used: bool = False
+
+
+def granted_scope(parameters: Mapping[str, str], client: Client) -> frozenset[str]:
+    """What a client gets that asks for somebody at another device. Raises InvalidScope where `openid` is missing."""
+    asked = frozenset(parameters.get("scope", "").split(" "))
+    if "openid" not in asked:
+        raise InvalidScope("scope must contain openid")
+    granted = asked & SCOPES & client.scope
+    return granted if GrantType.REFRESH_TOKEN in client.grant_types else granted - {OFFLINE_ACCESS}
 
 
 def next_interval(approval: Approval, *, now: datetime) -> int:

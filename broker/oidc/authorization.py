@@ -83,6 +83,8 @@ class AuthorizationRequest:
     """RFC 9449 §10: the code may be redeemed with this key alone."""
     pushed: str | None = field(default=None, repr=False)
     """SHA-256 (hex) of the request_uri it came by; used up when the login completes (RFC 9126 §7.3)."""
+    binding_message: str | None = None
+    """What the other device shows too, so that the two can be compared (CIBA Core §7.1)."""
     device: str | None = field(default=None, repr=False)
     """SHA-256 (hex) of the device code that this login approves (RFC 8628); then there is no `redirect_uri`."""
     backchannel: str | None = field(default=None, repr=False)

@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Final
 
-from broker.errors import InvalidScope, UnauthorizedClient
-from broker.oidc import authorization
-from broker.oidc.authorization import OFFLINE_ACCESS, AuthorizationRequest
+from broker.errors import UnauthorizedClient
+from broker.oidc.approval import granted_scope
+from broker.oidc.authorization import AuthorizationRequest
 from broker.oidc.client import Client, GrantType
 
 LIFETIME: Final = timedelta(seconds=600)
@@ -19,8 +19,6 @@ ALPHABET: Final = "BCDFGHJKLMNPQRSTVWXZ"
 LENGTH: Final = 8
 """20^8 codes, 34 bits. With at most 600 wrong tries in ten minutes for everybody together (flows.device), and a
 thousand codes open at once, a stranger meets one of them in such a window with a chance of 1 in 40 000."""
-SCOPES: Final = authorization.SCOPES & {"openid", OFFLINE_ACCESS}
-"""Nothing about the person: who looks at the other device is not proved, and the request was not pushed."""
 _GIVEN: Final = re.compile(rf"[{ALPHABET}]{{{LENGTH}}}")
 _LONGEST: Final = 64
 
@@ -63,17 +61,11 @@ def judge(parameters: Mapping[str, str], client: Client) -> AuthorizationRequest
     """
     if GrantType.DEVICE_CODE not in client.grant_types:
         raise UnauthorizedClient("the client is not registered for device_code")
-    asked = frozenset(parameters.get("scope", "").split(" "))
-    if "openid" not in asked:
-        raise InvalidScope("scope must contain openid")
-    granted = asked & SCOPES & client.scope
-    if GrantType.REFRESH_TOKEN not in client.grant_types:
-        granted -= {OFFLINE_ACCESS}
     return AuthorizationRequest(
         client_id=client.client_id,
         redirect_uri="",
         code_challenge="",
-        scope=granted,
+        scope=granted_scope(parameters, client),
         prompt=frozenset({"consent"}),
         ui_locales=parameters.get("ui_locales"),
     )

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from broker import jwe
 from broker.oidc.authorization import PROMPTS, SCOPES
+from broker.oidc.ciba import DELIVERY_MODES
 from broker.oidc.client_authentication import ALGORITHMS
 from broker.oidc.dpop import ALGORITHMS as DPOP_ALGORITHMS
 from broker.oidc.responses import SUPPORTED
@@ -31,12 +32,13 @@ def metadata(
     mtls_origin: str = "",
     certificates: bool = False,
     front_channel_logout: bool = False,
+    backchannel: bool = False,
 ) -> dict[str, Any]:
     """The document of `/.well-known/openid-configuration` and `/.well-known/oauth-authorization-server`.
 
     `signing` and `decryption` are the algorithms (JWA names) that there are keys for now. `mtls_origin` is where the
     endpoints of MTLS_ENDPOINTS ask for a certificate, if that is another origin than the issuer's; `certificates` says
-    that certificates reach us at all.
+    that certificates reach us at all, `backchannel` that CIBA is on.
     """
     document = _metadata(issuer, signing=signing, decryption=decryption)
     if certificates:
@@ -49,6 +51,12 @@ def metadata(
         document[f"{endpoint}_endpoint_auth_signing_alg_values_supported"] = list(ALGORITHMS)
     if front_channel_logout:
         document |= {"frontchannel_logout_supported": True, "frontchannel_logout_session_supported": True}
+    if backchannel:
+        document["backchannel_authentication_endpoint"] = f"{issuer}/backchannel_authentication"
+        document["backchannel_token_delivery_modes_supported"] = list(DELIVERY_MODES)
+        document["backchannel_authentication_request_signing_alg_values_supported"] = list(ALGORITHMS)
+        document["backchannel_user_code_parameter_supported"] = False
+        document["grant_types_supported"] += ["urn:openid:params:grant-type:ciba"]
     if mtls_origin:
         document["mtls_endpoint_aliases"] = {
             name: mtls_origin + document[name].removeprefix(issuer) for name in MTLS_ENDPOINTS if name in document

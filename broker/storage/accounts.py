@@ -10,7 +10,7 @@ from sqlalchemy import LargeBinary, Row, Text, bindparam, delete, insert, select
 from broker.accounts.credential import Credential, CredentialKey
 from broker.ids import AccountID, CredentialID, SectorID, Subject
 from broker.storage.schema import UTCDateTime, accounts, credentials, subjects
-from broker.storage.work import Work, per_engine
+from broker.storage.work import Work, can_hold, per_engine
 
 _by_key = (credentials.c.issuer_key_hash == bindparam("b_issuer_key_hash")) & (
     credentials.c.serial_fingerprint == bindparam("b_serial_fingerprint")
@@ -55,6 +55,9 @@ _RENEW = per_engine(  # account and predecessor come out of the row that is foll
         .on_conflict_do_nothing()
         .returning(credentials.c.account)
     )
+)
+_HOLDER = select(subjects.c.account).where(
+    subjects.c.sector == bindparam("b_sector"), subjects.c.subject == bindparam("b_subject")
 )
 _SUBJECT = select(subjects.c.subject).where(
     subjects.c.account == bindparam("b_account"), subjects.c.sector == bindparam("b_sector")
@@ -123,6 +126,12 @@ class SQLAccounts:
         if account is not None:
             return replace(credential, account=AccountID(account))
         return self.credential(credential.key)  # another login of the same certificate was first, or nothing proves it
+
+    def holder(self, sector: SectorID, subject: Subject) -> AccountID | None:
+        if not can_hold(subject):
+            return None
+        account = self._work.read(_HOLDER, b_sector=sector, b_subject=subject).scalar_one_or_none()
+        return None if account is None else AccountID(account)
 
     def subject(self, account: AccountID, sector: SectorID, *, fresh: Subject) -> Subject:
         known = self._work.read(_SUBJECT, b_account=account, b_sector=sector).scalar_one_or_none()

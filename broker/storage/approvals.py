@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from sqlalchemy import Table, bindparam, insert, select, update
 
-from broker.ids import ClientID, GrantID
+from broker.ids import AccountID, ClientID, GrantID
 from broker.oidc.approval import Approval, ApprovalState
 from broker.oidc.authorization import from_json, to_json
 from broker.oidc.grants import Grant
@@ -62,9 +62,25 @@ _PENDING_BACKCHANNEL: Final = select(backchannel_requests).where(
     _BACKCHANNEL.waits,
     backchannel_requests.c.account.is_not(None),
 )
-_NOTIFICATION: Final = select(
-    backchannel_requests.c.client_id, backchannel_requests.c.notification_sealed.label("sealed")
-).where(backchannel_requests.c.digest == bindparam("b_digest"), backchannel_requests.c.notification_sealed.is_not(None))
+_untold = (
+    backchannel_requests.c.notification_sealed.is_not(None)
+    & (backchannel_requests.c.state != ApprovalState.PENDING.value)
+    & (backchannel_requests.c.notification_tries < bindparam("b_most"))
+    & (backchannel_requests.c.expires_at > bindparam("b_now"))
+)
+_CLAIM: Final = (
+    update(backchannel_requests)
+    .where(backchannel_requests.c.digest == bindparam("b_digest"), _untold)
+    .values(notification_tries=backchannel_requests.c.notification_tries + bindparam("b_one"))
+    .returning(backchannel_requests.c.client_id, backchannel_requests.c.notification_sealed)
+)
+_TOLD: Final = (
+    update(backchannel_requests)
+    .where(backchannel_requests.c.digest == bindparam("b_digest"))
+    .values(notification_sealed=bindparam("b_nothing"))
+)
+_UNTOLD: Final = select(backchannel_requests.c.digest).where(_untold).limit(bindparam("b_limit"))
+_BATCH: Final = 100
 
 
 class _SQLApprovals:
@@ -133,16 +149,29 @@ class SQLBackchannelRequests(_SQLApprovals):
     def __init__(self, work: Work) -> None:
         super().__init__(work, _BACKCHANNEL)
 
-    def open(self, approval: Approval, *, account: str | None, notification: bytes | None) -> None:
-        self._work.write(_OPEN_BACKCHANNEL, account=account, notification_sealed=notification, **_values(approval))
+    def open(self, approval: Approval, *, account: AccountID | None, notification: bytes | None) -> None:
+        self._work.write(
+            _OPEN_BACKCHANNEL,
+            account=account,
+            notification_sealed=notification,
+            notification_tries=0,
+            **_values(approval),
+        )
 
     def pending(self, digest: bytes, *, now: datetime) -> Approval | None:
         row = self._work.read(_PENDING_BACKCHANNEL, b_digest=digest, b_now=now).one_or_none()
         return None if row is None else _approval(row)
 
-    def notification(self, digest: bytes) -> tuple[ClientID, bytes] | None:
-        row = self._work.read(_NOTIFICATION, b_digest=digest).one_or_none()
-        return None if row is None else (ClientID(row.client_id), row.sealed)
+    def claim(self, digest: bytes, *, most: int, now: datetime) -> tuple[ClientID, bytes] | None:
+        row = self._work.write(_CLAIM, b_digest=digest, b_most=most, b_now=now, b_one=1).one_or_none()
+        return None if row is None else (ClientID(row.client_id), row.notification_sealed)
+
+    def told(self, digest: bytes) -> None:
+        self._work.write(_TOLD, b_digest=digest, b_nothing=None)
+
+    def untold(self, *, most: int, now: datetime) -> tuple[bytes, ...]:
+        rows = self._work.read(_UNTOLD, b_most=most, b_now=now, b_limit=_BATCH)
+        return tuple(row.digest for row in rows)
 
 
 def _values(approval: Approval) -> Mapping[str, Any]:

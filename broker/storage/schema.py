@@ -376,6 +376,7 @@ backchannel_requests = Table(  # CIBA Core
     Column("state", Text, nullable=False),
     Column("grant_id", Text, ForeignKey("grants.grant_id", ondelete="CASCADE")),
     Column("notification_sealed", LargeBinary),
+    Column("notification_tries", Integer, nullable=False),
     Column("interval", Integer, nullable=False),
     Column("polled_at", UTCDateTime),
     Column("expires_at", UTCDateTime, nullable=False),

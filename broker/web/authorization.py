@@ -54,6 +54,7 @@ def show(interaction: InteractionID) -> Response:
         prompt=prompt,
         agent=agent,
         elsewhere=prompt.interaction.request.elsewhere,
+        binding_message=prompt.interaction.request.binding_message,
         cancel_url=url_for("authorization.cancel", interaction=interaction),
         again_url=url_for("authorization.show", interaction=interaction),
     )

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from flask import Response
 
-from broker.flows import answer
+from broker.flows import answer, ciba
 from broker.flows.code import RefusedToClient, ReturnToClient
 from broker.flows.elsewhere import AnsweredElsewhere
 from broker.flows.ports import Ports
@@ -80,4 +80,6 @@ def _answered_elsewhere(outcome: AnsweredElsewhere, *, card_was_read: bool = Fal
     """The last page here of what was asked for by another device: it goes nowhere."""
     response = page("elsewhere.html", client=outcome.client, done=outcome.approved, card_was_read=card_was_read)
     cookies.drop_session(response)
+    if outcome.backchannel is not None:
+        ciba.announce(outcome.backchannel, ports=ports())
     return response

@@ -35,6 +35,7 @@ def consent_page(prompt: consent.ConsentPrompt) -> Response:
         client=prompt.client,
         scope=prompt.scope,
         elsewhere=prompt.interaction.request.elsewhere,
+        binding_message=prompt.interaction.request.binding_message,
         form_token=prompt.form_token,
         decide_url=url_for("consent.decide", interaction=interaction),
         again_url=url_for("consent.show", interaction=interaction),

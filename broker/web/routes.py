@@ -15,6 +15,7 @@ from broker.web.endpoint import MAX_BODY, Endpoint, EndpointRequest, EndpointRes
 ROUTES: Final[dict[str, tuple[tuple[str, ...], Endpoint]]] = {
     "/.well-known/oauth-authorization-server": (("GET",), metadata.document),
     "/.well-known/openid-configuration": (("GET",), metadata.document),
+    "/backchannel_authentication": (("POST",), approvals.backchannel),
     "/device_authorization": (("POST",), approvals.device),
     "/introspect": (("POST",), introspection.introspect),
     "/jwks": (("GET",), metadata.jwks),

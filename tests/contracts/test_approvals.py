@@ -8,6 +8,7 @@ import pytest
 
 from broker.flows.approval_ports import ApprovalStore
 from broker.flows.ports import Transaction
+from broker.ids import SectorID, Subject
 from broker.oidc.approval import Approval, ApprovalState
 from broker.oidc.grants import Grant
 from broker.storage.store import SQLStore
@@ -174,8 +175,36 @@ def test_a_request_about_nobody_known_can_never_be_answered(store: SQLStore) -> 
         tx.backchannel_requests.open(unknown, account=None, notification=b"\x01sealed")
         assert tx.backchannel_requests.pending(known.digest, now=NOW) == known
         assert tx.backchannel_requests.pending(unknown.digest, now=NOW) is None
-        assert tx.backchannel_requests.notification(known.digest) is None
-        assert tx.backchannel_requests.notification(unknown.digest) == (login.client.client_id, b"\x01sealed")
+
+
+def test_a_client_is_told_of_an_answer_a_few_times_and_not_before_there_is_one(store: SQLStore) -> None:
+    login = records.log_in(store)
+    fresh, quiet = approval(login), opened(store, "backchannel", login)
+    with store.transaction() as tx:
+        requests = tx.backchannel_requests
+        requests.open(fresh, account=login.credential.account, notification=b"\x01sealed")
+        assert requests.claim(fresh.digest, most=2, now=NOW) is None
+        assert requests.deny(fresh.digest, now=NOW)
+        assert requests.deny(quiet.digest, now=NOW)
+        assert fresh.digest in requests.untold(most=2, now=NOW)
+        assert requests.claim(fresh.digest, most=2, now=NOW + MINUTE) is None, "it ran out"
+        told = (login.client.client_id, b"\x01sealed")
+        assert [requests.claim(fresh.digest, most=2, now=NOW) for _ in range(3)] == [told, told, None]
+        assert fresh.digest not in requests.untold(most=2, now=NOW)
+        assert requests.claim(fresh.digest, most=9, now=NOW) == told
+        requests.told(fresh.digest)
+        assert requests.claim(fresh.digest, most=9, now=NOW) is None
+        assert requests.claim(quiet.digest, most=9, now=NOW) is None, "nobody wants to be told"
+        assert quiet.digest not in requests.untold(most=9, now=NOW)
+
+
+def test_whose_a_subject_is_can_be_found(store: SQLStore) -> None:
+    account, subject = records.log_in(store).credential.account, Subject(records.name())
+    with store.transaction() as tx:
+        tx.accounts.subject(account, SectorID("holders"), fresh=subject)
+        assert tx.accounts.holder(SectorID("holders"), subject) == account
+        assert tx.accounts.holder(SectorID("others"), subject) is None
+        assert tx.accounts.holder(SectorID("holders"), Subject("\x00")) is None
 
 
 def test_tries_can_be_looked_up_without_being_counted(store: SQLStore) -> None:

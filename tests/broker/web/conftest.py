@@ -20,6 +20,7 @@ from flask import Flask
 from sqlalchemy import Engine
 
 import broker.web
+from broker.flows.approval_ports import ClientPings
 from broker.flows.documents import ClientDocuments
 from broker.flows.logout_ports import LogoutReceivers
 from broker.flows.notice import RevocationNotices
@@ -48,6 +49,7 @@ from tests.broker.web.house import (
     Documents,
     House,
     Lists,
+    Pings,
     Receivers,
     spki_hash,
 )
@@ -100,6 +102,7 @@ def make_house(world: World, software_keys: LiveKeys, migrated: Path, tmp_path: 
         documents: ClientDocuments | None = None,
         client_certificate_header: str = "",
         policy: Mapping[str, Any] | None = None,
+        pings: ClientPings | None = None,
         receivers: LogoutReceivers | None = None,
     ) -> House:
         database = tmp_path / f"{len(engines)}.db"
@@ -133,6 +136,7 @@ def make_house(world: World, software_keys: LiveKeys, migrated: Path, tmp_path: 
             entropy=os.urandom,
             documents=published,
             logout_receivers=receivers or Receivers(),
+            client_pings=pings or Pings(),
             client_keys=PublishedKeys(published, clock),
             correspondence=correspondence,
             notices=notices,

@@ -118,6 +118,21 @@ class Receivers:
         self.got.append((url, logout_token))
 
 
+class Pings:
+    """Stands in for the network only: which client was told of which auth_req_id, and with what token."""
+
+    def __init__(self) -> None:
+        self.got: list[tuple[str, str, str]] = []
+        self.answers = True
+        self.tries = 0
+
+    def ping(self, url: str, *, auth_req_id: str, token: str) -> None:
+        self.tries += 1
+        if not self.answers:
+            raise OutboundFailed(f"{url}: nobody answers")
+        self.got.append((url, auth_req_id, token))
+
+
 def spki_hash(certificate: bytes) -> bytes:
     """By what a CA is named in requests to the agent."""
     key = x509.load_der_x509_certificate(certificate).public_key()

@@ -193,6 +193,7 @@ def upgrade() -> None:
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("grant_id", sa.Text(), nullable=True),
         sa.Column("notification_sealed", sa.LargeBinary(), nullable=True),
+        sa.Column("notification_tries", sa.Integer(), nullable=False),
         sa.Column("interval", sa.Integer(), nullable=False),
         sa.Column("polled_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
