@@ -103,10 +103,37 @@ def test_a_request_uri_is_dead_once_the_resident_went_back(fapi: Program) -> Non
     assert error_code(visit(fapi, request_uri)) == "OAUTH-022"
 
 
+def test_a_request_uri_is_dead_once_the_resident_did_not_agree(fapi: Program) -> None:
+    house, request_uri, browser = fapi.house, pushed(fapi), fapi.house.browser()
+    login = house.get(browser, visit(fapi, request_uri, browser).headers["Location"])
+    page = house.get(browser, house.answer(login).headers["Location"])
+    assert returned(house.submit(browser, page, "consent-form", decision="deny"))["error"] == "access_denied"
+    assert error_code(visit(fapi, request_uri)) == "OAUTH-022"
+
+
+def test_a_request_uri_is_dead_once_it_was_refused_without_a_card(fapi: Program) -> None:
+    request_uri = pushed(fapi, prompt="none")
+    answer = visit(fapi, request_uri)
+    assert answer.status_code == 303
+    assert "error=login_required" in answer.headers["Location"]
+    assert error_code(visit(fapi, request_uri)) == "OAUTH-022"
+
+
+def test_a_request_uri_is_dead_once_another_person_came(fapi: Program) -> None:
+    house, browser = fapi.house, fapi.house.browser()
+    request_uri = pushed(fapi, claims='{"id_token":{"sub":{"value":"somebody"}}}')
+    login = house.get(browser, visit(fapi, request_uri, browser).headers["Location"])
+    told = returned(house.get(browser, house.answer(login).headers["Location"]))
+    assert told["error"] == "login_required"
+    assert error_code(visit(fapi, request_uri)) == "OAUTH-022"
+
+
 def test_n30_a_request_uri_runs_out(fapi: Program) -> None:
     request_uri = pushed(fapi)
     fapi.house.clock.step(seconds=LIFETIME.total_seconds())
-    assert error_code(visit(fapi, request_uri)) == "OAUTH-022"
+    for _ in range(2):
+        assert error_code(visit(fapi, request_uri)) == "OAUTH-022"
+        fapi.house.clock.step(seconds=1)
 
 
 def test_a_login_that_began_in_time_may_end_later(fapi: Program) -> None:
