@@ -20,7 +20,6 @@ from broker.oidc.client_authentication import (
     Assertion,
     AssertionPresented,
     CertificatePresented,
-    NonePresented,
     SecretPresented,
     assertion_rules,
     check_assertion,
@@ -73,8 +72,6 @@ def authenticate(call: Call, parameters: Mapping[str, str], *, ports: Ports) -> 
     check_method(presented, client.auth_method)
     if isinstance(presented, CertificatePresented):
         _check_certificate(presented.certificate, client, now=now, ports=ports)
-    elif isinstance(presented, NonePresented) and not client.public:
-        raise InvalidClient("no way to authenticate")
     return AuthenticatedClient(client=client, certificate=certificate)
 
 
@@ -113,7 +110,7 @@ def _by_assertion(
 
 
 def _check_certificate(certificate: bytes, client: Client, *, now: datetime, ports: Ports) -> None:
-    """RFC 8705 §2.1 and §2.2; a public client's certificate only binds its tokens (§4)."""
+    """RFC 8705 §2.1 and §2.2; a public client's certificate only binds its tokens (§4). The method has been checked."""
     if client.auth_method is AuthMethod.TLS_CLIENT_AUTH and client.tls_subject is not None:
         check_issued(certificate, client.tls_subject, anchors=ports.policy.client_anchors, now=now)
     elif client.auth_method is AuthMethod.SELF_SIGNED_TLS_CLIENT_AUTH:
@@ -123,5 +120,3 @@ def _check_certificate(certificate: bytes, client: Client, *, now: datetime, por
             raise InvalidClient("no keys of this client are known") from unknown
         if not key_is_registered(certificate, jwks, now):
             raise InvalidClient("certificate is not over a registered key")
-    elif not client.public:
-        raise InvalidClient("not the way in which this client is registered to authenticate")

@@ -250,6 +250,8 @@ def test_a_self_signed_certificate_authenticates_by_its_registered_key(make_hous
     code = program.grant()
     form: dict[str, Any] = {"authenticated": False, "client_id": "self-signed"}
     refused(program.token(code, headers=handed(certificate(other)), **form), 401, "invalid_client")
+    asserted = program.assertion(key=key)  # by a registered key, and still not the registered way
+    refused(program.token(code, client_assertion=asserted), 401, "invalid_client")
     assert program.token(code, headers=handed(certificate(key)), **form).status_code == 200
 
 
@@ -259,4 +261,12 @@ def test_without_a_tls_front_the_header_means_nothing(house: House) -> None:
         house, "spoof", auth_method=AuthMethod.SELF_SIGNED_TLS_CLIENT_AUTH, jwks={"keys": [public_jwk(key)]}
     )
     answer = program.token(program.grant(), headers=handed(certificate(key)), authenticated=False, client_id="spoof")
+    refused(answer, 401, "invalid_client")
+
+
+def test_a_certificate_is_no_authentication_for_who_is_registered_otherwise(make_house: Callable[..., House]) -> None:
+    house = make_house(client_certificate_header=HEADER)
+    key = ec.generate_private_key(ec.SECP256R1())
+    program = register(house, "keyed", jwks={"keys": [public_jwk(key)]})
+    answer = program.token(program.grant(), headers=handed(certificate(key)), authenticated=False, client_id="keyed")
     refused(answer, 401, "invalid_client")
