@@ -10,13 +10,13 @@ import json
 import os
 import secrets
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from flask import Flask
+from flask import Blueprint, Flask
 
 from broker.app import for_trial_only, join, mount, now
 from broker.audit.entry import Entry, Event
@@ -33,7 +33,7 @@ from broker.serving import serve
 from broker.settings import PREFIX, Settings, loopback, read
 from broker.storage.migrations import upgrade
 from broker.web.card import card_agent_document
-from sandbox import atomicfile, door
+from sandbox import approver, atomicfile, door
 from sandbox.ca import PHONE_POLICIES
 from sandbox.generate import World
 from sandbox.tls import TLSFiles
@@ -125,10 +125,10 @@ def mtls_paths(issuer: str) -> tuple[str, ...]:
     return tuple(address.removeprefix(issuer) for address in aliases.values())
 
 
-def open_ports(settings: Settings, *, outbound_ca: str = "") -> Ports:
+def open_ports(settings: Settings, *, outbound_ca: str = "", approves: bool = False) -> Ports:
     """Everything a flow is given, with http to this machine allowed, and https under the authorities of `outbound_ca`.
 
-    Raises SettingsError.
+    `approves` says that the approver channel is mounted, and so switches CIBA on. Raises SettingsError.
     """
     if not loopback(settings.host) or not loopback(urlsplit(settings.issuer).hostname or ""):
         raise SettingsError("the sandbox's broker serves this machine alone")
@@ -136,7 +136,8 @@ def open_ports(settings: Settings, *, outbound_ca: str = "") -> Ports:
     ports = join(settings, guard=guard, refresh_after=REFRESH_AFTER)
     if not for_trial_only(ports.policy.anchors):
         raise SettingsError("the sandbox's door stays shut beside anchors that are not JPKI-TEST")
-    return ports
+    channel = approver.CHANNEL if approves else ""
+    return replace(ports, policy=replace(ports.policy, approver_channel=channel))
 
 
 def app() -> Flask:
@@ -144,9 +145,16 @@ def app() -> Flask:
     settings = read(os.environ)
     for name in [name for name in os.environ if name.startswith(PREFIX)]:
         del os.environ[name]
-    ports = open_ports(settings, outbound_ca=os.environ.pop(OUTBOUND_CA, ""))
     cards = os.environ.pop(DOOR_CARDS, "")
-    return mount(settings, ports, trial_door=door.blueprint(Path(cards)) if cards else None)
+    ports = open_ports(settings, outbound_ca=os.environ.pop(OUTBOUND_CA, ""), approves=bool(cards))
+    return mount(settings, ports, trial_door=trial_door(Path(cards)) if cards else None)
+
+
+def trial_door(cards: Path) -> Blueprint:
+    """The test door and the approver channel, for the residents whose card files are in `cards`."""
+    opened = door.blueprint(cards)
+    opened.register_blueprint(approver.blueprint(cards))
+    return opened
 
 
 def set_up(
@@ -186,7 +194,7 @@ def set_up(
             agent_root_passphrase=settings.key_passphrase,
             now=now(),
         )
-    ports = open_ports(settings)
+    ports = open_ports(settings, approves=house.door)
     with ports.store.transaction() as tx:
         for given in registrations:
             members = dict(given)

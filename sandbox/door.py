@@ -56,20 +56,20 @@ def blueprint(cards: Path) -> Blueprint:
 
 
 def _answer(request: str, card: CardFile) -> Response:
-    trust, origin = _trust(), ports().policy.origin
+    trusted, origin = trust(), ports().policy.origin
     try:
-        asked = verify_request(request, trust=trust, origin=origin, now=datetime.now(UTC))
+        asked = verify_request(request, trust=trusted, origin=origin, now=datetime.now(UTC))
     except CardError as refusal:
         raise BadRequest("not a request of this broker") from refusal
     try:
-        sealed = softagent.answer(request, origin=origin, trust=trust, card=card, pin=card.auth.pin)
+        sealed = softagent.answer(request, origin=origin, trust=trusted, card=card, pin=card.auth.pin)
         fields = {"answer": sealed}
     except CardError as refusal:  # as an agent hands back what its card said
         fields = {"error": answer_for(refusal).code}
     return take(TransactionID(asked.transaction), fields)
 
 
-def _trust() -> Trust:
+def trust() -> Trust:
     """This broker alone, as it stands now: its request keys may have been rotated since the start."""
     document = {name: value for name, value in card_agent_document(ports()).items() if name != "statement"}
     row = {**document, "name": "JPKI Broker (sandbox)", "sandbox": True}

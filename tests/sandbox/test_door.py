@@ -13,7 +13,7 @@ from broker.app import mount
 from broker.errors import SettingsError
 from broker.settings import read
 from broker.web import WebSettings
-from sandbox import door
+from sandbox import approver, door
 from sandbox.broker import DOOR_CARDS, BrokerHouse, open_ports, set_up
 from sandbox.generate import World
 
@@ -53,3 +53,12 @@ def test_no_setting_of_the_broker_opens_it(house: BrokerHouse, name: str) -> Non
 def test_a_house_without_a_door_names_no_cards(house: BrokerHouse) -> None:
     assert DOOR_CARDS not in house.environment()
     assert replace(house, door=True).environment()[DOOR_CARDS] == str(house.root / "cards")
+
+
+def test_ciba_is_on_beside_the_door_and_nowhere_else(house: BrokerHouse) -> None:
+    set_up(house, [])
+    settings = read({**house.environment(), "BROKER_EMBEDDED_JOBS": "false"})
+    assert open_ports(settings).policy.approver_channel == ""
+    assert open_ports(settings, approves=True).policy.approver_channel == approver.CHANNEL
+    with pytest.raises(SettingsError, match="unknown setting"):
+        read({**house.environment(), "BROKER_APPROVER_CHANNEL": approver.CHANNEL})
