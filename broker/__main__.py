@@ -14,6 +14,7 @@ from broker.commands.client import client
 from broker.commands.config import config
 from broker.commands.crl import crl
 from broker.commands.db import db
+from broker.commands.doctor import doctor
 from broker.commands.exits import answering
 from broker.commands.house import configured
 from broker.commands.jobs import jobs
@@ -31,7 +32,7 @@ def main() -> None:
     structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
 
 
-for _group in (certificate, client, config, crl, db, jobs, keys, ocsp, purge, session):
+for _group in (certificate, client, config, crl, db, doctor, jobs, keys, ocsp, purge, session):
     main.add_command(_group)
 
 
