@@ -28,8 +28,12 @@ def present(tx: Transaction, call: Call, *, ports: Ports) -> AccessToken:
     if stored.jkt is not None:
         if scheme != "dpop":
             raise InvalidAccessToken("this token is bound to a DPoP key: Authorization is of the scheme DPoP")
-        proof = judge_proof(call, access_token=credentials, expected_jkt=stored.jkt, ports=ports)
-        if proof is not None and not tx.proofs.use(proof):
+        proof = judge_proof(call, access_token=credentials, ports=ports)
+        if proof is None:
+            raise InvalidDPoPProof("exactly one DPoP proof is required")
+        if proof.jkt != stored.jkt:  # the proof is good, the token is not its (RFC 9449 §7.1: invalid_token)
+            raise InvalidAccessToken("this token is bound to another DPoP key")
+        if not tx.proofs.use(proof):
             raise InvalidDPoPProof("the proof was used before")
     elif scheme == "dpop":
         raise InvalidAccessToken("this token is not bound to a DPoP key")

@@ -32,14 +32,12 @@ class Sender:
         return None
 
 
-def judge_proof(
-    call: Call, *, ports: Ports, access_token: str | None = None, expected_jkt: str | None = None
-) -> Proof | None:
-    """The DPoP proof of a request; None where it carries none and none is expected.
+def judge_proof(call: Call, *, ports: Ports, access_token: str | None = None) -> Proof | None:
+    """The DPoP proof of a request, whatever its key; None where it carries none.
 
     Raises InvalidDPoPProof, UseDPoPNonce.
     """
-    if not call.dpop and expected_jkt is None:
+    if not call.dpop:
         return None
     return check_proof(
         call.dpop,
@@ -48,7 +46,7 @@ def judge_proof(
         now=ports.clock(),
         nonces=ports.keys.nonce_keys() if ports.policy.requires_dpop_nonce else None,
         access_token=access_token,
-        expected_jkt=expected_jkt,
+        expected_jkt=None,
     )
 
 

@@ -165,7 +165,7 @@ def test_a_client_registers_itself_by_invitation(servers: Servers, resident: Res
     )
     settings = {**CLIENTS["code"].settings(servers.broker), "invitation": invitation}
     outcome = tell("openid_client_registration", settings, answers={"visit": lambda said: resident.visit(said["url"])})
-    assert outcome["uninvited"]["status"] == 401
+    assert outcome["not_invited"]["status"] == 401
     assert outcome["badly"]["error"] == "invalid_redirect_uri"
     assert outcome["registered"]["redirect_uris"] == [CALLBACK]
     assert re.fullmatch(r"[A-Za-z0-9._~-]{16,64}", outcome["registered"]["client_id"])

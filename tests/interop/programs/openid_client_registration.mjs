@@ -18,7 +18,7 @@ const register = (initialAccessToken, wished) =>
     initialAccessToken,
     execute: [client.allowInsecureRequests],
   });
-const uninvited = await refused(register(undefined, wish));
+const not_invited = await refused(register("no invitation of ours", wish));
 const badly = await refused(register(invitation, { ...wish, redirect_uris: [`${own.redirect_uri}#fragment`] }));
 const config = await register(invitation, wish);
 const registered = config.clientMetadata();
@@ -40,4 +40,4 @@ const tokens = await client.authorizationCodeGrant(config, back, {
   expectedState: state,
   expectedNonce: nonce,
 });
-end({ uninvited, badly, registered, claims: tokens.claims() });
+end({ not_invited, badly, registered, claims: tokens.claims() });
