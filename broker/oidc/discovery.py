@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from broker import jwe
 from broker.oidc.authorization import PROMPTS, SCOPES
+from broker.oidc.authorization_details import TYPES
 from broker.oidc.ciba import DELIVERY_MODES
 from broker.oidc.client_authentication import ALGORITHMS
 from broker.oidc.dpop import ALGORITHMS as DPOP_ALGORITHMS
@@ -122,6 +123,7 @@ def _metadata(issuer: str, *, signing: Sequence[str], decryption: Sequence[str])
         "code_challenge_methods_supported": ["S256"],
         "prompt_values_supported": sorted(PROMPTS),
         "authorization_response_iss_parameter_supported": True,
+        "authorization_details_types_supported": sorted(TYPES),
         "ui_locales_supported": ["ja", "en"],
     }
     return {name: value for name, value in document.items() if value != []}
