@@ -23,6 +23,13 @@ def signed_for(
     return token if encryption is None else _encrypted(client, token.encode(), encryption, cty="JWT", ports=ports)
 
 
+def check_envelope(client: Client, *, alg: str, encryption: Encryption | None, ports: Ports) -> None:
+    """Could `signed_for` answer now? Asked before anything is used up for the answer. Raises StoreUnavailable."""
+    ports.keys.signer(KeyUse.ID_TOKEN, alg)
+    if encryption is not None:
+        _encrypted(client, b"", encryption, cty="JWT", ports=ports)
+
+
 def encrypted_for(client: Client, claims: Mapping[str, Any], encryption: Encryption, *, ports: Ports) -> str:
     """A JWE over plain JSON, for what is not signed. Raises StoreUnavailable."""
     return _encrypted(client, compact_json(claims), encryption, cty=None, ports=ports)

@@ -14,7 +14,7 @@ from broker.flows.call import Call
 from broker.flows.client_authentication import authenticate
 from broker.flows.client_credentials import own_token
 from broker.flows.code_redemption import redeem_code
-from broker.flows.envelope import signed_for
+from broker.flows.envelope import check_envelope, signed_for
 from broker.flows.own_token import sign_access_token
 from broker.flows.ports import KeyUse, Ports
 from broker.flows.refresh import refresh
@@ -84,7 +84,7 @@ def exchange(call: Call, *, ports: Ports) -> TokenResponse:
         raise UnsupportedGrantType("no such grant is served")
     if grant_type not in who.client.grant_types:
         raise UnauthorizedClient("the client is not registered for this grant")
-    ports.keys.signer(KeyUse.ID_TOKEN, who.client.id_token_alg)  # none: said before anything is used up
+    check_envelope(who.client, alg=who.client.id_token_alg, encryption=who.client.id_token_encryption, ports=ports)
     issued = GRANTS[grant_type](request, ports)
     return _response(issued, who.client, exchanged=grant_type == GrantType.TOKEN_EXCHANGE, ports=ports)
 

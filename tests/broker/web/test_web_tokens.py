@@ -202,8 +202,13 @@ def test_an_id_token_is_signed_with_the_clients_algorithm(
     assert json.loads(verify_jws(answer["id_token"], jwks=jwks, algorithms=[alg]))["aud"] == "program"
 
 
-def test_an_algorithm_without_a_key_costs_no_code(house: House) -> None:
-    program = register(house, id_token_alg="PS256")
+@pytest.mark.parametrize(
+    "members",
+    [{"id_token_alg": "PS256"}, {"id_token_encryption": Encryption(alg="ECDH-ES")}],
+    ids=["no key to sign with", "no key to encrypt to"],
+)
+def test_an_id_token_that_cannot_be_made_costs_no_code(house: House, members: dict[str, Any]) -> None:
+    program = register(house, **members)
     code = program.grant()
     refused(program.token(code), 503, "temporarily_unavailable")
     with house.ports.store.transaction() as tx:
