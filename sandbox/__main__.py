@@ -45,12 +45,27 @@ def main() -> None:
     help="Register the clients of a test plan (samples/conformance); may be given several times.",
 )
 @click.option("--suite", default=SUITE, show_default=True, help="Where the test suite serves itself.")
-def run_command(*, root: Path, reader: str, plans: tuple[Path, ...], suite: str, **places: Any) -> None:
+@click.option(
+    "--trust",
+    "trusted",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    multiple=True,
+    help="With --tls: a PEM file under which the broker also calls https addresses of this machine, the suite's.",
+)
+def run_command(
+    *, root: Path, reader: str, plans: tuple[Path, ...], suite: str, trusted: tuple[Path, ...], **places: Any
+) -> None:
     """Start the outside world, the card, the agent, the broker and the sample bank; Ctrl-C stops them."""
     addresses = Addresses(**places)
     sys.exit(
         run(
-            root, addresses=addresses, reader=reader, plans=plans, suite=suite, say=lambda line: print(line, flush=True)
+            root,
+            addresses=addresses,
+            reader=reader,
+            plans=plans,
+            suite=suite,
+            trusted=trusted,
+            say=lambda line: print(line, flush=True),
         )
     )
 

@@ -115,13 +115,14 @@ class BrokerHouse:
             "BROKER_CLIENT_CERTIFICATE_HEADER": HEADER,
             "BROKER_CLIENT_CA": str(self.front.files.client_authority),
             "BROKER_MTLS_ORIGIN": self.front.mtls_origin,
-            OUTBOUND_CA: str(self.front.files.authority),
+            OUTBOUND_CA: str(self.front.files.outbound),
         }
 
 
 def mtls_paths(issuer: str) -> tuple[str, ...]:
     """The paths that the metadata name as addresses for certificates (RFC 8705 §5)."""
-    aliases: dict[str, str] = metadata(issuer, signing=(), decryption=(), mtls_origin=issuer)["mtls_endpoint_aliases"]
+    told = metadata(issuer, signing=(), decryption=(), mtls_origin=issuer, backchannel=True)
+    aliases: dict[str, str] = told["mtls_endpoint_aliases"]
     return tuple(address.removeprefix(issuer) for address in aliases.values())
 
 

@@ -144,10 +144,13 @@ def sandbox(
     resident: str = "hanako",
     plans: Sequence[Path] = (),
     suite: str = plan.SUITE,
+    trusted: Sequence[Path] = (),
     say: Callable[[str], None] = lambda _line: None,
 ) -> Iterator[Running]:
     """Start everything, and stop everything on the way out. `plans` are files of samples/conformance, for a suite that
-    serves itself at `suite`. Raises CannotRun, ProgramFailed.
+    serves itself at `suite`; with TLS the broker calls it under the authorities in `trusted` (PEM files).
+
+    Raises CannotRun, ProgramFailed.
     """
     root = root.resolve()
     root.mkdir(mode=0o700, exist_ok=True)
@@ -155,7 +158,7 @@ def sandbox(
     with ExitStack() as stack:
         _alone(root, stack)
         addresses.check_free()
-        tls = _tls(root, addresses)
+        tls = _tls(root, addresses, trusted)
         world = generate(root, datetime.now(UTC), url=addresses.world)
         if world.made_because:
             say(f"  made the test authority and the residents' cards ({world.made_because})")
@@ -203,7 +206,7 @@ def sandbox(
         except plan.PlanInvalid as wrong:
             raise CannotRun(str(wrong)) from wrong
         registered = [bank.registration(addresses.bank, bank_keys)]
-        document = set_up(house, registered, plans=[each.clients for each in completed])
+        document = set_up(house, registered, plans=[each.clients for each in completed if each.clients["clients"]])
         for each in completed:
             say(f"  plan  {each.name}: give the suite {os.path.relpath(each.file)}")
         start(
@@ -255,15 +258,20 @@ def _alone(root: Path, stack: ExitStack) -> None:
         raise CannotRun(f"a sandbox is running already in {root}; stop it with Ctrl-C where it was started") from None
 
 
-def _tls(root: Path, addresses: Addresses) -> TLSFiles | None:
-    """Raises CannotRun where TLS is wanted and there is no nginx."""
+def _tls(root: Path, addresses: Addresses, trusted: Sequence[Path]) -> TLSFiles | None:
+    """Raises CannotRun where TLS is wanted and there is no nginx, or `trusted` names what is no certificate."""
     if not addresses.tls:
         return None
     if tlsfront.program() is None:
         raise CannotRun(
             "TLS=1 needs nginx, which is not installed; to install it, type: sudo apt-get install nginx-light"
         )
-    return provide(root / "tls", datetime.now(UTC))
+    files = provide(root / "tls", datetime.now(UTC))
+    try:
+        files.also_trust(trusted)
+    except (OSError, ValueError) as unreadable:
+        raise CannotRun(f"--trust: not PEM files of certificates: {unreadable}") from unreadable
+    return files
 
 
 def _front(root: Path, addresses: Addresses, tls: TLSFiles) -> Program:
@@ -370,6 +378,7 @@ def run(
     reader: str,
     plans: Sequence[Path] = (),
     suite: str = plan.SUITE,
+    trusted: Sequence[Path] = (),
     say: Callable[[str], None],
 ) -> int:
     """The whole of `make run`: start, say four lines, watch, stop at Ctrl-C. Answers the exit status."""
@@ -377,7 +386,9 @@ def run(
         signal.signal(number, _interrupt)
     began = time.monotonic()
     try:
-        with sandbox(root, addresses=addresses, reader=reader, plans=plans, suite=suite, say=say) as running:
+        with sandbox(
+            root, addresses=addresses, reader=reader, plans=plans, suite=suite, trusted=trusted, say=say
+        ) as running:
             for line in welcome(running, seconds=time.monotonic() - began):
                 say(line)
             while True:
@@ -398,13 +409,18 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 
 
 def welcome(running: Running, *, seconds: float) -> list[str]:
-    """The four lines a person needs, and one more where the card is not where it would be best."""
+    """The four lines a person needs, and more where the card is not where it would be best, or the browser must trust
+    an authority of ours first.
+    """
     lines = []
     match running.card.kind:
         case "software":
             lines.append(f"  no PC/SC daemon here ({running.card.why}): the software card runs inside the agent")
         case "real":
             lines.append("  a real reader: real cards meet the sandbox's test authority and are refused with a page")
+    if running.tls is not None:
+        trusted = os.path.relpath(running.tls.authority)
+        lines.append(f"  TLS   {running.addresses.broker}, which a browser takes once it trusts {trusted}")
     pin = (
         "your card's own 4-digit PIN (3 tries!)"
         if running.card.kind == "real"

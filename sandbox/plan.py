@@ -79,7 +79,7 @@ def complete(path: Path, around: Surroundings, *, now: datetime | None = None) -
     target = around.root / "plans" / path.name
     before = _read(target) if target.exists() else {}
     try:
-        config, registration = dict(given["config"]), given["registration"]
+        config, registration = dict(given["config"]), given.get("registration", {})
         words = {"issuer": around.issuer, "mtls": around.mtls, "suite": around.suite, "alias": config["alias"]}
         page = _filled(_read(BROWSER), words)
         page = _filled(page, page)  # what several overrides share
@@ -127,8 +127,8 @@ def _filled(value: Any, words: dict[str, Any]) -> Any:
 
 def _client(role: str, config: dict[str, Any], filling: _Filling) -> dict[str, Any] | None:
     """One client's own members for the broker; its secrets go into `config`. None where the plan has no such client."""
-    if role not in config:
-        return None
+    if "client_id" not in config.get(role, {}):
+        return None  # no such client, or one that registers itself
     suite, kept, shared = config[role], filling.before.get(role, {}), filling.registration
     told = {name: value for name, value in suite.items() if name != "scope"}
     asked = {**shared, **told}

@@ -7,6 +7,7 @@ constraints say so (RFC 5280 section 4.2.1.10).
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -75,6 +76,19 @@ class TLSFiles:
     def key(self) -> Path:
         """The front's private key."""
         return self.folder / "localhost.key"
+
+    @property
+    def outbound(self) -> Path:
+        """Under whose certificates the broker calls https addresses of this machine: our own authority's, and those
+        that `also_trust` named."""
+        return self.folder / "outbound.pem"
+
+    def also_trust(self, authorities: Iterable[Path]) -> None:
+        """Write `outbound`. Raises OSError, and ValueError for what is no PEM file of certificates."""
+        told = [path.read_bytes() for path in (self.authority, *authorities)]
+        for text in told:
+            x509.load_pem_x509_certificates(text)
+        atomicfile.write(self.outbound, b"\n".join(told))
 
     @property
     def client_authority(self) -> Path:

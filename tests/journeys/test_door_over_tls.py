@@ -13,7 +13,7 @@ pytestmark = pytest.mark.timeout(180)
 
 
 def test_a_test_resident_logs_in_by_forms_alone_and_the_client_accepts_the_token(visitor: Person) -> None:
-    consent = visitor.press(visitor.begin(), "door-form", resident="taro")
+    consent = visitor.press(visitor.begin(), "door-form", resident="alex")
     assert consent.form("consent-form") is not None
     assert "greeting" in visitor.arrive(consent).elements.texts
     claims = json.loads(visitor.web.get(f"{visitor.addresses.bank}/api/me").body)["claims"]

@@ -43,7 +43,10 @@ def test_a_sample_leaves_no_blank_and_the_next_start_finds_the_same(path: Path, 
     assert json.loads(plan.file.read_text(encoding="utf-8")) == plan.config
     assert plan.file.stat().st_mode & 0o777 == 0o600
     assert complete(path, around).config == plan.config
-    assert len(plan.clients["clients"]) >= 2
+    named = [role for role in ("client", "client2") if "client_id" in plan.config[role]]
+    assert {entry["client_id"] for entry in plan.clients["clients"]} >= {
+        plan.config[role]["client_id"] for role in named
+    }
 
 
 def test_the_overrides_are_whole_instructions(around: Surroundings) -> None:

@@ -247,6 +247,15 @@ def test_the_authority_of_the_front_can_vouch_for_this_machine_alone(tmp_path: P
     assert {str(name.value) for name in permitted} == {"localhost", "127.0.0.0/8", "::1/128"}
 
 
+def test_what_the_broker_may_call_stands_under_our_authority_and_those_that_were_named(tmp_path: Path) -> None:
+    files, other = provide(tmp_path / "a", NOW), provide(tmp_path / "b", NOW)
+    files.also_trust([other.authority])
+    found = x509.load_pem_x509_certificates(files.outbound.read_bytes())
+    assert found == [x509.load_pem_x509_certificate(one.authority.read_bytes()) for one in (files, other)]
+    with pytest.raises(ValueError, match=r".+"):
+        files.also_trust([files.key])
+
+
 def test_a_clients_certificate_is_kept_while_its_name_stays(tmp_path: Path) -> None:
     files = provide(tmp_path, NOW)
     certificate, key = issue_to_client(files, "bank-1", CLIENT, NOW)
