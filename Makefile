@@ -46,9 +46,9 @@ bench: ## print every figure that the README may quote
 	@$(VENV)/python -m bench.trust
 	@$(VENV)/python -m bench.keys
 
-campaigns: ## the long forms of the tests: mutated evidence, hostile cards and forms, faults, races (hours)
+campaigns: ## the long forms of the tests: mutated evidence, hostile cards and forms, faults, the provider, races (hours)
 	@$(PROVISION) test
-	@for campaign in mutated_evidence hostile_card agent faults races; do \
+	@for campaign in mutated_evidence hostile_card agent faults provider races; do \
 		echo "campaign: $$campaign"; $(VENV)/python -m tests.campaigns.$$campaign || exit 1; \
 	done
 

@@ -227,7 +227,7 @@ class GrantStore(Protocol):
         """
 
     def end_of_session(self, session_digest: bytes, *, now: datetime) -> int:
-        """End what was granted in a session, but for grants with offline_access; how many."""
+        """End what was granted in a session, but for grants that brought a refresh token; how many."""
 
     def end(self, grant_id: GrantID, *, now: datetime) -> bool:
         """End it with its code and every token of it; True when it had not ended. Its certificate is forgotten."""

@@ -13,8 +13,9 @@ from broker.ids import SessionID
 def end_session(
     tx: Transaction, session: Session, *, event: Event, ports: Ports, at_once: bool = False
 ) -> LogoutDelivery | None:
-    """End a session with its codes and with what was granted in it, its access tokens too; offline grants stay.
+    """End a session with its codes and with what was granted in it, its access tokens too.
 
+    A grant that brought a refresh token stays: the resident agreed that it outlives the session (OIDC Core §11).
     Its client is told (`backchannel_logout.queue_logout`). None: it had ended, or the client wants no message.
     """
     now = ports.clock()

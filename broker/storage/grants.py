@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, delete, insert, literal, select, update
+from sqlalchemy import bindparam, delete, exists, insert, select, update
 
 from broker.ids import AccountID, ClientID, CredentialID, GrantID, SessionID, Subject
 from broker.oidc.grants import Authentication, Grant
-from broker.storage.schema import grant_certificates, grants
+from broker.storage.schema import grant_certificates, grants, refresh_tokens
 from broker.storage.work import Work, can_hold
 
 _alive = (grants.c.grant_id == bindparam("b_grant_id")) & grants.c.ended_at.is_(None)
@@ -21,7 +21,7 @@ _END_OF_SESSION = (
     .where(
         grants.c.session_digest == bindparam("b_session_digest"),
         grants.c.ended_at.is_(None),
-        (literal(" ") + grants.c.scope + literal(" ")).not_like("% offline_access %"),
+        ~exists().where(refresh_tokens.c.grant_id == grants.c.grant_id),
     )
     .values(ended_at=bindparam("b_now"))
 )

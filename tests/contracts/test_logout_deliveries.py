@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from broker.flows.logout_ports import LogoutDelivery
 from broker.ids import SessionID
+from broker.oidc.refresh import RefreshToken
 from broker.storage.logout_deliveries import BATCH
 from broker.storage.store import SQLStore
 from tests.contracts import records
@@ -71,20 +72,24 @@ def test_of_eight_hosts_each_delivery_is_taken_by_one(own_store: SQLStore) -> No
     assert sorted(taken) == sorted(each.delivery_id for each in made)
 
 
-def test_what_was_granted_in_a_session_ends_with_it_but_for_offline_access(store: SQLStore) -> None:
+def test_what_was_granted_in_a_session_ends_with_it_unless_it_may_be_refreshed(store: SQLStore) -> None:
     login, other = records.log_in(store), records.log_in(store)
     inside, elsewhere = login.grant(), other.grant()
     offline = replace(login.grant(), scope=frozenset({"openid", "offline_access"}))
-    alike = replace(login.grant(), scope=frozenset({"openid", "not_offline_access"}))
+    asked = replace(login.grant(), scope=frozenset({"openid", "offline_access"}))  # and never got a refresh token
+    refreshing = RefreshToken(
+        digest=records.digest(), grant_id=offline.grant_id, issued_at=NOW, expires_at=NOW + timedelta(days=90)
+    )
     with store.transaction() as tx:
-        for grant in (inside, elsewhere, offline, alike):
+        for grant in (inside, elsewhere, offline, asked):
             tx.grants.open(grant)
+        tx.refresh_tokens.issue(refreshing)
         token = login.token(inside.grant_id)
         tx.tokens.issue(token)
         assert tx.grants.end_of_session(login.session.digest, now=NOW) == 2
         assert tx.grants.end_of_session(login.session.digest, now=NOW) == 0
     with store.transaction() as tx:
-        assert [tx.grants.get(grant.grant_id) for grant in (inside, alike)] == [None, None]
+        assert [tx.grants.get(grant.grant_id) for grant in (inside, asked)] == [None, None]
         assert [tx.grants.get(grant.grant_id) for grant in (elsewhere, offline)] == [elsewhere, offline]
         assert tx.tokens.get(token.jti, now=NOW) is None
 
