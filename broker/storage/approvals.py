@@ -79,8 +79,8 @@ _TOLD: Final = (
     .where(backchannel_requests.c.digest == bindparam("b_digest"))
     .values(notification_sealed=bindparam("b_nothing"))
 )
-_UNTOLD: Final = select(backchannel_requests.c.digest).where(_untold).limit(bindparam("b_limit"))
 _BATCH: Final = 100
+_UNTOLD: Final = select(backchannel_requests.c.digest).where(_untold).limit(_BATCH)
 
 
 class _SQLApprovals:
@@ -170,7 +170,7 @@ class SQLBackchannelRequests(_SQLApprovals):
         self._work.write(_TOLD, b_digest=digest, b_nothing=None)
 
     def untold(self, *, most: int, now: datetime) -> tuple[bytes, ...]:
-        rows = self._work.read(_UNTOLD, b_most=most, b_now=now, b_limit=_BATCH)
+        rows = self._work.read(_UNTOLD, b_most=most, b_now=now)
         return tuple(row.digest for row in rows)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Engine, insert, select
 
 from broker.flows.notice import Registration
+from broker.ids import SessionID
 from broker.oidc.client_authentication import Assertion
 from broker.storage.purge import KEPT, PURGES, schedule
 from broker.storage.schema import attempts, credentials, metadata
@@ -26,7 +27,7 @@ def live(store: SQLStore, engine: Engine, at: datetime) -> None:
     login = records.log_in(store)
     later = at - NOW
     interaction = replace(records.interaction(login.client.client_id), expires_at=at + 10 * MINUTE)
-    session = replace(login.session, digest=records.digest(), authenticated_at=at)
+    session = replace(login.session, digest=records.digest(), session_id=SessionID(records.name()), authenticated_at=at)
     code = login.code()
     grant = replace(code.grant, session_digest=session.digest, expires_at=at + 10 * MINUTE)
     code = replace(code, grant=grant, expires_at=at + MINUTE)
@@ -61,6 +62,7 @@ def live(store: SQLStore, engine: Engine, at: datetime) -> None:
             "request": "{}",
             "state": "pending",
             "interval": 5,
+            "notification_tries": 0,
         },
         "pushed_requests": {"digest": records.digest(), "client_id": login.client.client_id, "parameters": "{}"},
         "proofs": {"jkt": "thumbprint", "jti_digest": records.digest()},
