@@ -90,15 +90,26 @@ def load(clients: Iterable[Client], *, ports: Ports) -> dict[ClientID, Event]:
 def remove(client_id: ClientID, *, ports: Ports) -> bool:
     """End a client and all it had; False when there is none."""
     with ports.store.transaction() as tx:
-        return end_client(tx, client_id, now=ports.clock())
+        removed = end_client(tx, client_id, now=ports.clock())
+    if removed:
+        end_grants(client_id, ports=ports)
+    return removed
 
 
 def end_client(tx: Transaction, client_id: ClientID, *, now: datetime) -> bool:
-    """The same in the caller's unit of work."""
+    """Remove a client with its audit row in the caller's unit of work; `end_grants` follows after its commit."""
     removed = tx.clients.remove(client_id, now=now)
     if removed:
         tx.audit.append(Entry(at=now, event=Event.CLIENT_REMOVED, client_id=client_id))
     return removed
+
+
+def end_grants(client_id: ClientID, *, ports: Ports) -> None:
+    """End the grants of a removed client, step by step: without their client they are good for nothing already."""
+    after: str | None = ""
+    while after is not None:
+        with ports.store.transaction() as tx:
+            after = tx.clients.end_grants(client_id, after=after, now=ports.clock())
 
 
 def _check_served(client: Client, ports: Ports) -> None:

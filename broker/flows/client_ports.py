@@ -47,9 +47,15 @@ class ClientStore(Protocol):
         """On the operator's word; its sector stays what it was. False when unknown or removed."""
 
     def remove(self, client_id: ClientID, *, now: datetime) -> bool:
-        """End the client with its grants, their codes and tokens, its own tokens, sessions and open logins.
+        """End the client with its access tokens, sessions and open logins; nobody can authenticate as it any more.
 
-        False when unknown or removed before. The id is never given out again.
+        False when unknown or removed before. The id is never given out again. Its grants follow by `end_grants`.
+        """
+
+    def end_grants(self, client_id: ClientID, *, after: str, now: datetime) -> str | None:
+        """End those of its grants that lie among the next some thousand of all grants after `after` ("" at first).
+
+        Answers where to go on, in another unit of work so that nobody waits long; None at the end.
         """
 
 

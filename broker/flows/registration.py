@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from broker.audit.entry import Entry, Event
 from broker.errors import InvalidAccessToken, InvalidClientMetadata
-from broker.flows.client_administration import end_client, invitation_id
+from broker.flows.client_administration import end_client, end_grants, invitation_id
 from broker.flows.client_ports import ManagedClient
 from broker.flows.discovery import provider_metadata
 from broker.flows.ports import Ports, Transaction
@@ -114,6 +114,7 @@ def remove(client_id: ClientID, token: str, *, ports: Ports) -> None:
     with ports.store.transaction() as tx:
         _managed(tx, client_id, token, now=now)
         end_client(tx, client_id, now=now)
+    end_grants(client_id, ports=ports)
 
 
 # --- parts -----------------------------------------------------------------------------------------------------------

@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
+
 from broker.flows.client_ports import InitialAccess
 from broker.ids import ClientID, SectorID
 from broker.oidc.client import SecurityProfile
+from broker.storage import clients
 from broker.storage.store import SQLStore
 from tests.contracts import records
 from tests.contracts.records import MINUTE, NOW, SECOND
@@ -87,6 +90,10 @@ def test_a_removed_client_takes_everything_it_had_with_it(store: SQLStore) -> No
         assert not tx.clients.remove(login.client.client_id, now=NOW)
         assert not tx.clients.remove(ClientID("\x00"), now=NOW)
     with store.transaction() as tx:
+        after: str | None = ""
+        while after is not None:
+            after = tx.clients.end_grants(login.client.client_id, after=after, now=NOW)
+    with store.transaction() as tx:
         assert tx.clients.get(login.client.client_id) is None
         assert login.client not in tx.clients.all()
         assert tx.sessions.get(login.session.digest) is None
@@ -97,6 +104,26 @@ def test_a_removed_client_takes_everything_it_had_with_it(store: SQLStore) -> No
         assert not tx.clients.add(login.client, now=NOW)
         assert tx.sessions.get(other.session.digest) == other.session
         assert tx.grants.get(others.grant.grant_id) == others.grant
+
+
+def test_grants_of_a_removed_client_end_step_by_step(store: SQLStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    login, other = records.log_in(store), records.log_in(store)
+    codes = [each.code() for each in (login, other) * 4]
+    with store.transaction() as tx:
+        for code in codes:
+            tx.codes.issue(code)
+    monkeypatch.setattr(clients, "_STEP_ENDS", clients._STEP_ENDS.offset(2))
+    after: str | None = ""
+    steps = 0
+    while after is not None:
+        with store.transaction() as tx:
+            before, after = after, tx.clients.end_grants(login.client.client_id, after=after, now=NOW)
+        assert after is None or after > before
+        steps += 1
+    assert steps > 2
+    with store.transaction() as tx:
+        alive = [tx.grants.get(code.grant.grant_id) is not None for code in codes]
+    assert alive == [False, True] * 4
 
 
 def test_a_removed_client_manages_nothing_any_more(store: SQLStore) -> None:
