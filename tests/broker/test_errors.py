@@ -19,6 +19,7 @@ OAUTH_ERRORS = {
     "insufficient_scope",
     "interaction_required",
     "invalid_authorization_details",
+    "invalid_binding_message",
     "invalid_client",
     "invalid_client_metadata",
     "invalid_dpop_proof",
