@@ -16,7 +16,7 @@ from flask import Blueprint, Response, jsonify, render_template, request
 from werkzeug.exceptions import BadRequest
 
 from broker.errors import BrokerError
-from broker.flows import ciba, consent, login
+from broker.flows import card_answer, ciba, consent, login
 from broker.flows.code import RefusedToClient, ReturnToClient
 from broker.flows.elsewhere import AnsweredElsewhere
 from broker.web import cookies
@@ -85,7 +85,7 @@ def _allowed(auth_req_id: str, card: CardFile) -> ReturnToClient | RefusedToClie
         sealed = softagent.answer(
             asked.request, origin=ports().policy.origin, trust=door.trust(), card=card, pin=card.auth.pin
         )
-        return_code = login.receive(asked.transaction_id, sealed, ports=ports())
+        return_code = card_answer.receive(asked.transaction_id, sealed, ports=ports())
     except (CardError, BrokerError) as refused:
         raise BadRequest(f"the card was not accepted: {type(refused).__name__}") from refused
     finished = login.finish(

@@ -13,7 +13,7 @@ from flask import Blueprint, Response, g, jsonify, request
 from werkzeug.exceptions import UnsupportedMediaType
 
 from broker.errors import AnswerMalformed, AnswerWithheld, BrokerError, BrowserMismatch, InvalidRequest
-from broker.flows import consent, login
+from broker.flows import card_answer, consent, login
 from broker.flows.ports import Ports
 from broker.ids import InteractionID, TransactionID
 from broker.web import cookies
@@ -56,7 +56,7 @@ def take(transaction: TransactionID, fields: Mapping[str, str]) -> Response:
             return _continue(transaction, f"error={fields['error']}")
         if fields.keys() != {"answer"}:
             raise AnswerMalformed("neither an answer nor an error")
-        return_code = login.receive(transaction, fields["answer"], ports=ports())
+        return_code = card_answer.receive(transaction, fields["answer"], ports=ports())
     except BrokerError as refusal:
         return _refused(transaction, refusal)
     return _continue(transaction, f"rc={return_code}")

@@ -1,0 +1,161 @@
+"""What the card answered to a login's request: everything local is judged first, the network last; the result waits.
+
+Nothing is released here: that is `login.finish`, for the one browser that may have it (design 4.3).
+"""
+
+from __future__ import annotations
+
+import binascii
+from base64 import b64decode
+from datetime import datetime
+
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from broker.accounts.credential import CredentialKey
+from broker.accounts.lifecycle import CertificateName
+from broker.audit.entry import Entry, Event
+from broker.errors import (
+    AnswerExpired,
+    AnswerMalformed,
+    AnswerReplayed,
+    BrokerError,
+    InteractionUnknown,
+    InvalidToken,
+)
+from broker.flows.evidence import prove_unrevoked
+from broker.flows.notices import ask_for_notices
+from broker.flows.ports import (
+    CardAnswer,
+    CardTransaction,
+    Ports,
+)
+from broker.flows.renewal import known_predecessor
+from broker.flows.secret import digest, mint
+from broker.ids import Secret, TransactionID
+from broker.jose import parse_json
+from broker.jpki import challenge as card_challenge
+from broker.jpki.certificate import parse
+from broker.jpki.clock import certain, check_clock
+from broker.jpki.path import validate_path
+from broker.jpki.profile import profile_for
+from broker.jwe import decrypt_compact
+
+ANSWER_FORMAT = "jpki-fed:1"
+
+
+def receive(transaction_id: TransactionID, answer: str, *, ports: Ports) -> Secret:
+    """Judge the agent's answer and keep it for its own browser; answers the return code.
+
+    Raises CardAnswerError, CertificateError or ClockBehind, each with an audit row, or StoreUnavailable.
+    """
+    now = ports.clock()
+    with ports.store.transaction() as tx:
+        transaction, mark = tx.cards.get(transaction_id), tx.clock.mark()
+        interaction = None if transaction is None else tx.interactions.get(transaction.interaction_id, now=now)
+    if transaction is None:
+        raise InteractionUnknown("no such card transaction")
+    offline = interaction is not None and "offline_access" in interaction.request.scope
+    try:
+        check_clock(now, mark=mark)
+        judged = _judge(transaction, answer, offline=offline, now=now, ports=ports)
+    except BrokerError as refusal:
+        with ports.store.transaction() as tx:
+            tx.audit.append(_refusal(transaction, refusal, now))
+        raise
+    return_code = mint(ports.entropy)
+    with ports.store.transaction() as tx:
+        first = tx.cards.answer(transaction_id, judged, return_digest=digest(return_code))
+        if judged.revocation_this_update is not None:
+            tx.clock.raise_to(certain(now, witness=judged.revocation_this_update))
+        if not first:
+            tx.audit.append(_refusal(transaction, AnswerReplayed(), now))
+    if not first:
+        raise AnswerReplayed("this transaction has its answer")
+    return return_code
+
+
+def _refusal(transaction: CardTransaction, refusal: BrokerError, now: datetime) -> Entry:
+    replayed = isinstance(refusal, AnswerReplayed)
+    return Entry(
+        at=now,
+        event=Event.ANSWER_REPLAYED if replayed else Event.LOGIN_REFUSED,
+        client_id=transaction.client_id,
+        reference=transaction.transaction_id,
+        detail={"error": type(refusal).__name__},
+    )
+
+
+def _judge(transaction: CardTransaction, answer: str, *, offline: bool, now: datetime, ports: Ports) -> CardAnswer:
+    """Everything local first, the network last; signature and path before revocation (design 4.5)."""
+    if now >= transaction.expires_at:
+        raise AnswerExpired("later than 300 s")
+    if not transaction.answer_key:
+        raise AnswerReplayed("this transaction has its answer")
+    certificate_der, signature, hints = _open_answer(transaction, answer, ports)
+    profile = profile_for(parse(certificate_der), ports.policy.profiles)
+    trusted = validate_path(certificate_der, anchors=ports.policy.anchors, at=now, profile=profile)
+    frame = card_challenge.frame(
+        card_challenge.CardChallenge(
+            tag=transaction.tag,
+            issuer=ports.policy.issuer,
+            origin=ports.policy.origin,
+            request_key_thumbprint=transaction.request_key_thumbprint,
+            nonce=transaction.nonce,
+            client_id=transaction.client_id,
+            transaction=transaction.transaction_id,
+            action=transaction.action,
+            previous=transaction.previous,
+            issued_at_ms=int(transaction.issued_at.timestamp()) * 1000,
+        ),
+        certificate_der,
+    )
+    card_challenge.verify_signature(trusted.spki, frame, signature, algorithm="RS256")
+    key = CredentialKey(
+        issuer_key_hash=trusted.issuer_key_hash,
+        serial_fingerprint=ports.keys.serial_fingerprint(trusted.issuer_key_hash, trusted.serial),
+    )
+    source, this_update = prove_unrevoked(trusted, key, now=now, ports=ports)
+    ask_for_notices(trusted, key, ports=ports)
+    name = CertificateName(issuer_key_hash=trusted.issuer_key_hash, serial=trusted.serial)
+    predecessor = known_predecessor(name, key, ports=ports)
+    return CardAnswer(
+        key=key,
+        serial_sealed=ports.keys.seal(_serial_bytes(trusted.serial), context=key.serial_fingerprint),
+        kind=trusted.kind,
+        not_after=trusted.not_after,
+        answered_at=now,
+        pin_entry=hints[0],
+        reader_kind=hints[1],
+        revocation_source=source,
+        revocation_this_update=this_update,
+        certificate_sealed=ports.keys.seal(certificate_der, context=transaction.interaction_id.encode())
+        if offline or predecessor is not None
+        else None,
+        predecessor=predecessor,
+    )
+
+
+def _serial_bytes(serial: int) -> bytes:
+    return serial.to_bytes((serial.bit_length() + 8) // 8, "big")
+
+
+def _open_answer(transaction: CardTransaction, answer: str, ports: Ports) -> tuple[bytes, bytes, tuple[str, str]]:
+    scalar = int.from_bytes(
+        ports.keys.unseal(transaction.answer_key, context=transaction.transaction_id.encode()), "big"
+    )
+    try:
+        envelope = parse_json(decrypt_compact(answer, key=ec.derive_private_key(scalar, ec.SECP256R1())))
+        if envelope.get("format") != ANSWER_FORMAT or envelope.get("algorithm") != "RS256":
+            raise AnswerMalformed("another format or algorithm")
+        certificate = b64decode(_text(envelope, "unverified_certificate", 12_000), validate=True)
+        signature = b64decode(_text(envelope, "signature", 2_000), validate=True)
+    except (InvalidToken, binascii.Error) as malformed:
+        raise AnswerMalformed("not the envelope an agent makes") from malformed
+    return certificate, signature, (_text(envelope, "pin_entry", 16), _text(envelope, "reader_kind", 32))
+
+
+def _text(envelope: dict[str, object], name: str, longest: int) -> str:
+    value = envelope.get(name)
+    if not isinstance(value, str) or len(value) > longest or not value.isascii() or not value.isprintable():
+        raise AnswerMalformed(f"{name} is missing or too long")
+    return value
