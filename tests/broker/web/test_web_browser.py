@@ -14,7 +14,9 @@ from werkzeug.serving import make_server
 
 from broker.keys.live import open_keys
 from broker.keys.rotation import create
+from broker.oidc.client import AuthMethod, GrantType
 from tests.broker.web.house import AGENT, BANK, PASSPHRASE, House, transaction_of
+from tests.broker.web.program import register
 from tests.browser import PHONE, assert_accessible, screenshot
 
 
@@ -88,6 +90,57 @@ def test_every_page_of_a_login_is_accessible(
     page.locator("#no-session").wait_for()
     assert_accessible(page)
     screenshot(page, f"broker-no-session-{language}")
+
+
+@pytest.mark.parametrize("language", ["ja", "en"])
+def test_every_page_of_an_approval_for_another_device_is_accessible(
+    served: House,
+    new_page: Callable[..., Page],
+    language: str,
+) -> None:
+    television = register(
+        served,
+        "television",
+        application_type="native",
+        auth_method=AuthMethod.NONE,
+        redirect_uris=(),
+        client_uri="https://tv.example/",
+        vetted=False,
+        grant_types=frozenset({GrantType.DEVICE_CODE}),
+    )
+    begun = television.post(
+        "/device_authorization", authenticated=False, client_id="television", scope="openid"
+    ).get_json()
+    page = new_page(locale={"ja": "ja-JP", "en": "en-GB"}[language])
+    page.goto(f"{served.issuer}/device")
+    assert page.locator("html").get_attribute("lang") == language
+    field = page.locator("#user-code")
+    field.fill("bbbb bbbb")
+    field.press("Enter")
+    page.locator("#error").wait_for()
+    assert_accessible(page)
+    screenshot(page, f"broker-device-wrong-{language}")
+    page.goto(begun["verification_uri_complete"])
+    assert_accessible(page)
+    screenshot(page, f"broker-device-{language}")
+    page.locator("#device-submit").press("Enter")
+    page.locator("#shown-code").wait_for()
+    assert page.locator("html").get_attribute("lang") == language
+    go_on, deny = (page.locator(f"#device-{name}").bounding_box() for name in ("continue", "deny"))
+    assert go_on is not None
+    assert deny is not None
+    assert (go_on["width"], go_on["height"]) == (deny["width"], deny["height"])
+    assert_accessible(page)
+    screenshot(page, f"broker-device-confirm-{language}")
+    page.locator("#device-continue").press("Enter")
+    page.locator("#card-submit").wait_for()
+    page.goto(_read_card(page, served))
+    page.locator("#elsewhere").wait_for()
+    assert_accessible(page)
+    page.locator("#approve").press("Enter")
+    page.locator("#elsewhere-title").wait_for()
+    assert_accessible(page)
+    screenshot(page, f"broker-device-done-{language}")
 
 
 @pytest.mark.parametrize("language", ["ja", "en"])
