@@ -28,6 +28,8 @@ BROWSER: Final = Path(__file__).resolve().parent.parent / "samples" / "conforman
 ROLES: Final = ("client", "client2", "client_secret_post")
 """Under which names the suite's configuration speaks of clients."""
 _CERTIFICATES: Final = {"client": "mtls", "client2": "mtls2"}
+_SUITES_OWN: Final = frozenset({"scope", "hint_type", "hint_value", "acr_value"})
+"""What the suite sends for a client, and the broker is not told."""
 _SECRET: Final = frozenset({"client_secret_basic", "client_secret_post"})
 _MAX_FILE: Final = 256 * 1024
 _WHOLE: Final = re.compile(r"\{([a-z_]+)\}")
@@ -130,7 +132,7 @@ def _client(role: str, config: dict[str, Any], filling: _Filling) -> dict[str, A
     if "client_id" not in config.get(role, {}):
         return None  # no such client, or one that registers itself
     suite, kept, shared = config[role], filling.before.get(role, {}), filling.registration
-    told = {name: value for name, value in suite.items() if name != "scope"}
+    told = {name: value for name, value in suite.items() if name not in _SUITES_OWN}
     asked = {**shared, **told}
     method = asked["token_endpoint_auth_method"]
     if method in _SECRET:

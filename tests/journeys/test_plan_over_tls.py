@@ -32,7 +32,7 @@ from tests.journeys.conftest import free_addresses
 
 pytestmark = pytest.mark.timeout(240)
 SAMPLES = Path(__file__).parents[2] / "samples" / "conformance"
-PLANS = ("fapi2-pkjwt-dpop", "fapi2-mtls", "fapi2-message-signing", "oidcc-basic")
+PLANS = ("fapi2-pkjwt-dpop", "fapi2-mtls", "fapi2-message-signing", "oidcc-basic", "fapi-ciba-poll")
 SUITE = "https://suite.example"
 JWT_BEARER = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
@@ -333,6 +333,30 @@ def test_a_proof_names_the_address_that_asks_for_certificates_when_it_is_sent_th
     answer = client.redeem(client.login(planned)["code"], dpop=True)
     assert answer.status_code == 200, answer.text
     assert answer.json()["token_type"] == "DPoP"
+
+
+def test_a_client_asks_for_a_resident_elsewhere_and_the_automated_approval_answers(
+    planned: Running, make: Make
+) -> None:
+    client = make("fapi-ciba-poll")
+    first = client.redeem(client.login(planned)["code"], dpop=False).json()["id_token"]
+    subject = json.loads(base64.urlsafe_b64decode(first.split(".")[1] + "=="))["sub"]
+    for action, status in (("allow", 200), ("deny", 400)):
+        now = int(time.time())
+        claims = {"iss": client.client_id, "aud": client.metadata["issuer"], "jti": secrets.token_hex(), "iat": now}
+        claims |= {"nbf": now, "exp": now + 120, "scope": "openid", "login_hint": subject}
+        asked = client.post("backchannel_authentication_endpoint", request=client.signed(claims))
+        assert asked.status_code == 200, asked.text
+        waiting = {"grant_type": "urn:openid:params:grant-type:ciba", "auth_req_id": asked.json()["auth_req_id"]}
+        pending = client.post("token_endpoint", dpop=False, **waiting)
+        assert pending.json()["error"] == "authorization_pending"
+        approval = client.config["automated_ciba_approval_url"]
+        approval = approval.replace("{auth_req_id}", waiting["auth_req_id"]).replace("{action}", action)
+        assert client.session.post(approval, timeout=20).status_code == 200
+        time.sleep(asked.json()["interval"])
+        answer = client.post("token_endpoint", dpop=False, **waiting)
+        assert answer.status_code == status, answer.text
+        assert ("id_token" in answer.json()) is (action == "allow")
 
 
 def test_a_posted_answer_leaves_by_the_button(planned: Running, make: Make) -> None:

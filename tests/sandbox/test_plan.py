@@ -15,6 +15,9 @@ from sandbox.tls import provide
 SAMPLES = BROWSER.parent
 PLANS = sorted(path for path in SAMPLES.glob("*.json") if path != BROWSER)
 
+SUITES_BLANKS = "automated_ciba_approval_url"
+"""The suite fills in this one itself."""
+
 
 @pytest.fixture
 def around(tmp_path: Path) -> Surroundings:
@@ -39,7 +42,8 @@ def texts(value: Any) -> list[str]:
 @pytest.mark.parametrize("path", PLANS, ids=lambda path: path.stem)
 def test_a_sample_leaves_no_blank_and_the_next_start_finds_the_same(path: Path, around: Surroundings) -> None:
     plan = complete(path, around)
-    assert not [text for text in texts(plan.config) if "{" in text]
+    blanks = [text for name, value in plan.config.items() if name != SUITES_BLANKS for text in texts(value)]
+    assert not [text for text in blanks if "{" in text]
     assert json.loads(plan.file.read_text(encoding="utf-8")) == plan.config
     assert plan.file.stat().st_mode & 0o777 == 0o600
     assert complete(path, around).config == plan.config
