@@ -22,9 +22,9 @@ from broker.oidc.client import SECRET_METHODS, Client, SecurityProfile
 from broker.oidc.registration_rules import check_update, completed, judge, stays_vetted
 from broker.oidc.sector import check_frozen
 
-RATE: Final = Rate(limit=60, window=timedelta(minutes=1))
-"""Registrations with one invitation, and acts with one client's token. Who holds neither is not counted: to look for a
-token of 256 bits is no use, and a row for every stranger would be."""
+RATE: Final = Rate(limit=30, window=timedelta(minutes=1))
+"""Registrations with one invitation, and acts with one client's token: each may wait 3 s for a sector document. Who
+holds neither is not counted: to look for a token of 256 bits is no use, and a row for every stranger would be."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
