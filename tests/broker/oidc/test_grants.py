@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from broker.accounts.session import IDLE, LIFETIME, Session, alive, serves
 from broker.errors import InsufficientScope, InvalidAccessToken, InvalidClient, InvalidGrant, InvalidRequest
 from broker.ids import AccountID, ClientID, CredentialID, GrantID, SessionID, Subject
-from broker.oidc.claims import userinfo
+from broker.oidc.claims import id_token_claims, userinfo_claims
 from broker.oidc.client_authentication import MAX_LIFETIME, SKEW, check_assertion, claimed_client
 from broker.oidc.consent import Consent, needed
 from broker.oidc.grants import Authentication, AuthorizationCode, CodeRequest, Grant, redeem
 from broker.oidc.pkce import check_challenge, check_verifier, s256
-from broker.oidc.tokens import AccessToken, access_token_claims, check_access_token, id_token_claims
+from broker.oidc.tokens import AccessToken, access_token_claims, check_access_token
 
 NOW = datetime(2026, 11, 20, 3, 0, tzinfo=UTC)
 ISSUER = "https://op.example"
@@ -201,9 +201,9 @@ def test_an_access_token_is_for_this_issuer_and_its_time(changes: dict[str, obje
 
 
 def test_userinfo_says_the_subject_and_needs_openid() -> None:
-    assert userinfo(TOKEN) == {"sub": "s"}
+    assert userinfo_claims(TOKEN, None, now=NOW) == {"sub": "s"}
     with pytest.raises(InsufficientScope):
-        userinfo(replace(TOKEN, scope=frozenset({"other"})))
+        userinfo_claims(replace(TOKEN, scope=frozenset({"other"})), None, now=NOW)
 
 
 # --- consent and session ---------------------------------------------------------------------------------------------
