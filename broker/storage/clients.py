@@ -7,13 +7,13 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final
 
-from sqlalchemy import bindparam, null, select, update
+from sqlalchemy import bindparam, delete, exists, null, select, update
 
 from broker.flows.client_ports import ManagedClient
 from broker.ids import ClientID, SectorID
 from broker.oidc.client import Client, SecurityProfile
 from broker.oidc.registration import metadata, parse
-from broker.storage.schema import access_tokens, clients, grants, interactions, sessions
+from broker.storage.schema import access_tokens, clients, grant_certificates, grants, interactions, sessions
 from broker.storage.work import Work, can_hold, per_engine
 
 _there = (clients.c.client_id == bindparam("b_client_id")) & clients.c.removed_at.is_(None)
@@ -70,6 +70,11 @@ _END_REST = (
     .values(ended_at=bindparam("b_now"))
 )
 _END_STEP = _END_REST.where(grants.c.grant_id <= bindparam("b_upto"))
+_FORGET_REST = delete(grant_certificates).where(  # what an offline grant was judged by goes with it
+    grant_certificates.c.grant_id > bindparam("b_after"),
+    exists().where(grants.c.grant_id == grant_certificates.c.grant_id, grants.c.client_id == bindparam("b_client_id")),
+)
+_FORGET_STEP = _FORGET_REST.where(grant_certificates.c.grant_id <= bindparam("b_upto"))
 
 
 class SQLClients:
@@ -120,9 +125,11 @@ class SQLClients:
         step = self._work.read(_STEP_ENDS, b_after=after).one_or_none()
         if step is None:
             self._work.write(_END_REST, b_after=after, b_client_id=client_id, b_now=now)
+            self._work.write(_FORGET_REST, b_after=after, b_client_id=client_id)
             return None
         upto: str = step.grant_id
         self._work.write(_END_STEP, b_after=after, b_upto=upto, b_client_id=client_id, b_now=now)
+        self._work.write(_FORGET_STEP, b_after=after, b_upto=upto, b_client_id=client_id)
         return upto
 
 
