@@ -23,6 +23,8 @@ class Session:
     subject: Subject = field(repr=False)
     authenticated_at: datetime
     last_used_at: datetime
+    superseded: bool = False
+    """The same person has logged in anew in the same browser: it answers nobody, and what it began may be finished."""
 
 
 def alive(session: Session, *, now: datetime) -> bool:
@@ -32,6 +34,6 @@ def alive(session: Session, *, now: datetime) -> bool:
 
 def serves(session: Session, client_id: ClientID, *, max_age: int | None, now: datetime) -> bool:
     """May this session answer `prompt=none` for this client? (OIDC Core §3.1.2.1)"""
-    if not alive(session, now=now) or session.client_id != client_id:
+    if session.superseded or not alive(session, now=now) or session.client_id != client_id:
         return False
     return max_age is None or now - session.authenticated_at <= timedelta(seconds=max_age)

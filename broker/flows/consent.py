@@ -11,7 +11,7 @@ from broker.errors import AccessDenied, FormTokenInvalid, InteractionUnknown
 from broker.flows.code import RefusedToClient, ReturnToClient
 from broker.flows.elsewhere import AnsweredElsewhere, complete, decline
 from broker.flows.login import client_of, find
-from broker.flows.ports import Authenticated, Interaction, Ports
+from broker.flows.ports import Authenticated, Interaction, Ports, Transaction
 from broker.ids import InteractionID
 from broker.oidc.client import Client
 from broker.oidc.consent import Consent
@@ -28,11 +28,12 @@ class ConsentPrompt:
 
 
 def prompt(interaction_id: InteractionID, *, browser_secret: str | None, ports: Ports) -> ConsentPrompt:
-    """Raises InteractionUnknown (also when no card has answered yet), BrowserMismatch."""
+    """Raises InteractionUnknown (also when no card has answered yet, or its session has ended), BrowserMismatch."""
     with ports.store.transaction() as tx:
         interaction = find(tx, interaction_id, browser_secret, now=ports.clock())
         client = client_of(tx, interaction)
-    who = _who(interaction)
+        who = _who(interaction)
+        _check_session(tx, who)
     return ConsentPrompt(
         interaction=interaction,
         client=client,
@@ -60,6 +61,8 @@ def decide(
         who = _who(interaction)
         if not hmac.compare_digest(form_token(browser_secret or "", interaction_id, who), form_token_given):
             raise FormTokenInvalid("not the form of this login")
+        if approve:
+            _check_session(tx, who)
         if not tx.interactions.finish(interaction_id, now=now):
             raise InteractionUnknown("answered already")
         tx.audit.append(
@@ -86,6 +89,12 @@ def _who(interaction: Interaction) -> Authenticated:
     if interaction.authenticated is None:
         raise InteractionUnknown("no card has answered yet")
     return interaction.authenticated
+
+
+def _check_session(tx: Transaction, who: Authenticated) -> None:
+    """Who has logged out, or has made room for another card, agrees to nothing any more (R1, R2)."""
+    if tx.sessions.get(who.session_digest) is None:
+        raise InteractionUnknown("the session of this login has ended")
 
 
 def form_token(browser_secret: str, interaction_id: InteractionID, who: Authenticated) -> str:

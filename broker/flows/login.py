@@ -240,17 +240,15 @@ def finish(
             now=now,
             ports=ports,
         )
+        if old_session_secret:  # a card was read: R1 holds whether or not this login is wanted
+            replace_session(tx, digest(old_session_secret), who, ports=ports)
         try:
             check_person(interaction.request, who.subject)
             check_strength(interaction.request, {reached(interaction.request, who.authentication).acr})
         except ProtocolError as refusal:
-            if old_session_secret:
-                tx.sessions.end(digest(old_session_secret), now=now)
             return _unwanted(tx, interaction, client, refusal, account=who.account, now=now)
         if not tx.interactions.authenticate(interaction.interaction_id, who, now=now):
             raise BrowserMismatch("this login already has its person")
-        if old_session_secret:
-            replace_session(tx, digest(old_session_secret), who, ports=ports)
         tx.sessions.open(
             Session(
                 digest=who.session_digest,

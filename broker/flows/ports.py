@@ -211,6 +211,9 @@ class SessionStore(Protocol):
 
     def touch(self, digest: bytes, *, now: datetime) -> None: ...
 
+    def supersede(self, digest: bytes, *, now: datetime) -> None:
+        """It is found as before, and says that it is superseded."""
+
     def end(self, digest: bytes, *, now: datetime) -> bool:
         """True when it was open. Unused codes of it die; what was granted in it is GrantStore's."""
 

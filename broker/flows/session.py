@@ -37,13 +37,14 @@ def end_session(
 
 def replace_session(tx: Transaction, old: bytes, who: Authenticated, *, ports: Ports) -> None:
     """A session is minted at each login, and never holds two cards (R1). For another person all of it ends and its
-    client is told; the same person has only come anew, and the client of before keeps what it was given.
+    client is told. The same person has only come anew: the session answers nobody any more, the client of before
+    keeps what it was given, and a login that is open in another tab comes to its end.
     """
     session = tx.sessions.get(old)
     if session is None:
         return
     if session.account == who.account:
-        tx.sessions.end(old, now=ports.clock())
+        tx.sessions.supersede(old, now=ports.clock())
     else:
         end_session(tx, session, event=Event.SESSION_REPLACED, ports=ports)
 

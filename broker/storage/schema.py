@@ -195,6 +195,7 @@ sessions = Table(
     Column("subject", Text, nullable=False),
     Column("authenticated_at", UTCDateTime, nullable=False),
     Column("last_used_at", UTCDateTime, nullable=False),
+    Column("superseded_at", UTCDateTime),
     Column("ended_at", UTCDateTime),
     UniqueConstraint("session_id"),
     Index(None, "authenticated_at"),

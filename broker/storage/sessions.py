@@ -21,6 +21,7 @@ _TOUCH = (
     .where(_is_open, sessions.c.last_used_at < bindparam("b_now"))  # two requests may finish in the other order
     .values(last_used_at=bindparam("b_now"))
 )
+_SUPERSEDE = update(sessions).where(_is_open).values(superseded_at=bindparam("b_now"))
 _END = update(sessions).where(_is_open).values(ended_at=bindparam("b_now")).returning(sessions.c.digest)
 _DROP_CODES = delete(codes).where(
     codes.c.grant_id.in_(select(grants.c.grant_id).where(grants.c.session_digest == bindparam("b_digest"))),
@@ -62,6 +63,9 @@ class SQLSessions:
     def touch(self, digest: bytes, *, now: datetime) -> None:
         self._work.write(_TOUCH, b_digest=digest, b_now=now)
 
+    def supersede(self, digest: bytes, *, now: datetime) -> None:
+        self._work.write(_SUPERSEDE, b_digest=digest, b_now=now)
+
     def end(self, digest: bytes, *, now: datetime) -> bool:
         ended = self._work.write(_END, b_digest=digest, b_now=now).one_or_none() is not None
         if ended:
@@ -79,4 +83,5 @@ def _session(row: Any) -> Session:
         subject=Subject(row.subject),
         authenticated_at=row.authenticated_at,
         last_used_at=row.last_used_at,
+        superseded=row.superseded_at is not None,
     )

@@ -94,6 +94,16 @@ def test_what_was_granted_in_a_session_ends_with_it_unless_it_may_be_refreshed(s
         assert tx.tokens.get(token.jti, now=NOW) is None
 
 
+def test_a_superseded_session_is_found_and_says_so_and_its_codes_stay(store: SQLStore) -> None:
+    login = records.log_in(store)
+    code = login.code()
+    with store.transaction() as tx:
+        tx.codes.issue(code)
+        tx.sessions.supersede(login.session.digest, now=NOW)
+        assert tx.sessions.get(login.session.digest) == replace(login.session, superseded=True)
+        assert tx.codes.consume(code.digest, now=NOW) == code
+
+
 def test_a_session_is_found_by_its_name_while_it_is_open(store: SQLStore) -> None:
     login = records.log_in(store)
     with store.transaction() as tx:

@@ -58,6 +58,36 @@ def test_r1_a_code_of_an_ended_session_gives_no_token(house: House) -> None:
     assert (refused.status_code, refused.get_json()["error"]) == (400, "invalid_grant")
 
 
+def test_r1_a_consent_page_left_open_gives_nothing_once_another_card_was_read(house: House) -> None:
+    browser = house.browser()
+    left_open = house.consent_page(browser, "hanako")
+    house.login(browser, "taro")
+    refused = house.submit(browser, left_open, "consent-form", decision="approve")
+    assert Page(refused.text).texts["error-code"] == "AUTH-001"
+    assert rows(house, "SELECT count(*) FROM consents") == [(1,)]  # taro's
+    assert rows(house, "SELECT count(*) FROM codes") == [(1,)]
+
+
+def test_r1_a_consent_page_left_open_gives_nothing_after_a_logout(house: House) -> None:
+    browser = house.browser()
+    left_open = house.consent_page(browser, "hanako")
+    house.submit(browser, house.get(browser, "/logout"), "logout-form")
+    refused = house.submit(browser, left_open, "consent-form", decision="approve")
+    assert Page(refused.text).texts["error-code"] == "AUTH-001"
+    assert rows(house, "SELECT count(*) FROM consents") == [(0,)]
+
+
+def test_r1_another_card_ends_the_session_though_its_own_login_is_refused(house: House) -> None:
+    browser = house.browser()
+    told = house.login(browser, "hanako")
+    hint = house.token(told["code"]).get_json()["id_token"]
+    first = session_digest(house, browser)
+    answered = house.answer(house.login_page(browser, id_token_hint=hint), "taro")
+    house.get(browser, answered.headers["Location"])
+    with house.ports.store.transaction() as tx:
+        assert tx.sessions.get(first) is None
+
+
 def test_r2_no_consent_without_a_card_in_this_very_login(house: House) -> None:
     browser = house.browser()
     location = house.authorize(browser).headers["Location"]

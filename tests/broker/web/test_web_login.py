@@ -56,8 +56,9 @@ def test_two_logins_in_one_browser_do_not_disturb_each_other(house: House) -> No
     browser = house.browser()
     first, second = house.login_page(browser, state="one"), house.login_page(browser, state="two")
     pages = [house.get(browser, house.answer(page).headers["Location"]) for page in (second, first)]
-    states = [returned(house.submit(browser, page, "consent-form", decision="approve"))["state"] for page in pages]
-    assert states == ["two", "one"]
+    told = [returned(house.submit(browser, page, "consent-form", decision="approve")) for page in pages]
+    assert [answer["state"] for answer in told] == ["two", "one"]
+    assert [house.token(answer["code"]).status_code for answer in told] == [200, 200]
 
 
 def test_a_refused_consent_returns_access_denied_and_leaves_no_session(house: House) -> None:

@@ -15,8 +15,8 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from broker.flows.backchannel_logout import deliver_due
+from broker.flows.client_administration import invite
 from broker.flows.ports import KeyUse
-from broker.flows.registration import invite
 from broker.flows.session import end_by_operator
 from broker.ids import ClientID, SectorID, SessionID
 from broker.jose import b64url, parse_claims, public_jwk, verify_jws

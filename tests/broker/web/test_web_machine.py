@@ -50,6 +50,7 @@ class Session:
     began: datetime
     used: datetime
     is_open: bool = True
+    is_superseded: bool = False
     is_told: bool = False
     """Its client has to hear that it ended."""
     sid: str | None = None
@@ -57,7 +58,8 @@ class Session:
     grants: list[Grant] = field(default_factory=list)
 
     def serves(self, client: str, now: datetime) -> bool:
-        return self.is_open and self.client == client and now < self.used + IDLE and now < self.began + LIFETIME
+        here = self.is_open and not self.is_superseded
+        return here and self.client == client and now < self.used + IDLE and now < self.began + LIFETIME
 
 
 @dataclass(kw_only=True)
@@ -151,7 +153,7 @@ class Provider(RuleBasedStateMachine):
         if before is not None and before.resident != resident:
             self._end(before)  # R1
         elif before is not None:
-            before.is_open = False
+            before.is_superseded = True
         session = Session(client=client, resident=resident, began=self.now, used=self.now)
         self.current[browser] = session
         self.agreed.setdefault((resident, client), set()).update(scope.split())
