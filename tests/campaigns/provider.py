@@ -26,7 +26,7 @@ def main(examples: int, steps: int, seed: int | None) -> None:
     chosen = secrets.randbelow(10**9) if seed is None else seed
     click.echo(f"seed {chosen}, {examples} stories of {steps} steps")
     os.environ |= {"MACHINE_EXAMPLES": str(examples), "MACHINE_STEPS": str(steps)}
-    sys.exit(pytest.main(["-q", "--show-capture=no", f"--hypothesis-seed={chosen}", str(MACHINE)]))
+    sys.exit(pytest.main(["-q", "--show-capture=no", "--timeout=0", f"--hypothesis-seed={chosen}", str(MACHINE)]))
 
 
 if __name__ == "__main__":
