@@ -90,7 +90,7 @@ def _metadata(issuer: str, *, signing: Sequence[str], decryption: Sequence[str])
             "urn:ietf:params:oauth:grant-type:device_code",
             "urn:ietf:params:oauth:grant-type:token-exchange",
         ],
-        "acr_values_supported": ["aal3"],
+        "acr_values_supported": ["aal2", "aal3"],  # aal2: approved on another device, or by a phone (design 4.10)
         "subject_types_supported": ["pairwise"],
         "id_token_signing_alg_values_supported": list(signing),
         "id_token_encryption_alg_values_supported": list(jwe.ALGORITHMS),
