@@ -6,7 +6,8 @@ import json
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
 import jwt
@@ -21,9 +22,11 @@ from broker.flows.session import end_by_operator
 from broker.ids import ClientID, SectorID, SessionID
 from broker.jose import b64url, parse_claims, public_jwk, verify_jws
 from broker.jwe import decrypt_compact
+from broker.keys.live import open_keys
+from broker.keys.rotation import create, rotate
 from broker.oidc.client import Client, Encryption, SecurityProfile
 from broker.oidc.logout import DELIVERY_LIFETIME, LOGOUT_EVENT
-from tests.broker.web.house import BANK, ISSUER, LOGGED_OUT_URI, REDIRECT_URI, House, Page, Receivers
+from tests.broker.web.house import BANK, ISSUER, LOGGED_OUT_URI, PASSPHRASE, REDIRECT_URI, House, Page, Receivers
 
 RECEIVER = f"{BANK}/backchannel"
 FRAME = f"{BANK}/frontchannel"
@@ -324,6 +327,24 @@ def test_a_logout_token_is_encrypted_where_id_tokens_are(
     [(_, token)] = receivers.got
     inner = decrypt_compact(token, key=house.keys["stranger"], algorithms=("ECDH-ES",), encryptions=("A256GCM",))
     assert jwt.get_unverified_header(inner.decode())["typ"] == "logout+jwt"
+
+
+@pytest.mark.parametrize("alg", ["PS256", "RS256", "EdDSA"])
+def test_hint_and_logout_token_are_signed_as_the_client_chose(
+    make_house: Callable[..., House], receivers: Receivers, tmp_path: Path, alg: str
+) -> None:
+    folder, made = tmp_path / "keys", datetime.now(UTC) - timedelta(days=1)
+    create(folder, PASSPHRASE, issuer=ISSUER, now=made, agent_root_out=tmp_path / "root.json")
+    rotate(folder, PASSPHRASE, now=made, uses=(KeyUse.ID_TOKEN,), algorithms=(alg,))
+    house = make_house(receivers=receivers, keys_of=open_keys(folder, PASSPHRASE))
+    add_shop(house, id_token_alg=alg)
+    browser, told = logged_in(house, "shop")
+    assert jwt.get_unverified_header(told["id_token"])["alg"] == alg
+    answer = logout(browser, id_token_hint=told["id_token"], post_logout_redirect_uri=LOGGED_OUT_URI)
+    assert answer.headers["Location"] == LOGGED_OUT_URI
+    [(_, token)] = receivers.got
+    jwks = house.get(house.browser(), "/jwks").get_json()
+    assert verify_jws(token, jwks=jwks, algorithms=(alg,), typ="logout+jwt")
 
 
 def test_a_client_that_does_not_answer_keeps_nobody_logged_in_and_is_told_again(
