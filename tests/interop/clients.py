@@ -72,8 +72,8 @@ CLIENTS: Final = {
     for party in (
         relying_party("code"),
         relying_party("offline", **_OFFLINE),
-        relying_party("mod-auth-openidc"),
         relying_party("authlib", token_endpoint_auth_method="client_secret_basic", jwks=None, **_OFFLINE),
+        relying_party("authlib-post", token_endpoint_auth_method="client_secret_post", jwks=None, **_OFFLINE),
         relying_party("fapi2", profile="fapi2", dpop_bound_access_tokens=True, **_OFFLINE),
         relying_party(
             "machine",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -210,6 +210,63 @@ def bombs(routes: Iterable[str], *, client_id: str, redirect_uri: str, sign: Cal
             yield Bomb(name=f"{member}: {name}", method="POST", path="/authorize", headers=form, body=body)
             if len(body) < 15_000:
                 yield Bomb(name=f"{member}: {name}", method="GET", path="/authorize", query=body.decode())
+
+
+def bombs_behind_authentication(
+    *, asked: Mapping[str, str], proof: Callable[[], Mapping[str, str]], invitation: str, sign: Callable[[bytes], str]
+) -> Iterator[Bomb]:
+    """What reaches further because the client, or whoever registers one, has proved who they are.
+
+    `asked` is a good authorization request, `proof` makes the form members of a fresh client assertion, `invitation`
+    is an initial access token.
+    """
+    form = (("Content-Type", FORM),)
+    for kind, values in (("token", dict(tokens(sign))), ("document", _texts())):
+        for name, value in values.items():
+            for member in ("request", "claims", "authorization_details", "id_token_hint", "resource", "dpop_jkt"):
+                body = urlencode({**asked, **proof(), member: value}).encode()
+                yield Bomb(name=f"{member}: {kind}: {name}", method="POST", path="/par", headers=form, body=body)
+            for path in ("/introspect", "/revoke"):
+                body = urlencode({**proof(), "token": value}).encode()
+                yield Bomb(name=f"token: {kind}: {name}", method="POST", path=path, headers=form, body=body)
+            for grant, member in (
+                ("authorization_code", "code"),
+                ("refresh_token", "refresh_token"),
+                ("urn:ietf:params:oauth:grant-type:device_code", "device_code"),
+                ("urn:openid:params:grant-type:ciba", "auth_req_id"),
+                ("urn:ietf:params:oauth:grant-type:token-exchange", "subject_token"),
+            ):
+                body = urlencode({**proof(), "grant_type": grant, member: value}).encode()
+                yield Bomb(name=f"{member}: {kind}: {name}", method="POST", path="/token", headers=form, body=body)
+    invited = (("Content-Type", "application/json"), ("Authorization", f"Bearer {invitation}"))
+    for name, document in (*DOCUMENTS.items(), *registrations()):
+        yield Bomb(name=f"registration: {name}", method="POST", path="/register", headers=invited, body=document)
+
+
+def _texts() -> dict[str, str]:
+    return {name: document.decode("latin-1") for name, document in DOCUMENTS.items() if len(document) < 25_000}
+
+
+def registrations() -> Iterator[tuple[str, bytes]]:
+    """Client metadata that nobody could mean."""
+    uri = "https://rp.example/callback"
+    key = _POINT | {"kid": "k"}
+    wide = {"kty": "RSA", "n": b64(b"\xff" * 4096), "e": "AQAB", "kid": "k"}
+    for name, members in {
+        "a thousand redirect URIs": {"redirect_uris": [f"{uri}/{count}" for count in range(1000)]},
+        "a redirect URI of 50 000 characters": {"redirect_uris": [f"{uri}/{'a' * 50_000}"]},
+        "redirect URIs of every type": {"redirect_uris": [None, 7, {}, [], True, ""]},
+        "a thousand keys": {"redirect_uris": [uri], "jwks": {"keys": [key] * 400}},
+        "a key of 32 768 bits": {"redirect_uris": [uri], "jwks": {"keys": [wide]}},
+        "a point off the curve": {"redirect_uris": [uri], "jwks": {"keys": [key]}},
+        "keys within keys": {"redirect_uris": [uri], "jwks": {"keys": [{"keys": [{"keys": []}]}]}},
+        "a name of controls": {"redirect_uris": [uri], "client_name": "\u202e\u0007" * 40},
+        "a name of 60 000 characters": {"redirect_uris": [uri], "client_name": "n" * 60_000},
+        "a seconds field beyond all": {"redirect_uris": [uri], "default_max_age": 10**300},
+        "a thousand grants": {"redirect_uris": [uri], "grant_types": ["authorization_code"] * 2000},
+        "an address that cannot be parsed": {"redirect_uris": ["https://[::1", "https://a:b:c/", "http://\u0000/"]},
+    }.items():
+        yield name, json.dumps(members).encode()
 
 
 def signer(key: ec.EllipticCurvePrivateKey) -> Callable[[bytes], str]:
