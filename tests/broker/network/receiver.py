@@ -18,7 +18,13 @@ def serving() -> Iterator[tuple[str, Seen]]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            seen.append((dict(self.headers), self.rfile.read(int(self.headers["Content-Length"]))))
+            self._keep(self.rfile.read(int(self.headers["Content-Length"])))
+
+        def do_GET(self) -> None:
+            self._keep(b"")
+
+        def _keep(self, body: bytes) -> None:
+            seen.append((dict(self.headers), body))
             self.send_response(int(self.path.strip("/")))
             self.send_header("Content-Length", "0")
             self.end_headers()
