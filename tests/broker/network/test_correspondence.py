@@ -174,7 +174,14 @@ def test_a_gateway_that_let_somebody_wait_is_left_alone_for_ten_seconds() -> Non
 
     class Slow(OutboundGuard):
         def post(
-            self, url: str, body: bytes, *, media_type: str, bearer: str = "", limit: int = DEFAULT_LIMIT
+            self,
+            url: str,
+            body: bytes,
+            *,
+            media_type: str,
+            bearer: str = "",
+            limit: int = DEFAULT_LIMIT,
+            accepted: tuple[int, ...] = (200,),
         ) -> bytes:
             now[0] += timedelta(seconds=3)
             raise OutboundFailed("no complete answer within 3 s")
