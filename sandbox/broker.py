@@ -82,6 +82,11 @@ class BrokerHouse:
         return self.root / "broker"
 
     @property
+    def agent_root(self) -> Path:
+        """What a real operator keeps off the machine."""
+        return self.folder / "agent-root.offline"
+
+    @property
     def anchors(self) -> Path:
         """The authorities of cards and of phones, as `set_up` found them."""
         return self.folder / "anchors.pem"
@@ -166,7 +171,8 @@ def set_up(
     A client may bring a `client_secret` of its own here; elsewhere the broker makes it (RFC 7591 §3.2.1). `plans` are
     files as `broker client load` takes them: their clients are added, or changed to what stands there.
 
-    Keys belong to one issuer: when the issuer moved (another port), they are made anew.
+    Keys belong to one issuer: when the issuer moved (another port, https), they are made anew, and so is our own
+    database, which only those keys could read.
     """
     house.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     world = World(root=house.root, made_because=None)
@@ -174,8 +180,8 @@ def set_up(
     passphrase, issuer_file = house.folder / "passphrase", house.folder / "issuer"
     moved = not issuer_file.exists() or issuer_file.read_text(encoding="utf-8") != house.issuer
     if moved:
-        for stale in (house.folder / "keys").glob("*"):
-            stale.unlink()
+        for stale in (*(house.folder / "keys").glob("*"), *house.folder.glob("broker.db*"), house.agent_root):
+            stale.unlink(missing_ok=True)
         atomicfile.write(passphrase, secrets.token_urlsafe(24).encode())
     settings = read(house.environment())
     if moved:
@@ -184,14 +190,14 @@ def set_up(
             settings.key_passphrase,
             issuer=settings.issuer,
             now=now(),
-            agent_root_out=house.folder / "agent-root.offline",
+            agent_root_out=house.agent_root,
         )
         atomicfile.write(issuer_file, house.issuer.encode())
     upgrade(settings.database_url)
     if open_keys(settings.key_directory, settings.key_passphrase).statement_expires_at() < now() + RENEW_BEFORE:
         renew_statement(
             settings.key_directory,
-            agent_root=house.folder / "agent-root.offline",
+            agent_root=house.agent_root,
             agent_root_passphrase=settings.key_passphrase,
             now=now(),
         )
