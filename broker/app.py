@@ -11,7 +11,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from flask import Blueprint, Flask
 
 from broker.errors import CertificateMalformed, SettingsError
-from broker.flows.ports import CorrespondenceSource, Policy, Ports, RevocationSource
+from broker.flows.ports import Policy, Ports
+from broker.flows.revocation_ports import CorrespondenceSource, RevocationSource
 from broker.jobs import start_embedded
 from broker.jpki.certificate import issuer_key_hash, parse
 from broker.jpki.profile import Profile, accepted_profiles, hierarchy

@@ -14,7 +14,7 @@ from cryptography import x509
 from broker.app import now, read_anchors
 from broker.commands.exits import answering, fail
 from broker.commands.house import configured
-from broker.flows.ports import HeldList
+from broker.flows.revocation_ports import HeldList
 from broker.jpki import scan
 from broker.jpki.certificate import issuer_key_hash
 from broker.jpki.index import Heading, ListRefused, write_index

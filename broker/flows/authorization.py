@@ -20,7 +20,8 @@ from broker.errors import (
 from broker.flows.assurance import reachable
 from broker.flows.code import RefusedToClient, ReturnToClient, issue_code, refused, use_up
 from broker.flows.hint import read_hint
-from broker.flows.ports import Authenticated, Interaction, Ports, Transaction
+from broker.flows.login_ports import Authenticated, Interaction
+from broker.flows.ports import Ports, Transaction
 from broker.flows.rate import Rate, check_rate
 from broker.flows.request_object import PUSHED, by_reference, fetched, settle
 from broker.flows.secret import digest, mint

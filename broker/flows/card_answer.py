@@ -23,12 +23,9 @@ from broker.errors import (
     InvalidToken,
 )
 from broker.flows.evidence import prove_unrevoked
+from broker.flows.login_ports import CardAnswer, CardTransaction
 from broker.flows.notices import ask_for_notices
-from broker.flows.ports import (
-    CardAnswer,
-    CardTransaction,
-    Ports,
-)
+from broker.flows.ports import Ports
 from broker.flows.renewal import known_predecessor
 from broker.flows.secret import digest, mint
 from broker.ids import Secret, TransactionID

@@ -7,7 +7,8 @@ from datetime import datetime
 
 from broker.audit.entry import Entry, Event
 from broker.errors import InvalidRequestURI, ProtocolError
-from broker.flows.ports import Authenticated, Ports, Transaction
+from broker.flows.login_ports import Authenticated
+from broker.flows.ports import Ports, Transaction
 from broker.flows.secret import digest, mint
 from broker.ids import GrantID, InteractionID, Secret
 from broker.jose import b64url

@@ -11,7 +11,8 @@ from broker.errors import AccessDenied, FormTokenInvalid, InteractionUnknown
 from broker.flows.code import RefusedToClient, ReturnToClient
 from broker.flows.elsewhere import AnsweredElsewhere, complete, decline
 from broker.flows.login import client_of, find
-from broker.flows.ports import Authenticated, Interaction, Ports, Transaction
+from broker.flows.login_ports import Authenticated, Interaction
+from broker.flows.ports import Ports, Transaction
 from broker.ids import InteractionID
 from broker.oidc.client import Client
 from broker.oidc.consent import Consent

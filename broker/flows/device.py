@@ -26,7 +26,8 @@ from broker.flows.authorization import Begun
 from broker.flows.call import Call
 from broker.flows.client_authentication import authenticate
 from broker.flows.code import RefusedToClient
-from broker.flows.ports import Interaction, Ports, Transaction
+from broker.flows.login_ports import Interaction
+from broker.flows.ports import Ports, Transaction
 from broker.flows.rate import Rate, check_rate, window_start
 from broker.flows.secret import digest, mint
 from broker.ids import InteractionID, Secret

@@ -9,7 +9,8 @@ from broker.audit.entry import Entry, Event
 from broker.errors import InteractionUnknown, ProtocolError
 from broker.flows.approval_ports import ApprovalStore
 from broker.flows.code import RefusedToClient, ReturnToClient, grant_for, issue_code, keep_certificate, refused, use_up
-from broker.flows.ports import Authenticated, Ports, Transaction
+from broker.flows.login_ports import Authenticated
+from broker.flows.ports import Ports, Transaction
 from broker.ids import AccountID, InteractionID
 from broker.oidc.approval import ACR
 from broker.oidc.authorization import AuthorizationRequest

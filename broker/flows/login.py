@@ -28,15 +28,8 @@ from broker.flows.assurance import fresh_signature
 from broker.flows.code import RefusedToClient, ReturnToClient
 from broker.flows.elsewhere import AnsweredElsewhere, complete, decline, reached
 from broker.flows.evidence import refused_for
-from broker.flows.ports import (
-    Authenticated,
-    CardAnswer,
-    CardTransaction,
-    Interaction,
-    KeyUse,
-    Ports,
-    Transaction,
-)
+from broker.flows.login_ports import Authenticated, CardAnswer, CardTransaction, Interaction
+from broker.flows.ports import KeyUse, Ports, Transaction
 from broker.flows.renewal import resume_grants
 from broker.flows.secret import digest, mint
 from broker.flows.session import replace_session

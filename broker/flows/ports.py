@@ -7,7 +7,7 @@ atomic statement, so of two callers with the same code exactly one gets it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -16,144 +16,38 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from broker.accounts.credential import Credential, CredentialKey
-from broker.accounts.lifecycle import CertificateName
 from broker.accounts.session import Session
 from broker.audit.entry import Entry
 from broker.flows.approval_ports import BackchannelRequestStore, ClientPings, DeviceCodeStore
 from broker.flows.client_keys import ClientKeys
 from broker.flows.client_ports import ClientStore, InitialAccessStore, ManagedClientStore, SectorStore
 from broker.flows.documents import ClientDocuments
+from broker.flows.login_ports import CardTransactionStore, InteractionStore
 from broker.flows.logout_ports import LogoutDeliveryStore, LogoutReceivers
 from broker.flows.notice import NoticeStore, RevocationNotices
 from broker.flows.pushed_requests import PushedRequestStore
 from broker.flows.rate import AttemptStore
 from broker.flows.refresh_ports import RefreshTokenStore
+from broker.flows.revocation_ports import CorrespondenceSource, RevocationSource
 from broker.ids import (
     AccountID,
     ClientID,
     CredentialID,
     GrantID,
-    InteractionID,
     SectorID,
     SessionID,
     Subject,
-    TransactionID,
 )
 from broker.jose import Signer
-from broker.jpki.certificate import TrustedCertificate
-from broker.jpki.index import Heading, Index
 from broker.jpki.profile import USER_AUTHENTICATION, Profile
-from broker.jpki.scan import Source as ListSource
-from broker.jpki.verdict import RevocationVerdict
-from broker.oidc.authorization import AuthorizationRequest
 from broker.oidc.client import SecurityProfile
 from broker.oidc.client_authentication import Assertion
 from broker.oidc.consent import Consent
 from broker.oidc.dpop import NonceKeys, Proof
-from broker.oidc.grants import Authentication, AuthorizationCode, Grant
+from broker.oidc.grants import AuthorizationCode, Grant
 from broker.oidc.tokens import AccessToken
 
-# --- records of a login on its way -----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Authenticated:
-    """Who an interaction turned out to be, once its card answer was released to its own browser."""
-
-    account: AccountID = field(repr=False)
-    credential: CredentialID = field(repr=False)
-    subject: Subject = field(repr=False)
-    authentication: Authentication
-    session_digest: bytes = field(repr=False)
-    session_id: SessionID
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Interaction:
-    """One authorization request on its way through the login pages."""
-
-    interaction_id: InteractionID
-    request: AuthorizationRequest
-    browser_digest: bytes = field(repr=False)
-    """SHA-256 of the interaction's cookie."""
-    expires_at: datetime
-    authenticated: Authenticated | None = None
-    finished: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CardTransaction:
-    """One signed request to the agent. `answer_key` is the sealed private half of the one-time key."""
-
-    transaction_id: TransactionID
-    interaction_id: InteractionID
-    client_id: ClientID
-    nonce: bytes = field(repr=False)
-    tag: str
-    action: str
-    previous: bytes = field(repr=False)
-    request_key_thumbprint: str
-    answer_key: bytes = field(repr=False)
-    issued_at: datetime
-    expires_at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CardAnswer:
-    """What a verified answer proved; kept with the transaction until its own browser fetches it."""
-
-    key: CredentialKey = field(repr=False)
-    serial_sealed: bytes = field(repr=False)
-    kind: str
-    not_after: datetime
-    answered_at: datetime
-    pin_entry: str
-    """Unsigned hint of the agent; no decision rests on it."""
-    reader_kind: str
-    revocation_source: str
-    revocation_this_update: datetime | None
-    certificate_sealed: bytes | None = field(default=None, repr=False)
-    """The certificate, where the client asks for offline_access: it is judged again at each refresh (design 4.8)."""
-    predecessor: CredentialKey | None = field(default=None, repr=False)
-    """A certificate known here that this one follows by J-LIS's old-new mapping (R19)."""
-
-
 # --- storage ---------------------------------------------------------------------------------------------------------
-
-
-class InteractionStore(Protocol):
-    def open(self, interaction: Interaction) -> None: ...
-
-    def get(self, interaction_id: InteractionID, *, now: datetime) -> Interaction | None:
-        """None when unknown, run out or finished."""
-
-    def authenticate(self, interaction_id: InteractionID, who: Authenticated, *, now: datetime) -> bool:
-        """Bind an open interaction to a person, once; False when it already is, ran out or finished."""
-
-    def finish(self, interaction_id: InteractionID, *, now: datetime) -> bool:
-        """End an open interaction; of two callers exactly one gets True."""
-
-
-class CardTransactionStore(Protocol):
-    def begin(self, transaction: CardTransaction) -> None: ...
-
-    def begun(self, interaction_id: InteractionID) -> int:
-        """How many card requests an interaction has made (they are bounded)."""
-
-    def get(self, transaction_id: TransactionID) -> CardTransaction | None: ...
-
-    def answer(self, transaction_id: TransactionID, answer: CardAnswer, *, return_digest: bytes) -> bool:
-        """Keep the first valid answer and wipe the answer key; False when there already is one."""
-
-    def release(
-        self, transaction_id: TransactionID, *, browser_digest: bytes, return_digest: bytes, now: datetime
-    ) -> tuple[CardTransaction, CardAnswer] | None:
-        """Consume an answered, unexpired transaction for the browser of its interaction that also holds the
-        return code: one statement compares both and marks it used. None for everyone else, and the second time.
-        """
-
-    def certificate(self, interaction_id: InteractionID) -> bytes | None:
-        """`certificate_sealed` of the one answer that this interaction was given; None where there is none."""
 
 
 class AccountStore(Protocol):
@@ -433,78 +327,6 @@ class Keys(Protocol):
 
     def serial_fingerprint(self, issuer_key_hash: bytes, serial: int) -> bytes:
         """jpki.subject.serial_fingerprint under the store's own secret."""
-
-
-# --- revocation ------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HeldList:
-    """The complete list in force for one distribution point of one CA key, and the delta list that goes with it."""
-
-    index: Index
-    delta: Index | None
-    fetched_at: datetime
-    """When the newer of the two came."""
-
-
-class IndexStore(Protocol):
-    """Where revocation lists are kept as indexes, for every process of this machine."""
-
-    def get(self, distribution_point: str, issuer_key_hash: bytes) -> HeldList | None:
-        """What is in force now, a swap by another process included; None where nothing usable is there."""
-
-    def put(
-        self,
-        distribution_point: str,
-        issuer_key_hash: bytes,
-        source: ListSource,
-        *,
-        issuer: bytes,
-        now: datetime,
-        any_size: bool = False,
-    ) -> Heading:
-        """Put the list that `source` holds in force, complete or delta, in one step. `issuer` is the CA's certificate.
-
-        Raises ListRefused (the one in force stays), StoreUnavailable.
-        """
-
-    def spool(self, chunks: Iterable[bytes]) -> AbstractContextManager[ListSource]:
-        """What comes in pieces, as `put` takes it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Evidence:
-    """A verdict, and the configured address its evidence came from (empty where there was none)."""
-
-    verdict: RevocationVerdict
-    address: str
-
-
-class RevocationSource(Protocol):
-    def judge(self, certificate: TrustedCertificate, *, at: datetime, max_age: timedelta) -> Evidence:
-        """What the configured sources say of `certificate` at `at`, fetched now where what is held is missing or old.
-
-        UNKNOWN where no source is configured or nothing could be had; never an address from a certificate.
-        """
-
-    def refresh_all(self) -> dict[str, bool]:
-        """Fetch every configured list anew; by source, whether it came."""
-
-
-# --- correspondence --------------------------------------------------------------------------------------------------
-
-
-class CorrespondenceSource(Protocol):
-    """J-LIS's word on which certificates are one person's. Every answer but a clear one raises
-    CorrespondenceUnknown: silence is never "none".
-    """
-
-    def predecessor(self, certificate: CertificateName) -> CertificateName | None:
-        """The certificate in whose place this one was issued; None for a first one."""
-
-    def correspond(self, one: CertificateName, other: CertificateName) -> bool:
-        """Are both, card and phone, one person's now?"""
 
 
 # --- everything a flow is given --------------------------------------------------------------------------------------

@@ -5,8 +5,9 @@ from __future__ import annotations
 from broker.accounts.session import Session
 from broker.audit.entry import Entry, Event
 from broker.flows.backchannel_logout import queue_logout
+from broker.flows.login_ports import Authenticated
 from broker.flows.logout_ports import LogoutDelivery
-from broker.flows.ports import Authenticated, Ports, Transaction
+from broker.flows.ports import Ports, Transaction
 from broker.ids import SessionID
 
 

@@ -1,4 +1,4 @@
-"""J-LIS's word on which certificates are one person's, over a gateway (ports.CorrespondenceSource).
+"""J-LIS's word on which certificates are one person's, over a gateway (revocation_ports.CorrespondenceSource).
 
 J-LIS discloses its interface to notified verifiers only, so what is spoken here is our own small form of it, in front
 of which an operator puts what its contract gives (J-LIS's line, or a platform operator's API):

@@ -1,6 +1,6 @@
-"""Revocation lists from their configured places (ports.RevocationSource).
+"""Revocation lists from their configured places (revocation_ports.RevocationSource).
 
-Fetches, and asks what is held; which list may be in force is judged where it is put there (ports.IndexStore,
+Fetches, and asks what is held; which list may be in force is judged where it is put there (revocation_ports.IndexStore,
 jpki.index), and what it proves at each use. The last good list stays until a better one came, and a list that was
 turned away raises an alarm.
 """
@@ -17,7 +17,8 @@ import structlog
 
 from broker.audit.entry import Entry, Event
 from broker.errors import CertificateMalformed, OutboundFailed, OutboundRefused, SettingsError, StoreUnavailable
-from broker.flows.ports import Evidence, HeldList, IndexStore, Store
+from broker.flows.ports import Store
+from broker.flows.revocation_ports import Evidence, HeldList, IndexStore
 from broker.jpki.certificate import TrustedCertificate, issuer_key_hash
 from broker.jpki.distribution import distribution_point
 from broker.jpki.index import CLOCK_DIFFERENCE, ListRefused, check_index
@@ -57,7 +58,7 @@ class _State:
 
 
 class CRLSource:
-    """Fulfils ports.RevocationSource; threads share it.
+    """Fulfils revocation_ports.RevocationSource; threads share it.
 
     `anchors` are the DER certificates of the accepted CAs; every source must name the key of one of them.
     Raises SettingsError where one does not, or two sources claim one distribution point.

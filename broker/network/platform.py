@@ -30,7 +30,7 @@ import structlog
 from broker.accounts.lifecycle import CertificateName
 from broker.errors import CorrespondenceUnknown, InvalidToken, OutboundFailed, OutboundRefused, RevocationUnknown
 from broker.flows.notice import Notice
-from broker.flows.ports import Evidence
+from broker.flows.revocation_ports import Evidence
 from broker.jose import b64url, parse_json
 from broker.jpki.certificate import TrustedCertificate
 from broker.jpki.verdict import RevocationStatus, RevocationVerdict
@@ -52,7 +52,7 @@ _log = structlog.get_logger("broker.network.platform")
 
 
 class PlatformOperator:
-    """Fulfils ports.RevocationSource, notice.RevocationNotices and ports.CorrespondenceSource; threads share it.
+    """Fulfils revocation_ports.RevocationSource, notice.RevocationNotices and revocation_ports.CorrespondenceSource; threads share it.
 
     It asks the operator each time. One that is silent is left alone for a while, so each of the three that a broker
     uses is an instance of its own: a fault of the mapping must not stop verification.

@@ -1,4 +1,4 @@
-"""Signed requests to the agent and what came back (ports.CardTransactionStore)."""
+"""Signed requests to the agent and what came back (login_ports.CardTransactionStore)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Row, bindparam, func, insert, literal, select, update
 
 from broker.accounts.credential import CredentialKey
-from broker.flows.ports import CardAnswer, CardTransaction
+from broker.flows.login_ports import CardAnswer, CardTransaction
 from broker.ids import ClientID, InteractionID, TransactionID
 from broker.storage.schema import card_transactions, interactions
 from broker.storage.work import Work, can_hold
@@ -72,7 +72,7 @@ _CERTIFICATE = select(card_transactions.c.certificate_sealed).where(
 
 
 class SQLCardTransactions:
-    """Fulfils ports.CardTransactionStore."""
+    """Fulfils login_ports.CardTransactionStore."""
 
     __slots__ = ("_work",)
 

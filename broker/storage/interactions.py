@@ -1,4 +1,4 @@
-"""Authorization requests on their way through the login pages (ports.InteractionStore)."""
+"""Authorization requests on their way through the login pages (login_ports.InteractionStore)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Row, bindparam, insert, select, update
 
-from broker.flows.ports import Authenticated, Interaction
+from broker.flows.login_ports import Authenticated, Interaction
 from broker.ids import AccountID, CredentialID, InteractionID, SessionID, Subject
 from broker.oidc.authorization import from_json, to_json
 from broker.oidc.grants import Authentication
@@ -42,7 +42,7 @@ _FINISH = (
 
 
 class SQLInteractions:
-    """Fulfils ports.InteractionStore."""
+    """Fulfils login_ports.InteractionStore."""
 
     __slots__ = ("_work",)
 

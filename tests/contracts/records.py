@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 from broker.accounts.credential import Credential, CredentialKey
 from broker.accounts.session import Session
-from broker.flows.ports import Authenticated, CardAnswer, CardTransaction, Interaction, Store
+from broker.flows.login_ports import Authenticated, CardAnswer, CardTransaction, Interaction
+from broker.flows.ports import Store
 from broker.ids import (
     AccountID,
     ClientID,

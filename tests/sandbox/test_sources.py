@@ -17,7 +17,8 @@ from werkzeug.serving import make_server
 from broker.accounts.lifecycle import CertificateName
 from broker.app import read_anchors
 from broker.errors import SettingsError
-from broker.flows.ports import Evidence, Ports
+from broker.flows.ports import Ports
+from broker.flows.revocation_ports import Evidence
 from broker.jpki.certificate import TrustedCertificate
 from broker.jpki.path import validate_path
 from broker.jpki.profile import USER_AUTHENTICATION

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509 import ocsp
 
-from broker.flows.ports import Evidence
+from broker.flows.revocation_ports import Evidence
 from broker.jpki.certificate import TrustedCertificate
 from broker.jpki.verdict import RevocationStatus, RevocationVerdict
 from broker.network.breaker import PAUSE

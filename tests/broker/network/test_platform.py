@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from broker.accounts.lifecycle import CertificateName
 from broker.errors import CorrespondenceUnknown, RevocationUnknown
-from broker.flows.ports import CorrespondenceSource
+from broker.flows.revocation_ports import CorrespondenceSource
 from broker.jpki.certificate import TrustedCertificate
 from broker.jpki.verdict import RevocationStatus
 from broker.network.breaker import PAUSE

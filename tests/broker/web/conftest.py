@@ -24,7 +24,8 @@ from broker.flows.approval_ports import ClientPings
 from broker.flows.documents import ClientDocuments
 from broker.flows.logout_ports import LogoutReceivers
 from broker.flows.notice import RevocationNotices
-from broker.flows.ports import CorrespondenceSource, Policy, Ports
+from broker.flows.ports import Policy, Ports
+from broker.flows.revocation_ports import CorrespondenceSource
 from broker.ids import ClientID, SectorID
 from broker.jose import public_jwk
 from broker.jpki.profile import USER_AUTHENTICATION, Profile

@@ -20,7 +20,8 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from broker.errors import OutboundFailed
-from broker.flows.ports import Evidence, Ports
+from broker.flows.ports import Ports
+from broker.flows.revocation_ports import Evidence
 from broker.jose import b64url
 from broker.jpki.certificate import TrustedCertificate
 from broker.jpki.distribution import distribution_point as point_of

@@ -12,7 +12,7 @@ import pytest
 
 from broker.accounts.lifecycle import CertificateName
 from broker.errors import CorrespondenceUnknown
-from broker.flows.ports import CorrespondenceSource
+from broker.flows.revocation_ports import CorrespondenceSource
 from sandbox.world.registry import Registry
 from tests.broker.web.house import House, Page
 from tests.broker.web.test_web_refresh import offline, refresh

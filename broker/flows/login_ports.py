@@ -1,0 +1,117 @@
+"""A login on its way: its records, and the ports that keep them (`tests/contracts/` holds every engine to them)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from broker.accounts.credential import CredentialKey
+from broker.ids import (
+    AccountID,
+    ClientID,
+    CredentialID,
+    InteractionID,
+    SessionID,
+    Subject,
+    TransactionID,
+)
+from broker.oidc.authorization import AuthorizationRequest
+from broker.oidc.grants import Authentication
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Authenticated:
+    """Who an interaction turned out to be, once its card answer was released to its own browser."""
+
+    account: AccountID = field(repr=False)
+    credential: CredentialID = field(repr=False)
+    subject: Subject = field(repr=False)
+    authentication: Authentication
+    session_digest: bytes = field(repr=False)
+    session_id: SessionID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interaction:
+    """One authorization request on its way through the login pages."""
+
+    interaction_id: InteractionID
+    request: AuthorizationRequest
+    browser_digest: bytes = field(repr=False)
+    """SHA-256 of the interaction's cookie."""
+    expires_at: datetime
+    authenticated: Authenticated | None = None
+    finished: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CardTransaction:
+    """One signed request to the agent. `answer_key` is the sealed private half of the one-time key."""
+
+    transaction_id: TransactionID
+    interaction_id: InteractionID
+    client_id: ClientID
+    nonce: bytes = field(repr=False)
+    tag: str
+    action: str
+    previous: bytes = field(repr=False)
+    request_key_thumbprint: str
+    answer_key: bytes = field(repr=False)
+    issued_at: datetime
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CardAnswer:
+    """What a verified answer proved; kept with the transaction until its own browser fetches it."""
+
+    key: CredentialKey = field(repr=False)
+    serial_sealed: bytes = field(repr=False)
+    kind: str
+    not_after: datetime
+    answered_at: datetime
+    pin_entry: str
+    """Unsigned hint of the agent; no decision rests on it."""
+    reader_kind: str
+    revocation_source: str
+    revocation_this_update: datetime | None
+    certificate_sealed: bytes | None = field(default=None, repr=False)
+    """The certificate, where the client asks for offline_access: it is judged again at each refresh (design 4.8)."""
+    predecessor: CredentialKey | None = field(default=None, repr=False)
+    """A certificate known here that this one follows by J-LIS's old-new mapping (R19)."""
+
+
+class InteractionStore(Protocol):
+    def open(self, interaction: Interaction) -> None: ...
+
+    def get(self, interaction_id: InteractionID, *, now: datetime) -> Interaction | None:
+        """None when unknown, run out or finished."""
+
+    def authenticate(self, interaction_id: InteractionID, who: Authenticated, *, now: datetime) -> bool:
+        """Bind an open interaction to a person, once; False when it already is, ran out or finished."""
+
+    def finish(self, interaction_id: InteractionID, *, now: datetime) -> bool:
+        """End an open interaction; of two callers exactly one gets True."""
+
+
+class CardTransactionStore(Protocol):
+    def begin(self, transaction: CardTransaction) -> None: ...
+
+    def begun(self, interaction_id: InteractionID) -> int:
+        """How many card requests an interaction has made (they are bounded)."""
+
+    def get(self, transaction_id: TransactionID) -> CardTransaction | None: ...
+
+    def answer(self, transaction_id: TransactionID, answer: CardAnswer, *, return_digest: bytes) -> bool:
+        """Keep the first valid answer and wipe the answer key; False when there already is one."""
+
+    def release(
+        self, transaction_id: TransactionID, *, browser_digest: bytes, return_digest: bytes, now: datetime
+    ) -> tuple[CardTransaction, CardAnswer] | None:
+        """Consume an answered, unexpired transaction for the browser of its interaction that also holds the
+        return code: one statement compares both and marks it used. None for everyone else, and the second time.
+        """
+
+    def certificate(self, interaction_id: InteractionID) -> bytes | None:
+        """`certificate_sealed` of the one answer that this interaction was given; None where there is none."""
