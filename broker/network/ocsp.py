@@ -1,4 +1,4 @@
-"""OCSP responders of the accepted CAs (revocation_ports.RevocationSource), asked over HTTP (RFC 6960 Appendix A, RFC 9654).
+"""OCSP responders of the accepted CAs (RevocationSource), asked over HTTP (RFC 6960 Appendix A, RFC 9654).
 
 The responder's address is configuration; the one that stands in a certificate is never called (design 4.5). What an
 answer proves is judged by jpki.revocation at each use, a kept one too.
@@ -57,7 +57,7 @@ class _State:
 
 
 class OCSPSource:
-    """Fulfils revocation_ports.RevocationSource; threads share it. `entropy` makes the nonces."""
+    """Fulfils RevocationSource; threads share it. `entropy` makes the nonces."""
 
     def __init__(
         self,
@@ -144,7 +144,7 @@ class OCSPSource:
 
 
 class FirstProof:
-    """Several sources, asked in order until one proves anything, good or revoked (revocation_ports.RevocationSource)."""
+    """Several sources, asked in order until one proves anything, good or revoked (RevocationSource)."""
 
     def __init__(self, *sources: RevocationSource) -> None:
         self._sources = sources

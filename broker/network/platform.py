@@ -52,7 +52,7 @@ _log = structlog.get_logger("broker.network.platform")
 
 
 class PlatformOperator:
-    """Fulfils revocation_ports.RevocationSource, notice.RevocationNotices and revocation_ports.CorrespondenceSource; threads share it.
+    """Fulfils RevocationSource, notice.RevocationNotices and CorrespondenceSource; threads share it.
 
     It asks the operator each time. One that is silent is left alone for a while, so each of the three that a broker
     uses is an instance of its own: a fault of the mapping must not stop verification.

@@ -1,4 +1,4 @@
-"""The folder of revocation indexes: a file for each complete list, one beside it for its delta list (revocation_ports.IndexStore).
+"""The folder of revocation indexes: a file for each complete list, one beside it for its delta list (IndexStore).
 
 A file is written beside, synced and renamed, so whoever opens one finds the old or the new, whole, also after a kill or
 a power cut. Processes map the files and share their pages; each sees a swap at its next question, by the inode. What
@@ -55,7 +55,7 @@ class FileSource:
 
 
 class IndexFolder:
-    """Fulfils revocation_ports.IndexStore; threads share it, and processes share the folder."""
+    """Fulfils IndexStore; threads share it, and processes share the folder."""
 
     def __init__(self, folder: Path) -> None:
         """Raises SettingsError where the folder cannot be made."""
