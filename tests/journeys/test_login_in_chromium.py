@@ -171,6 +171,7 @@ def test_going_back_after_logout_shows_nothing_of_the_person(
     enter(page, "1234", scripts=True)
     name = greeted(page)
     page.click("#logout")
+    expect(page.locator("#signed-out")).to_be_visible()  # the way over two sites has come to its end
     page.go_back()
     page.wait_for_load_state()
     assert name not in page.content()
