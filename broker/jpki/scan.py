@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -237,22 +237,21 @@ _REASON: Final = (
     _word("300c300a0603551d"),
     _word("551d1504030a0100"),
 )  # a reasonCode alone; its last octet is the code
-_REASON_END: Final = _REASON[1] << np.uint64(8)
-_CODE: Final = np.uint64(0xFF << 56)
-_TIME: Final = 0x0D17
-_ONE: Final = np.uint8(1)
+_ENTRY: Final = _word("300002")
+_ENTRY_MASK: Final = _word("ff00ff")
+_TIME: Final = _word("170d")
+_TIME_MASK: Final = _word("ffff")
 _OCTET: Final = np.uint64(0xFF)
 _SIX: Final = np.uint64(0xFFFFFFFFFFFF)
 _DIGITS: Final = np.uint64(0x303030303030)
 _HIGH: Final = np.uint64(0xF0F0F0F0F0F0)
+_LOW: Final = np.uint64(0x0F0F0F0F0F0F)
 _SIXES: Final = np.uint64(0x060606060606)
-_BESIDE: Final = np.uint64(0x1001)  # a value four bits up beside the one that follows it, eight bits up
 _LANES: Final = np.uint64(0x00FF00FF00FF)
 _TOP: Final = np.uint64(0x800080008000)
-# Pairs of digits, four bits each; where a pair is not out of bounds, its lane's top bit stays set.
-_FROM_LEAST_DATE: Final = _TOP - np.uint64(0x000100010000)  # year 00, month 01, day 01
-_TO_MOST_DATE: Final = _TOP + np.uint64(0x003100120099)
-_TO_MOST_TIME: Final = _TOP + np.uint64(0x005900590023)
+_LEAST_DATE: Final = np.uint64(0x000100010000)  # year 00, month 01, day 01: pairs of digits, four bits each
+_MOST_DATE: Final = np.uint64(0x003100120099)
+_MOST_TIME: Final = np.uint64(0x005900590023)
 _SHORT_MONTHS: Final = np.array([month in {0x04, 0x06, 0x09, 0x11} for month in range(256)])
 _KEPT: Final = (
     tuple(  # how much of a serial number's n-th word, counted from its end, are its own octets, by its length
@@ -306,34 +305,34 @@ class _Walk:
         likely &= octets[begin + 2 : stop] == 0x02
         starts = np.flatnonzero(likely)
         starts += begin
-        heads = _octets(words[starts])
-        times = heads[:, 3] + (starts + 4)
-        ends = heads[:, 1] + (starts + 2)
-        dates, rest = words[times], ends - times
-        good = (_octets(dates, 2)[:, 0] == _TIME) & (rest >= 15) & (ends <= stop)
+        heads = words[starts]
+        lengths = ((heads >> np.uint64(24)) & _OCTET).astype(np.int64)
+        times = starts + 4 + lengths
+        ends = starts + 2 + ((heads >> np.uint64(8)) & _OCTET).astype(np.int64)
+        dates = words[times]
+        good = ((dates & _TIME_MASK) == _TIME) & (ends >= times + 15) & (ends <= stop)
         if not good.all():  # a likeness, or an entry that ends in the next piece
-            starts, heads, times, ends, dates, rest = (each[good] for each in (starts, heads, times, ends, dates, rest))
+            starts, heads, lengths, times, ends, dates = (
+                each[good] for each in (starts, heads, lengths, times, ends, dates)
+            )
         if not starts.size or starts[0] != begin or not (starts[1:] == ends[:-1]).all():
             return 0
-        lengths, first = heads[:, 3], heads[:, 4]
+        first, second = (heads >> np.uint64(32)) & _OCTET, (heads >> np.uint64(40)) & _OCTET
         padded = first == 0
-        right = (first < 0x80) & ~(padded & (heads[:, 5] < 0x80) & (lengths > 1))
-        right &= lengths - _ONE <= 20  # of no octets: 255
-        right &= heads[:, 1] < 0x80  # the entry's length is one octet
+        right = (first < 0x80) & ~(padded & (second < 0x80) & (lengths > 1)) & (lengths - 1 <= 20)
+        right &= (heads & np.uint64(0x8000)) == 0  # the entry's length is one octet
         detail = _moments(dates, words[times + 7], right)
-        plain = rest == 15
+        plain = ends == times + 15
         codes = words[times + 21]
-        reasoned = (words[times + 15] == _REASON[0]) & ((codes << np.uint64(8)) == _REASON_END)
-        reasoned &= rest == 29
+        reasoned = (words[times + 15] == _REASON[0]) & ((codes << np.uint64(8)) == (_REASON[1] << np.uint64(8)))
+        reasoned &= ends == times + 29
         if self._version == 1:
             reasoned[:] = False
         right &= plain | reasoned
-        if not right.all():
+        if not right.all() or (lengths == 0).any():
             return 0
-        codes &= _CODE
-        codes[plain] = 0
-        detail |= codes
-        if self._width == NARROW and (lengths - padded > 8).any():
+        detail |= np.where(plain, np.uint64(0), codes & np.uint64(0xFF << 56))
+        if self._width == NARROW and ((lengths > 9) | ((lengths == 9) & ~padded)).any():
             raise _TooWide
         serial = tuple(
             words[times - 8 * (index + 1)].byteswap() & _KEPT[index][lengths] for index in reversed(range(self._width))
@@ -380,13 +379,13 @@ class _Walk:
 def _moments(dates: Words, times: Words, right: NDArray[np.bool_]) -> Words:
     """UTCTimes as `detail` holds them, from the words that begin at their tag and seven octets later."""
     date, time = dates >> np.uint64(16), times >> np.uint64(8)
-    right &= _octets(times)[:, 7] == ord("Z")
+    right &= (times >> np.uint64(56)) == ord("Z")
     time &= _SIX
-    date ^= _DIGITS  # a digit becomes its value; nothing else stays below ten
-    time ^= _DIGITS
-    right &= ((date | (date + _SIXES) | time | (time + _SIXES)) & _HIGH) == 0
+    for six in (date, time):
+        right &= (six & _HIGH) == _DIGITS
+        right &= ((six + _SIXES) & _HIGH) == _DIGITS
     date, time = _pairs(date), _pairs(time)
-    right &= ((date + _FROM_LEAST_DATE) & (_TO_MOST_DATE - date) & (_TO_MOST_TIME - time) & _TOP) == _TOP
+    right &= ((date + _TOP - _LEAST_DATE) & (_MOST_DATE + _TOP - date) & (_MOST_TIME + _TOP - time) & _TOP) == _TOP
     late = np.flatnonzero(date >= np.uint64(0x30 << 32))
     if late.size:
         month, day = ((date[late] >> np.uint64(16)) & _OCTET).astype(np.int64), date[late] >> np.uint64(32)
@@ -396,13 +395,9 @@ def _moments(dates: Words, times: Words, right: NDArray[np.bool_]) -> Words:
 
 
 def _pairs(six: Words) -> Words:
-    """Six values of a digit as three pairs, four bits a digit, sixteen bits a pair, the first pair lowest."""
-    return ((six * _BESIDE) >> np.uint64(8)) & _LANES
-
-
-def _octets(words: Words, size: int = 1) -> NDArray[Any]:
-    """The octets of each word, in their order in the list, or its pairs of octets; nothing is copied."""
-    return words.view(f"<u{size}").reshape(-1, 8 // size)
+    """Six digits as three pairs, four bits a digit, sixteen bits a pair, the first pair lowest."""
+    digits = six & _LOW
+    return (digits << np.uint64(4) | digits >> np.uint64(8)) & _LANES
 
 
 def _whole(data: bytes, at: int, stop: int) -> int | None:
