@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -18,6 +19,8 @@ DECLARED = ROOT / "tests" / "peers"
 FILES = ("package.json", "package-lock.json", ".npmrc")
 """What says which packages: names and exact versions, their hashes, and how npm is to treat them (no scripts)."""
 
+AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
+"""Debian's bundle (package ca-certificates)."""
 INSTALLED = ROOT / ".venv" / "npm"
 LINK = ROOT / "node_modules"
 
@@ -55,6 +58,15 @@ def install_command() -> list[str]:
     found = program()
     npm = found.parent.parent / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
     return [str(found), str(npm), "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+
+
+def environment(given: Mapping[str, str]) -> dict[str, str]:
+    """What npm is started with: it trusts what this machine trusts, and not only the authorities Node was built with.
+
+    A machine behind a registry or proxy of its own has that authority in its store, where pip finds it too.
+    """
+    trusted = {"NODE_EXTRA_CA_CERTS": str(AUTHORITIES)} if AUTHORITIES.exists() else {}
+    return {**trusted, **given}
 
 
 def wanted() -> str:

@@ -355,7 +355,7 @@ def provide_peers() -> None:
     try:
         with step("npm packages (tests/peers/package-lock.json)"):
             node.prepare()
-            call(node.install_command(), folder=node.INSTALLED)
+            call(node.install_command(), env=node.environment(os.environ), folder=node.INSTALLED)
     except (ProvisionError, node.NodeMissing) as error:
         print(f"provision: {error}\nprovision: going on without the npm packages of tests/peers", flush=True)
         return

@@ -287,3 +287,11 @@ def test_without_a_registry_the_work_goes_on_and_nothing_counts_as_installed(
     provision.provide_peers()
     assert capsys.readouterr().out.endswith("going on without the npm packages of tests/peers\n")
     assert not node.installed()
+
+
+def test_npm_trusts_what_this_machine_trusts_unless_told_otherwise() -> None:
+    own = {"NODE_EXTRA_CA_CERTS": "/own/authority.pem", "PATH": "/bin"}
+    assert node.environment(own) == own
+    told = node.environment({"PATH": "/bin"})
+    assert told.pop("NODE_EXTRA_CA_CERTS", str(node.AUTHORITIES)) == "/etc/ssl/certs/ca-certificates.crt"
+    assert told == {"PATH": "/bin"}
