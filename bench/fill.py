@@ -45,7 +45,7 @@ class Filler:
         """How many are stored now."""
         name = "grants" if "grants" in self._kinds else "codes"
         with self._open() as connection:
-            return int(connection.execute(f"SELECT count(*) FROM {name}").fetchone()[0])  # noqa: S608
+            return int(connection.execute(f"SELECT count(*) FROM {name}").fetchone()[0])
 
     def fill(self, wanted: int, *, login: Callable[[], object]) -> None:
         """Until `wanted` grants are stored. `login` does one real login, of which everything is copied.
@@ -80,7 +80,7 @@ class Filler:
         waiting: list[tuple[_Kind, tuple[_Value, ...]]] = []
         for name, kind in self._kinds.items():
             listed = ", ".join(kind.columns)
-            added = connection.execute(f"SELECT {listed} FROM {name} WHERE rowid > ?", (before[name],))  # noqa: S608
+            added = connection.execute(f"SELECT {listed} FROM {name} WHERE rowid > ?", (before[name],))
             waiting += [(kind, tuple(row)) for row in added]
         while waiting:
             kind, row = waiting.pop()
@@ -93,7 +93,7 @@ class Filler:
                     continue
                 other = self._kinds[table]
                 listed = ", ".join(other.columns)
-                above = connection.execute(f"SELECT {listed} FROM {table} WHERE {target} = ?", (value,))  # noqa: S608
+                above = connection.execute(f"SELECT {listed} FROM {table} WHERE {target} = ?", (value,))
                 waiting += [(other, tuple(one)) for one in above]
         return [(kind, row) for (_, row), kind in found.items()]
 
@@ -118,7 +118,7 @@ class Filler:
                 for other in others:
                     yield tuple(other.get(value, value) if isinstance(value, bytes | str) else value for value in plain)
 
-            connection.executemany(f"INSERT INTO {kind.name} VALUES ({marks})", copies())  # noqa: S608
+            connection.executemany(f"INSERT INTO {kind.name} VALUES ({marks})", copies())
         connection.commit()
 
     def _another(self, value: bytes | str) -> bytes | str:
@@ -150,4 +150,4 @@ def _kind(connection: sqlite3.Connection, name: str) -> _Kind:
 
 
 def _last(connection: sqlite3.Connection, name: str) -> int:
-    return int(connection.execute(f"SELECT coalesce(max(rowid), 0) FROM {name}").fetchone()[0])  # noqa: S608
+    return int(connection.execute(f"SELECT coalesce(max(rowid), 0) FROM {name}").fetchone()[0])

@@ -160,8 +160,8 @@ def _child(what: str, folder: Path, entries: int) -> None:
 
 
 def _make(folder: Path, entries: int) -> None:
-    from bench.crl import Maker  # noqa: PLC0415 -- only this process may pay for it
-    from bench.crl import entries as encoded  # noqa: PLC0415
+    from bench.crl import Maker
+    from bench.crl import entries as encoded
 
     random, maker = np.random.default_rng(1), Maker.fresh()
     serials = random.integers(1, 2**63, entries + DELTA, dtype=np.uint64)
@@ -179,8 +179,8 @@ def _make(folder: Path, entries: int) -> None:
 
 
 def _index(folder: Path, name: str = "list") -> dict[str, float]:
-    from broker.jpki.index import Index, check_octets, write_index  # noqa: PLC0415
-    from broker.storage.indexes import FileSource  # noqa: PLC0415
+    from broker.jpki.index import Index, check_octets, write_index
+    from broker.storage.indexes import FileSource
 
     issuer, target = (folder / "ca.der").read_bytes(), folder / f"{name}.index"
     before = _Clock()
@@ -233,7 +233,7 @@ class _Clock:
 
 
 def _load(data: bytes, issuer: bytes) -> tuple[Any, set[int]]:
-    from cryptography import x509  # noqa: PLC0415
+    from cryptography import x509
 
     crl = x509.load_der_x509_crl(data)
     key = x509.load_der_x509_certificate(issuer).public_key()
@@ -257,8 +257,8 @@ def _parts_in(folder: Path) -> list[Path]:
 
 
 def _parts(folder: Path) -> dict[str, float]:
-    from broker.jpki.index import Index, write_index  # noqa: PLC0415
-    from broker.storage.indexes import FileSource  # noqa: PLC0415
+    from broker.jpki.index import Index, write_index
+    from broker.storage.indexes import FileSource
 
     issuer, kept = (folder / "ca.der").read_bytes(), []
     before = _Clock()
@@ -272,8 +272,8 @@ def _parts(folder: Path) -> dict[str, float]:
 
 
 def _durable_parts(folder: Path) -> dict[str, float]:
-    from bench.crl import NOW  # noqa: PLC0415
-    from broker.storage.indexes import FileSource, IndexFolder  # noqa: PLC0415
+    from bench.crl import NOW
+    from broker.storage.indexes import FileSource, IndexFolder
 
     issuer = (folder / "ca.der").read_bytes()
     with tempfile.TemporaryDirectory(dir=folder) as empty:
@@ -298,8 +298,8 @@ def _cryptography_parts(folder: Path) -> dict[str, float]:
 
 
 def _delta(folder: Path) -> dict[str, float]:
-    from bench.crl import NOW  # noqa: PLC0415
-    from broker.storage.indexes import FileSource, IndexFolder  # noqa: PLC0415
+    from bench.crl import NOW
+    from broker.storage.indexes import FileSource, IndexFolder
 
     issuer = (folder / "ca.der").read_bytes()
     with tempfile.TemporaryDirectory(dir=folder) as empty:
@@ -318,7 +318,7 @@ def _delta(folder: Path) -> dict[str, float]:
 
 
 def _hash(folder: Path) -> dict[str, float]:
-    import hashlib  # noqa: PLC0415
+    import hashlib
 
     before = _Clock()
     with (folder / "list.crl").open("rb") as file:

@@ -42,7 +42,7 @@ def serve() -> None:
     """Serve the issuer with granian until stopped."""
     settings = read(os.environ)
     from granian.constants import Interfaces  # noqa: PLC0415 -- the other commands start without a web server
-    from granian.server import Server  # noqa: PLC0415
+    from granian.server import Server  # noqa: PLC0415 -- as above
 
     Server(
         "broker.wsgi:app",

@@ -14,7 +14,7 @@ STOP_SECONDS = 5
 def serve(target: str, settings: Settings, *, factory: bool = False) -> None:
     """Serve `target` (module:name; a factory where said so) at the settings' address until stopped."""
     from granian.constants import Interfaces  # noqa: PLC0415 -- whoever only imports this needs no web server
-    from granian.server import Server  # noqa: PLC0415
+    from granian.server import Server  # noqa: PLC0415 -- as above
 
     Server(
         target,

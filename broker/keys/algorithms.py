@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -34,55 +34,36 @@ class SoftwareSigner:
 
     def sign(self, data: bytes, /) -> bytes:
         """The JOSE form: for ES256 R and S side by side (RFC 7518 §3.4)."""
-        return _SIGN[self.alg](self.key, data)
-
-
-def _es256(key: PrivateKey, data: bytes) -> bytes:
-    assert isinstance(key, ec.EllipticCurvePrivateKey)  # noqa: S101 -- `load` and `generate` saw to it
-    return raw_ecdsa(key.sign(data, ec.ECDSA(SHA256())), algorithm="ES256")
-
-
-def _ps256(key: PrivateKey, data: bytes) -> bytes:
-    assert isinstance(key, rsa.RSAPrivateKey)  # noqa: S101
-    return key.sign(data, _PSS, SHA256())
-
-
-def _rs256(key: PrivateKey, data: bytes) -> bytes:
-    assert isinstance(key, rsa.RSAPrivateKey)  # noqa: S101
-    return key.sign(data, padding.PKCS1v15(), SHA256())
-
-
-def _eddsa(key: PrivateKey, data: bytes) -> bytes:
-    assert isinstance(key, ed25519.Ed25519PrivateKey)  # noqa: S101
-    return key.sign(data)
-
-
-_SIGN: Final[Mapping[str, Callable[[PrivateKey, bytes], bytes]]] = {
-    "ES256": _es256,
-    "PS256": _ps256,
-    "RS256": _rs256,
-    "EdDSA": _eddsa,
-}
+        match self.alg, self.key:
+            case "ES256", ec.EllipticCurvePrivateKey() as key:
+                return raw_ecdsa(key.sign(data, ec.ECDSA(SHA256())), algorithm="ES256")
+            case "PS256", rsa.RSAPrivateKey() as key:
+                return key.sign(data, _PSS, SHA256())
+            case "RS256", rsa.RSAPrivateKey() as key:
+                return key.sign(data, padding.PKCS1v15(), SHA256())
+            case "EdDSA", ed25519.Ed25519PrivateKey() as key:
+                return key.sign(data)
+            case _:
+                raise ValueError(f"not a signing key for {self.alg}")
 
 
 def signer(key: PrivateKey, alg: str) -> SoftwareSigner:
     """`key` under `alg`, named by its thumbprint (RFC 7638). Raises ValueError where the two do not fit."""
-    check(key, alg)
-    jwk = public_jwk(key)
+    jwk = public_jwk(check(key, alg))
     return SoftwareSigner(alg=alg, kid=thumbprint(jwk), jwk=jwk, key=key)
 
 
-def check(key: object, alg: str) -> None:
-    """Is `key` one for `alg`? Raises ValueError."""
+def check(key: object, alg: str) -> PrivateKey:
+    """`key`, which must be one for `alg`. Raises ValueError."""
     match alg, key:
         case "ES256" | "ECDH-ES" | "ECDH-ES+A128KW" | "ECDH-ES+A256KW", ec.EllipticCurvePrivateKey() if isinstance(
             key.curve, ec.SECP256R1
         ):
-            return
+            return key
         case "PS256" | "RS256" | "RSA-OAEP-256", rsa.RSAPrivateKey() if key.key_size >= RSA_FLOOR:
-            return
+            return key
         case "EdDSA", ed25519.Ed25519PrivateKey():
-            return
+            return key
         case _:
             raise ValueError(f"not a key for {alg}")
 
@@ -115,6 +96,4 @@ def load(text: str, alg: str) -> PrivateKey:
         )
     except UnsupportedAlgorithm as unknown:
         raise ValueError(f"not a key for {alg}") from unknown
-    check(key, alg)
-    assert isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey)  # noqa: S101
-    return key
+    return check(key, alg)

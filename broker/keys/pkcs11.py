@@ -138,7 +138,7 @@ class Token:
         self._trying(destroy)
 
     def _trying(self, work: Callable[[], T], *, once: bool = False) -> T:
-        from pkcs11.exceptions import PinIncorrect, PKCS11Error  # noqa: PLC0415 -- extra [hsm]
+        from pkcs11.exceptions import PinIncorrect, PKCS11Error
 
         if not _lock.acquire(timeout=WAIT):
             raise StoreUnavailable("the token is busy")
@@ -158,7 +158,7 @@ class Token:
 
     def _open(self, *, writing: bool = False) -> pkcs11.Session:
         """Log in. A PIN that the token refused is not shown to it again: tokens count, and lock for good."""
-        from pkcs11.exceptions import PinIncorrect  # noqa: PLC0415
+        from pkcs11.exceptions import PinIncorrect
 
         pin = self.uri.pin()
         if self._refused == hashlib.sha256(pin.encode()).digest():
@@ -204,7 +204,7 @@ class Token:
 
     @staticmethod
     def _objects(session: pkcs11.Session, object_id: bytes, **which: Any) -> list[Any]:
-        from pkcs11 import Attribute  # noqa: PLC0415
+        from pkcs11 import Attribute
 
         attributes: dict[Any, Any] = {Attribute.ID: object_id}
         attributes |= {Attribute[name.upper()]: value for name, value in which.items()}
@@ -215,7 +215,7 @@ class Token:
         known = self._keys.get(object_id)
         if known is not None:
             return known
-        from pkcs11 import ObjectClass  # noqa: PLC0415
+        from pkcs11 import ObjectClass
 
         found = self._objects(self._reading(), object_id, **{"class": ObjectClass.PRIVATE_KEY})
         if len(found) != 1:
@@ -235,7 +235,7 @@ class Token:
 
     @staticmethod
     def _signing(alg: str, key: SignMixin) -> Callable[[bytes], bytes]:
-        from pkcs11 import MGF, Mechanism  # noqa: PLC0415
+        from pkcs11 import MGF, Mechanism
 
         match alg:
             case "ES256":  # R and S side by side already; hashed here, because not every token does both
@@ -249,9 +249,9 @@ class Token:
                 raise StoreUnavailable(f"a token key does not serve {alg}")
 
     def _generate(self, alg: str, object_id: bytes, label: str) -> dict[str, str]:
-        from pkcs11 import Attribute, KeyType, MechanismFlag  # noqa: PLC0415
-        from pkcs11.util.ec import encode_ec_public_key, encode_named_curve_parameters  # noqa: PLC0415
-        from pkcs11.util.rsa import encode_rsa_public_key  # noqa: PLC0415
+        from pkcs11 import Attribute, KeyType, MechanismFlag
+        from pkcs11.util.ec import encode_ec_public_key, encode_named_curve_parameters
+        from pkcs11.util.rsa import encode_rsa_public_key
 
         wanted: dict[str, Any] = {
             "id": object_id,
@@ -275,7 +275,7 @@ class Token:
 
 def _public_key(der: bytes, *, rsa: bool) -> Any:
     if rsa:  # PKCS #1, without an AlgorithmIdentifier
-        from asn1crypto.keys import PublicKeyInfo, RSAPublicKey  # noqa: PLC0415
+        from asn1crypto.keys import PublicKeyInfo, RSAPublicKey
 
         der = PublicKeyInfo.wrap(RSAPublicKey.load(der), "rsa").dump()
     return load_der_public_key(der)
@@ -314,7 +314,7 @@ _stale: set[str] = set()
 def token(uri: TokenURI) -> Token:
     """This process's only handle of a token. Raises SettingsError: extra [hsm] is not installed."""
     try:
-        import pkcs11  # noqa: F401, PLC0415
+        import pkcs11  # noqa: F401 -- only whether it is there
     except ImportError as absent:
         raise SettingsError("key_token: python-pkcs11 is not installed (extra [hsm])") from absent
     with _lock:
@@ -322,7 +322,7 @@ def token(uri: TokenURI) -> Token:
 
 
 def _library(path: str) -> Any:
-    import pkcs11  # noqa: PLC0415
+    import pkcs11
 
     try:
         library = pkcs11.lib(path)
@@ -343,7 +343,7 @@ def _forget_all(module_path: str) -> None:
 
 def _after_fork() -> None:
     """A child's module state is its parent's, and the lock may be held by a thread that the child does not have."""
-    global _lock  # noqa: PLW0603
+    global _lock  # noqa: PLW0603 -- a child needs a lock of its own
     _lock = threading.RLock()
     for each in _tokens.values():
         _forget_all(each.uri.module_path)

@@ -186,7 +186,7 @@ def main() -> int:
         print(f"{row.status} {row.cpu_ms:6.1f} ms CPU {row.peak_mb:6.1f} MB  {row.name}")  # noqa: T201 -- its output
     cpu, wall = max(rows, key=lambda row: row.cpu_ms), max(rows, key=lambda row: row.milliseconds)
     peak = max(rows, key=lambda row: row.peak_mb)
-    print(  # noqa: T201
+    print(  # noqa: T201 -- what a campaign prints is its result
         f"{len(rows)} bombs, {len(broken)} not held; most CPU {cpu.cpu_ms:.1f} ms ({cpu.name}), longest"
         f" {wall.milliseconds:.1f} ms ({wall.name}), most memory {peak.peak_mb:.1f} MB ({peak.name}); the worker held"
         f" {rows[0].before_mb:.1f} MB at the beginning, {rows[len(rows) // 2].before_mb:.1f} MB half-way,"

@@ -64,7 +64,7 @@ class Place:
             now=self.now,
             uses=uses or TOKEN_USES,
             token=self.token,
-            **options,  # type: ignore[arg-type]
+            **options,  # type: ignore[arg-type]  # passed on as given
         )
         return tuple(key.kid for key in made)
 
@@ -202,7 +202,7 @@ def test_request_keys_need_the_agent_root_and_are_stated_before_they_sign(place:
     assert keys.signer(KeyUse.CARD_REQUEST).kid == made
     assert keys.card_agent()["statement"] != first
     assert statement(place.folder)["seq"] == 2
-    assert len(statement(place.folder)["keys"]) == 2  # type: ignore[arg-type]
+    assert len(statement(place.folder)["keys"]) == 2  # type: ignore[arg-type]  # a statement is JSON
     place.now += OVERLAP[KeyUse.CARD_REQUEST]
     assert keys.retire(now=place.now) == 1
     renewed = rotation.renew_statement(
@@ -214,7 +214,7 @@ def test_request_keys_need_the_agent_root_and_are_stated_before_they_sign(place:
         token=place.token,
     )
     assert renewed == 3
-    assert len(statement(place.folder)["keys"]) == 1  # type: ignore[arg-type]
+    assert len(statement(place.folder)["keys"]) == 1  # type: ignore[arg-type]  # a statement is JSON
     assert keys.trouble() is None
 
 

@@ -119,7 +119,7 @@ def counts_by_itself(column: Column[Any]) -> bool:
 
 def draw_values(statement: Executable, connections: Connections, data: st.DataObject) -> dict[str, object]:
     dialect = connections.statements.dialect
-    compiled = statement.compile(dialect=dialect)  # type: ignore[attr-defined]  # every one here can be compiled
+    compiled = statement.compile(dialect=dialect)  # type: ignore[attr-defined]  # it has one: it is a table's  # every one here can be compiled
     assert isinstance(compiled, SQLCompiler)
     values: dict[str, object] = {}
     for bind in compiled.bind_names:
@@ -159,7 +159,7 @@ def outcome(
         else:
             seen += [[(name, type(cell), cell) for name, cell in row._asdict().items()] for row in rows]
         if not isinstance(statement, Select):
-            columns = [c for c in statement.table.c if not counts_by_itself(c)]  # type: ignore[attr-defined]
+            columns = [c for c in statement.table.c if not counts_by_itself(c)]  # type: ignore[attr-defined]  # it has one: it is a table's
             seen.append(sorted(repr(tuple(row)) for row in work._run_ordinarily(select(*columns), {}).all()))
         return seen
     finally:

@@ -53,7 +53,7 @@ def test_a_unit_is_whole_whichever_way_its_statements_go(
         values: dict[str, object] = {"account": records.name()}
         if way is ADD:
             values["created_at"] = NOW
-        work.write(way, **values)  # type: ignore[arg-type]
+        work.write(way, **values)  # type: ignore[arg-type]  # both forms of a statement come this way
     assert work.read(COUNT).scalar_one() == 2
     assert number(connections) == 0, "another unit sees what was not committed"
     work.end(commit=commit)
@@ -63,7 +63,7 @@ def test_a_unit_is_whole_whichever_way_its_statements_go(
 def test_a_unit_in_which_a_statement_failed_is_not_committed_though_the_error_was_caught(
     own_store: SQLStore, own_engine: Engine, connections: Connections
 ) -> None:
-    with pytest.raises(StoreUnavailable, match="nothing was committed"), own_store._unit() as work:  # noqa: PT012
+    with pytest.raises(StoreUnavailable, match="nothing was committed"), own_store._unit() as work:  # noqa: PT012 -- it is the end of the unit that raises
         work.write(ADD, account="a", created_at=NOW)
         with pytest.raises(IntegrityError):
             work.write(ADD, account="a", created_at=NOW)
@@ -74,7 +74,7 @@ def test_a_unit_in_which_a_statement_failed_is_not_committed_though_the_error_wa
 
 
 def test_an_error_of_a_value_leaves_the_connection_clean(own_store: SQLStore, connections: Connections) -> None:
-    with pytest.raises(StoreMisused, match=r"Integrity|Violation"), own_store._unit() as work:  # noqa: PT012
+    with pytest.raises(StoreMisused, match=r"Integrity|Violation"), own_store._unit() as work:  # noqa: PT012 -- it is the end of the unit that raises
         work.write(ADD, account="a", created_at=NOW)
         work.write(ADD, account="a", created_at=NOW)
     for _ in range(POOL_SIZE + 1):
@@ -249,7 +249,7 @@ def test_a_commit_that_is_refused_leaves_nothing_and_the_next_unit_is_clean(
         )
     orphan = insert(table("child", column("id", Text)))
     for first in (ADD, SLOW_ADD):  # committed by the driver's connection, and by SQLAlchemy's
-        with pytest.raises(StoreMisused, match=r"Integrity|Violation"), own_store._unit() as work:  # noqa: PT012
+        with pytest.raises(StoreMisused, match=r"Integrity|Violation"), own_store._unit() as work:  # noqa: PT012 -- it is the end of the unit that raises
             values: dict[str, object] = {"created_at": NOW} if first is ADD else {}
             work.write(first, account="a", **values)
             work.write(orphan, id="nobody")

@@ -375,7 +375,7 @@ def test_a_proof_cannot_be_built_wrong() -> None:
         Check(method="pvp")
     assert "山田" not in repr(PROOF)
     with pytest.raises(TypeError):
-        PROOF.claims["name"] = "x"  # type: ignore[index]
+        PROOF.claims["name"] = "x"  # type: ignore[index]  # the very point
 
 
 def test_metadata_is_silent_until_somebody_can_be_verified() -> None:
