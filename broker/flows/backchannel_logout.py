@@ -12,11 +12,11 @@ from typing import Final
 
 from broker.accounts.session import Session
 from broker.audit.entry import Entry, Event
-from broker.errors import InvalidToken, OutboundFailed, OutboundRefused, StoreUnavailable
+from broker.errors import OutboundFailed, OutboundRefused, StoreUnavailable
+from broker.flows.envelope import signed_for
 from broker.flows.logout_ports import LogoutDelivery
-from broker.flows.ports import KeyUse, Ports, Transaction
-from broker.jose import b64url, sign_jws
-from broker.jwe import encrypt_compact
+from broker.flows.ports import Ports, Transaction
+from broker.jose import b64url
 from broker.oidc.client import Client
 from broker.oidc.logout import DELIVERY_LIFETIME, LOGOUT_TOKEN_TYPE, logout_token_claims, next_try
 
@@ -62,7 +62,7 @@ def deliver(delivery: LogoutDelivery, *, ports: Ports) -> bool:
     if client is not None and url is not None:
         try:
             ports.logout_receivers.post(url, _logout_token(client, delivery, ports))
-        except (OutboundRefused, OutboundFailed, StoreUnavailable, InvalidToken) as failed:
+        except (OutboundRefused, OutboundFailed, StoreUnavailable) as failed:
             error, retry = f"{type(failed).__name__}: {failed}", True
         else:
             _keep_delivered(delivery, ports)
@@ -88,25 +88,24 @@ def deliver_due(ports: Ports) -> Mapping[str, int]:
 def _logout_token(client: Client, delivery: LogoutDelivery, ports: Ports) -> str:
     """Signed as the client's ID tokens are, and encrypted where they are (§2.4).
 
-    Raises StoreUnavailable, InvalidToken.
+    Raises StoreUnavailable.
     """
-    token = sign_jws(
-        logout_token_claims(
-            issuer=ports.policy.issuer,
-            client_id=client.client_id,
-            subject=delivery.subject,
-            session_id=delivery.session_id,
-            jti=b64url(ports.entropy(16)),
-            now=ports.clock(),
-        ),
-        signer=ports.keys.signer(KeyUse.ID_TOKEN, client.id_token_alg),
-        typ=LOGOUT_TOKEN_TYPE,
+    claims = logout_token_claims(
+        issuer=ports.policy.issuer,
+        client_id=client.client_id,
+        subject=delivery.subject,
+        session_id=delivery.session_id,
+        jti=b64url(ports.entropy(16)),
+        now=ports.clock(),
     )
-    encryption = client.id_token_encryption
-    if encryption is None:
-        return token
-    jwks = ports.client_keys.of(client)
-    return encrypt_compact(token.encode(), jwks=jwks, alg=encryption.alg, enc=encryption.enc, cty="JWT")
+    return signed_for(
+        client,
+        claims,
+        alg=client.id_token_alg,
+        encryption=client.id_token_encryption,
+        typ=LOGOUT_TOKEN_TYPE,
+        ports=ports,
+    )
 
 
 def _keep_delivered(delivery: LogoutDelivery, ports: Ports) -> None:

@@ -1,4 +1,4 @@
-"""What is signed, and perhaps encrypted, for one client: ID tokens, userinfo, introspection, JARM."""
+"""What is signed, and perhaps encrypted, for one client: ID tokens, userinfo, introspection, JARM, logout tokens."""
 
 from __future__ import annotations
 

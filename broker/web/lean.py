@@ -17,7 +17,7 @@ from broker.errors import BrokerError
 from broker.flows.ports import Ports
 from broker.web import headers, routes, silent
 from broker.web.endpoint import MAX_BODY, EndpointRequest, EndpointResponse, refusal
-from broker.web.logging import log_request
+from broker.web.logging import REQUEST_ID, log_request
 from broker.web.settings import WebSettings
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ class Lean:
             response = self._silent(environ, request_id)
         if response is None:
             environ["HTTP_HOST"] = self._host
+            environ[REQUEST_ID] = request_id
             return self._pages(environ, start_response)
         start_response(_STATUS[response.status], self._headers(response, request_id))
         log_request(

@@ -18,9 +18,9 @@ from typing import Any, TextIO
 import structlog
 from flask import Flask, Response, g, request
 
-from broker.web.settings import ports
-
 REDACTED = "[redacted]"
+REQUEST_ID = "jpki_broker.request_id"
+"""Where the WSGI environment carries the id that `lean` gave a request."""
 _SECRET_FIELDS = frozenset(
     {
         "access_token",
@@ -170,7 +170,7 @@ def register_request_log(app: Flask) -> None:
     @app.before_request
     def _begin() -> None:
         g.started = time.perf_counter()
-        g.request_id = ports().entropy(8).hex()
+        g.request_id = request.environ[REQUEST_ID]
 
     @app.after_request
     def _end(response: Response) -> Response:
