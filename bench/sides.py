@@ -247,9 +247,6 @@ class _Browser:
 @contextmanager
 def peer(root: Path, *, store: str = OWN_STORE) -> Iterator[Side]:
     """npm oidc-provider, started for this and stopped on the way out. Raises node.NodeMissing, ProgramFailed."""
-    command = node.command(PEER_SCRIPT)
-    (port,) = free_ports(1)
-    issuer = f"http://localhost:{port}"
     clients = {
         method: Client(
             client_id=f"bench-{method.replace('_', '-')}",
@@ -259,17 +256,34 @@ def peer(root: Path, *, store: str = OWN_STORE) -> Iterator[Side]:
         )
         for method in METHODS
     }
+    settings = {"store": store, "clients": [_peer_registration(client) for client in clients.values()]}
+    with peer_program(PEER_SCRIPT, root, settings) as (issuer, process):
+        metadata = _metadata(issuer)
+        yield Side(
+            name="peer",
+            software=_peer_software(store),
+            issuer=issuer,
+            metadata=metadata,
+            tree=Tree(process),
+            visitor=_Browser(metadata),
+            clients=clients,
+        )
+
+
+@contextmanager
+def peer_program(script: Path, root: Path, settings: Mapping[str, Any]) -> Iterator[tuple[str, psutil.Process]]:
+    """`script`, npm oidc-provider set up by `settings` with an issuer and a key of its own: its issuer and process.
+
+    Stopped on the way out. Raises node.NodeMissing, ProgramFailed.
+    """
+    command = node.command(script)
+    (port,) = free_ports(1)
+    issuer = f"http://localhost:{port}"
     signing = ECKey.generate_key("P-256", {"use": "sig", "alg": "ES256", "kid": "1"}, private=True)
-    settings = {
-        "port": port,
-        "issuer": issuer,
-        "store": store,
-        "jwks": {"keys": [signing.as_dict(private=True)]},
-        "clients": [_peer_registration(client) for client in clients.values()],
-    }
+    told = {**settings, "port": port, "issuer": issuer, "jwks": {"keys": [signing.as_dict(private=True)]}}
     file = root / "peer.json"
     file.touch(mode=0o600)
-    file.write_text(json.dumps(settings), encoding="utf-8")
+    file.write_text(json.dumps(told), encoding="utf-8")
     program = Program(
         name="oidc-provider",
         command=[*command[1:], str(file)],
@@ -283,16 +297,7 @@ def peer(root: Path, *, store: str = OWN_STORE) -> Iterator[Side]:
         program.wait_until_ready(until=time.monotonic() + START_SECONDS)
         if program.process is None:
             raise RuntimeError("the peer was not started")
-        metadata = _metadata(issuer)
-        yield Side(
-            name="peer",
-            software=_peer_software(store),
-            issuer=issuer,
-            metadata=metadata,
-            tree=Tree(psutil.Process(program.process.pid)),
-            visitor=_Browser(metadata),
-            clients=clients,
-        )
+        yield issuer, psutil.Process(program.process.pid)
     finally:
         stop_all([program])
 

@@ -12,7 +12,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final, NoReturn, Protocol, TypeAlias
@@ -450,16 +450,19 @@ def _header(segment: str, allowed: frozenset[str]) -> Mapping[str, Any]:
 _remembered_header: Final = functools.lru_cache(maxsize=256)(_header)
 
 
-def _choose(jwks: Mapping[str, Any], algorithm: str, kid: str | None) -> Mapping[str, Any]:
-    """The one key of the set that may check this signature; two that might are as bad as none."""
+def fitting_keys(
+    jwks: Mapping[str, Any], kid: str | None, may: Callable[[Mapping[str, Any]], bool]
+) -> list[Mapping[str, Any]]:
+    """The keys of a JWK Set that `may` serve and, where `kid` is given, are called so. Raises InvalidToken: no set."""
     members = jwks.get("keys")
     if not isinstance(members, list | tuple) or len(members) > MAX_KEYS:
         raise InvalidToken("not a JWK Set")
-    fitting = [
-        jwk
-        for jwk in members
-        if isinstance(jwk, Mapping) and (kid is None or jwk.get("kid") == kid) and _may_verify(jwk, algorithm)
-    ]
+    return [jwk for jwk in members if isinstance(jwk, Mapping) and (kid is None or jwk.get("kid") == kid) and may(jwk)]
+
+
+def _choose(jwks: Mapping[str, Any], algorithm: str, kid: str | None) -> Mapping[str, Any]:
+    """The one key of the set that may check this signature; two that might are as bad as none."""
+    fitting = fitting_keys(jwks, kid, lambda jwk: _may_verify(jwk, algorithm))
     if len(fitting) != 1:
         raise InvalidToken("no key for this token" if not fitting else "several keys for this token")
     return fitting[0]

@@ -15,7 +15,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, RSAKey
 
 from broker.errors import InvalidToken
-from broker.jose import MAX_KEYS, ascii_token, b64url_decode, load_public_key, protected_header
+from broker.jose import ascii_token, b64url_decode, fitting_keys, load_public_key, protected_header
 
 DecryptionKey: TypeAlias = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 
@@ -64,14 +64,7 @@ def _ec_key(public: object) -> ECKey:
 
 
 def _choose(jwks: Mapping[str, Any], alg: str, kid: str | None) -> Mapping[str, Any]:
-    members = jwks.get("keys")
-    if not isinstance(members, list | tuple) or len(members) > MAX_KEYS:
-        raise InvalidToken("not a JWK Set")
-    fitting = [
-        jwk
-        for jwk in members
-        if isinstance(jwk, Mapping) and (kid is None or jwk.get("kid") == kid) and _may_encrypt(jwk, alg)
-    ]
+    fitting = fitting_keys(jwks, kid, lambda jwk: _may_encrypt(jwk, alg))
     if len(fitting) > 1:
         names = [jwk.get("kid") for jwk in fitting]
         fitting = [jwk for jwk, name in zip(fitting, names, strict=True) if name and names.count(name) == 1]

@@ -18,11 +18,10 @@ import urllib3
 from joserfc import jwt
 from joserfc.jwk import ECKey, RSAKey
 
-from bench.servers import START_SECONDS, Servers, free_ports
+from bench.servers import Servers
+from bench.sides import peer_program
 from cardreader.webclient import Page, WebClient, origin_of
-from sandbox import node
 from sandbox.broker import set_up
-from sandbox.programs import Program, stop_all
 from tests.interop.clients import CALLBACK, LEFT
 from tests.interop.resident import Arrival, Resident
 
@@ -322,45 +321,26 @@ def ours(servers: Servers, clients: Mapping[str, Known], *, invitation: str, res
 @contextmanager
 def theirs(root: Path, clients: Mapping[str, Known]) -> Iterator[Side]:
     """npm oidc-provider, started for this and stopped on the way out. Raises node.NodeMissing, ProgramFailed."""
-    command = node.command(PEER)
-    (port,) = free_ports(1)
-    issuer, invitation = f"http://localhost:{port}", secrets.token_urlsafe(24)
-    signing = ECKey.generate_key("P-256", {"use": "sig", "alg": "ES256", "kid": "1"}, private=True)
+    invitation = secrets.token_urlsafe(24)
     settings = {
-        "port": port,
-        "issuer": issuer,
         "invitation": invitation,
-        "jwks": {"keys": [signing.as_dict(private=True)]},
         "fapi": [client.client_id for client in clients.values() if client.fapi],
         "clients": [{**_members(client), **_ES256} for client in clients.values()],
     }
-    file = root / "peer.json"
-    file.touch(mode=0o600)
-    file.write_text(json.dumps(settings), encoding="utf-8")
-    program = Program(
-        name="oidc-provider",
-        command=[*command[1:], str(file)],
-        interpreter=command[0],
-        log=root / "oidc-provider.log",
-        environment={"NODE_ENV": "production"},
-        ready_url=f"{issuer}/.well-known/openid-configuration",
-    )
+    with peer_program(PEER, root, settings) as (issuer, _):
 
-    def visit(url: str, _client: str) -> Arrival:
-        browser = WebClient(origins=frozenset({issuer}), timeout=30.0)
-        try:
-            for _ in range(6):
-                page = browser.get(url, follow=False)
-                url = urljoin(url, page.headers.get("location", ""))
-                if page.status in (302, 303) and origin_of(url) != issuer:
-                    return Arrival(url=url)
-        finally:
-            browser.close()
-        raise AssertionError(f"the peer ends at {page.status}: {page.body[:500]!r}")
+        def visit(url: str, _client: str) -> Arrival:
+            browser = WebClient(origins=frozenset({issuer}), timeout=30.0)
+            try:
+                for _ in range(6):
+                    page = browser.get(url, follow=False)
+                    url = urljoin(url, page.headers.get("location", ""))
+                    if page.status in (302, 303) and origin_of(url) != issuer:
+                        return Arrival(url=url)
+            finally:
+                browser.close()
+            raise AssertionError(f"the peer ends at {page.status}: {page.body[:500]!r}")
 
-    try:
-        program.start()
-        program.wait_until_ready(until=time.monotonic() + START_SECONDS)
         metadata = json.loads(urllib3.request("GET", f"{issuer}/.well-known/openid-configuration").data)
         yield Side(
             name="theirs",
@@ -370,5 +350,3 @@ def theirs(root: Path, clients: Mapping[str, Known]) -> Iterator[Side]:
             invitation=invitation,
             visit=visit,
         )
-    finally:
-        stop_all([program])

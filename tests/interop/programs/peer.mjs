@@ -4,9 +4,10 @@
 //
 // Whoever comes to a login is logged in and has consented at once.
 import { readFile } from "node:fs/promises";
-import { createServer } from "node:http";
 
 import { Provider } from "oidc-provider";
+
+import { serve } from "../../../bench/peers/serve.mjs";
 
 const settings = JSON.parse(await readFile(process.argv[2], "utf8"));
 const provider = new Provider(settings.issuer, {
@@ -44,25 +45,4 @@ const provider = new Provider(settings.issuer, {
   findAccount: (_ctx, accountId) => ({ accountId, claims: () => ({ sub: accountId }) }),
 });
 
-let accounts = 0;
-
-async function interact(request, response) {
-  const { params, session } = await provider.interactionDetails(request, response);
-  const accountId = session?.accountId ?? `person-${(accounts += 1)}`;
-  const grant = new provider.Grant({ accountId, clientId: params.client_id });
-  grant.addOIDCScope("openid offline_access");
-  const result = { login: { accountId }, consent: { grantId: await grant.save() } };
-  await provider.interactionFinished(request, response, result, { mergeWithLastSubmission: false });
-}
-
-const answer = provider.callback();
-createServer((request, response) => {
-  if (!request.url.startsWith("/interaction/")) {
-    answer(request, response);
-    return;
-  }
-  interact(request, response).catch((error) => {
-    console.error(error);
-    response.writeHead(500).end();
-  });
-}).listen(settings.port, "127.0.0.1");
+serve(provider, settings.port);
