@@ -10,6 +10,7 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
+from broker.flows import authorization
 from broker.web import logging
 from broker.web.logging import REDACTED, Redacted, redact
 from tests.broker.web.house import House, Page, transaction_of
@@ -113,3 +114,18 @@ def test_no_text_can_break_out_of_its_line(text: str) -> None:
     assert stream.getvalue().count("\n") == 1
     assert stream.getvalue().isascii()
     assert json.loads(stream.getvalue())["event"] == "event"
+
+
+def test_a_fault_of_ours_in_a_silent_login_is_told_and_logged_like_any_other(
+    house: House, lines: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("with a secret in its words")
+
+    monkeypatch.setattr(authorization, "begin", broken)
+    answer = house.authorize(house.browser(), prompt="none")
+    assert answer.status_code == 500
+    failed = [line for line in map(json.loads, lines.getvalue().splitlines()) if line["event"] == "failed"]
+    assert [line["exception"] for line in failed] == ["RuntimeError"]
+    assert failed[0]["request_id"] == answer.headers["X-Request-ID"]
+    assert "secret in its words" not in lines.getvalue()
