@@ -391,14 +391,6 @@ def _accepted(header: Mapping[str, Any], algorithms: Collection[str], typ: str |
     return algorithm
 
 
-def unverified_claims(token: str | bytes) -> dict[str, Any]:
-    """The claims of a JWS whose signature nobody has checked: good for finding out whose keys to use, for nothing else.
-
-    Raises InvalidToken.
-    """
-    return parse_claims(_split(token).payload)
-
-
 def _media_type(typ: str) -> str:
     return typ.lower().removeprefix("application/")
 

@@ -327,7 +327,7 @@ def authenticate(profile: str, *, algorithm: str = "ES256", at: datetime = NOW, 
     token = f"{signing_input}.{b64url(SIGN[algorithm](signing_input.encode()))}"
     jwks = {"keys": [jose.public_jwk(key) for key in (ec_key(), rsa_key(), edwards())]}
     rules = assertion_rules(profile, issuer=ISSUER, endpoint=PAR)
-    client_id = claimed_client(jose.unverified_claims(token), None)
+    client_id = claimed_client(jose.parse_claims(jose.read_jws(token).payload), None)
     verified = jose.parse_claims(jose.verify_jws(token, jwks=jwks, algorithms=rules.algorithms))
     return check_assertion(verified, client_id, audiences=rules.audiences, audience_array=rules.audience_array, now=at)
 
