@@ -1,0 +1,84 @@
+"""One schema for SQLite and PostgreSQL. Every promise of flows.ports that a constraint can carry, one carries.
+
+Times are UTC and aware in Python on both engines; digests are bytes. `audit` takes rows and never gives
+one back: two triggers refuse UPDATE and DELETE (R16).
+"""
+
+from __future__ import annotations
+
+from broker.storage.schema.base import UTCDateTime, metadata
+from broker.storage.schema.clients import (
+    clients,
+    initial_access_tokens,
+    sectors,
+)
+from broker.storage.schema.house import (
+    AUDIT_TRIGGERS,
+    attempts,
+    audit,
+    clock,
+    leases,
+)
+from broker.storage.schema.logins import (
+    backchannel_requests,
+    card_transactions,
+    device_codes,
+    interactions,
+    pushed_requests,
+    sessions,
+)
+from broker.storage.schema.people import (
+    accounts,
+    consent_history,
+    consents,
+    credentials,
+    notice_marks,
+    registrations,
+    revoked_certificates,
+    subjects,
+)
+from broker.storage.schema.tokens import (
+    access_tokens,
+    assertions,
+    codes,
+    grant_certificates,
+    grants,
+    logout_deliveries,
+    proofs,
+    refresh_tokens,
+)
+
+__all__ = [
+    "AUDIT_TRIGGERS",
+    "UTCDateTime",
+    "access_tokens",
+    "accounts",
+    "assertions",
+    "attempts",
+    "audit",
+    "backchannel_requests",
+    "card_transactions",
+    "clients",
+    "clock",
+    "codes",
+    "consent_history",
+    "consents",
+    "credentials",
+    "device_codes",
+    "grant_certificates",
+    "grants",
+    "initial_access_tokens",
+    "interactions",
+    "leases",
+    "logout_deliveries",
+    "metadata",
+    "notice_marks",
+    "proofs",
+    "pushed_requests",
+    "refresh_tokens",
+    "registrations",
+    "revoked_certificates",
+    "sectors",
+    "sessions",
+    "subjects",
+]
