@@ -265,3 +265,26 @@ class LogoutRefused(ProtocolError):
 
 class FormTokenInvalid(ProtocolError):
     """A page's form came back without the token of its own session (cross-site request)."""
+
+
+# --- the register ----------------------------------------------------------------------------------------------------
+
+
+class RegisterError(BrokerError):
+    """What was shown of a register of mandates does not prove what it should."""
+
+
+class ProofInvalid(RegisterError):
+    """A Merkle proof does not lead to its root, or is none (RFC 6962 §2.1)."""
+
+
+class CheckpointInvalid(RegisterError):
+    """Not a checkpoint, proof or policy of its format, or not signed by the log or witness that it names (C2SP)."""
+
+
+class RegisterForked(RegisterError):
+    """Two checkpoints of one log cannot both be true: it shrank, or it has two pasts."""
+
+
+class WitnessMissing(RegisterError):
+    """Fewer witnesses than the policy's quorum have seen this state of the log."""
