@@ -1,7 +1,8 @@
 """A detached signature over a file: CMS SignedData (RFC 5652) with the attributes of CAdES-BES (ETSI EN 319 122-1).
 
 Pure: the caller has the attributes signed by a card. No time stamp is in it, so it says what was signed and by which
-key, and its time is the signer's own word.
+key, and its time is the signer's own word. For a broker's document (`document_attributes`, `with_certificate`) the
+broker writes all attributes but the certificate's, which only the card's side knows.
 """
 
 from __future__ import annotations
@@ -55,29 +56,30 @@ def signed_attributes(*, digest: bytes, certificate: bytes, signed_at: datetime,
     MalformedCardData.
     """
     parsed = _parse(certificate)
-    moment = signed_at.astimezone(UTC).replace(microsecond=0)
-    kind = "utc_time" if moment.year < _UTC_TIME_UNTIL else "generalized_time"
     # Each part is encoded before it goes into the next one: asn1crypto encodes whatever was not read from bytes anew at
     # every level, several times, which made this a hundred times slower.
     issuer = _encoded(asn1_x509.GeneralName("directory_name", asn1_x509.Name.load(parsed.issuer.dump())))
-    identifier = _encoded(
-        tsp.ESSCertIDv2(
-            {
-                "cert_hash": hashlib.sha256(certificate).digest(),  # hash_algorithm is left out: SHA-256 is its default
-                "issuer_serial": {"issuer": [issuer], "serial_number": parsed.serial_number},
-            }
-        )
-    )
-    values: list[tuple[str, object]] = [
-        ("content_type", "data"),
-        ("message_digest", digest),
-        ("signing_time", cms.Time({kind: moment})),
-        ("signing_certificate_v2", _encoded(tsp.SigningCertificateV2({"certs": [identifier]}))),
-    ]
-    attributes = cms.CMSAttributes(
-        [_encoded(cms.CMSAttribute({"type": name, "values": [value]})) for name, value in values]
-    )
-    return bytes(attributes.dump())
+    named = {"issuer": [issuer], "serial_number": parsed.serial_number}
+    return _set_of([*_document_values(digest, signed_at), _certificate_value(certificate, issuer_serial=named)])
+
+
+def document_attributes(*, digest: bytes, signed_at: datetime) -> bytes:
+    """The DER SET OF attributes as a broker writes it: content type, message digest (SHA-256), signing time.
+
+    `signed_at` is aware; seconds are kept.
+    """
+    return _set_of(_document_values(digest, signed_at))
+
+
+def with_certificate(attributes: bytes, *, certificate: bytes) -> bytes:
+    """`attributes` (of `document_attributes`) and the signer's certificate by its SHA-256 alone (RFC 5035 section 3).
+
+    Which serial number it bears, the hash says already to whoever holds the certificate, and to nobody else.
+    """
+    given = cms.CMSAttributes.load(attributes)
+    name, value = _certificate_value(certificate, issuer_serial=None)
+    added = _encoded(cms.CMSAttribute({"type": name, "values": [value]}))
+    return bytes(cms.CMSAttributes([*given, added]).dump())
 
 
 def verify_attributes(attributes: bytes, signature: bytes, *, certificate: bytes) -> None:
@@ -105,7 +107,7 @@ def signed_data(
 ) -> bytes:
     """The DER ContentInfo, without the content. `signature` as in `verify_attributes`. Raises MalformedCardData."""
     parsed = _parse(certificate)
-    algorithm = algos.DigestAlgorithm({"algorithm": scheme.hash_name})
+    algorithm = _digest_algorithm(scheme)
     certificates = [parsed] if ca_certificate is None else [parsed, _parse(ca_certificate)]
     signer = cms.SignerInfo(
         {
@@ -132,9 +134,37 @@ def signed_data(
     return bytes(cms.ContentInfo({"content_type": "signed_data", "content": data}).dump())
 
 
+def _document_values(digest: bytes, signed_at: datetime) -> list[tuple[str, object]]:
+    moment = signed_at.astimezone(UTC).replace(microsecond=0)
+    kind = "utc_time" if moment.year < _UTC_TIME_UNTIL else "generalized_time"
+    return [("content_type", "data"), ("message_digest", digest), ("signing_time", cms.Time({kind: moment}))]
+
+
+def _certificate_value(certificate: bytes, *, issuer_serial: object) -> tuple[str, object]:
+    """ESS signing-certificate-v2. The hash algorithm is left out: SHA-256 is its default."""
+    fields: dict[str, object] = {"cert_hash": hashlib.sha256(certificate).digest()}
+    if issuer_serial is not None:
+        fields["issuer_serial"] = issuer_serial
+    identifier = _encoded(tsp.ESSCertIDv2(fields))
+    return "signing_certificate_v2", _encoded(tsp.SigningCertificateV2({"certs": [identifier]}))
+
+
+def _set_of(values: list[tuple[str, object]]) -> bytes:
+    attributes = cms.CMSAttributes(
+        [_encoded(cms.CMSAttribute({"type": name, "values": [value]})) for name, value in values]
+    )
+    return bytes(attributes.dump())
+
+
 def _encoded(value: Any) -> Any:
     """The same value, as read from its own encoding."""
     return type(value).load(value.dump())
+
+
+def _digest_algorithm(scheme: Scheme) -> algos.DigestAlgorithm:
+    """Without parameters (RFC 5754 section 2); asn1crypto would write NULL ones, so it is handed the encoding."""
+    identifier = algos.DigestAlgorithmId(scheme.hash_name).dump()
+    return algos.DigestAlgorithm.load(bytes((0x30, len(identifier))) + identifier)
 
 
 def _signature_algorithm(scheme: Scheme) -> algos.SignedDigestAlgorithm:

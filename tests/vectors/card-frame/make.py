@@ -17,6 +17,7 @@ import hashlib
 import json
 import struct
 import sys
+from pathlib import Path
 
 
 def sha256(data: bytes) -> bytes:
@@ -69,6 +70,42 @@ def vector(
     }
 
 
+def documents() -> list[dict[str, object]]:
+    """The documents of cms.json, as an action lists them; the last one is a raw digest."""
+    told = json.loads((Path(__file__).parent / "cms.json").read_text(encoding="utf-8"))
+    application, _, prepared = told["documents"]
+    shown = len(str(application["content"]).encode())
+    return [
+        {
+            "attributes": application["attributes"],
+            "name": "本人確認の申込書",
+            "sha256": application["sha256"],
+            "size": shown,
+            "type": "text/plain",
+        },
+        {
+            "attributes": prepared["attributes"],
+            "form": "pades",
+            "name": "契約書.pdf",
+            "sha256": prepared["sha256"],
+            "size": len(prepared["content"]),
+            "type": "application/pdf",
+        },
+        {
+            "digest": told["raw"]["digest"],
+            "form": "raw",
+            "name": "指紋だけの文書",
+            "sha256": told["raw"]["digest"],
+        },
+    ]
+
+
+def proof(of: list[dict[str, object]], *, kind: str, release: list[str]) -> str:
+    """RFC 8785: members sorted, no blanks; all names here are ASCII and no number has a fraction."""
+    action = {"documents": of, "kind": kind, "release": release}
+    return json.dumps(action, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+
 def vectors() -> list[dict[str, object]]:
     start = vector(
         "link start, action in Japanese",
@@ -108,6 +145,16 @@ def vectors() -> list[dict[str, object]]:
             issued_at_ms=1_800_000_060_000,
         ),
         vector("consent", tag="JPKI-FED-CONSENT/1", action='{"scope":["name"],"type":"consent"}'),
+        vector(
+            "identity proofing, the application of cms.json",
+            tag="JPKI-FED-PROOF/1",
+            action=proof(documents()[:1], kind="proof", release=["address", "birthdate", "gender", "name"]),
+        ),
+        vector(
+            "signing, one document of each form",
+            tag="JPKI-FED-PROOF/1",
+            action=proof(documents(), kind="sign", release=[]),
+        ),
     ]
 
 
