@@ -18,14 +18,14 @@ from broker.flows.ports import Ports
 from broker.flows.secret import digest, mint
 from broker.ids import ClientID, Secret, SectorID
 from broker.jose import PRIVATE_MEMBERS, b64url, parse_json
-from broker.oidc.client import SECRET_METHODS, Client, SecurityProfile
+from broker.oidc.client import SECRET_METHODS, Client, Right, SecurityProfile
 from broker.oidc.client_keys import check_jwks
 from broker.oidc.registration import MEMBERS, metadata, parse
 
 MAX_FILE: Final = 1024 * 1024
 MIN_SECRET: Final = 32
 """Characters of a secret from elsewhere; ours have 256 bits."""
-_OPERATORS: Final = ("vetted", "profile")
+_OPERATORS: Final = ("vetted", "profile", "rights")
 """What stands in a description beside the members of RFC 7591."""
 _PLAN: Final = ("client", "client2")
 """Where the configuration of a conformance test plan describes its clients."""
@@ -57,8 +57,8 @@ def client_add(
     vetted: bool,
     as_json: bool,
 ) -> None:
-    """Register a relying party: with --file as it says there (RFC 7591 names, `profile` and `vetted`), else one of
-    profile oidc that authenticates with private_key_jwt. A client with a secret gets one, shown this once."""
+    """Register a relying party: with --file as it says there (RFC 7591 names, `profile`, `vetted` and `rights`), else
+    one of profile oidc that authenticates with private_key_jwt. A client with a secret gets one, shown this once."""
     if file is not None:
         given = _object(file)
     else:
@@ -119,16 +119,37 @@ def client_show(client_id: str, as_json: bool) -> None:
     type=click.File("rb"),
     help="The members to change as one JSON object; null takes a member away (RFC 7396).",
 )
-@click.option("--vetted/--not-vetted", default=None)
+@click.option("--vetted/--not-vetted", default=None, help="A client that is not vetted has no rights.")
+@click.option(
+    "--grant",
+    "granted",
+    multiple=True,
+    type=click.Choice([each.value for each in Right]),
+    help="A right to give; repeatable.",
+)
+@click.option(
+    "--withdraw",
+    "withdrawn",
+    multiple=True,
+    type=click.Choice([each.value for each in Right]),
+    help="A right to take away.",
+)
 @click.option("--new-secret", is_flag=True, help="Make a new client secret; the old one ends at once.")
 @click.option("--json", "as_json", is_flag=True)
 @answering
 def client_update(
-    *, client_id: str, file: IO[bytes] | None, vetted: bool | None, new_secret: bool, as_json: bool
+    *,
+    client_id: str,
+    file: IO[bytes] | None,
+    vetted: bool | None,
+    granted: tuple[str, ...],
+    withdrawn: tuple[str, ...],
+    new_secret: bool,
+    as_json: bool,
 ) -> None:
     """Change some members of a client; its sector stays."""
-    if file is None and vetted is None and not new_secret:
-        raise click.UsageError("give --file, --vetted, --not-vetted or --new-secret")
+    if file is None and vetted is None and not new_secret and not granted and not withdrawn:
+        raise click.UsageError("give --file, --vetted, --not-vetted, --grant, --withdraw or --new-secret")
     ports = configured()
     before = _known(client_id, ports)
     given = _told(before) | (_object(file) if file is not None else {})
@@ -137,6 +158,10 @@ def client_update(
         raise SettingsError("client_id cannot change")
     if vetted is not None:
         given["vetted"] = vetted
+    if vetted is False:
+        given.pop("rights", None)
+    if granted or withdrawn:
+        given["rights"] = sorted({*given.get("rights", []), *granted} - set(withdrawn))
     kept = before.secret_digest
     secret = _new_secret(given) if new_secret or kept is None else None
     if new_secret and secret is None:
@@ -223,7 +248,7 @@ def client_load(file: IO[bytes], as_json: bool) -> None:
 def registration(
     given: Mapping[str, Any], *, secret_digest: bytes | None = None, own: SectorID | None = None
 ) -> Client:
-    """A client as the operator describes it: RFC 7591 §2 members, and `vetted` and `profile` beside them.
+    """A client as the operator describes it: RFC 7591 §2 members, and `vetted`, `profile` and `rights` beside them.
 
     `secret_digest` is the SHA-256 of its secret, where it authenticates with one; `own` its sector, if it has one.
 
@@ -232,6 +257,9 @@ def registration(
     vetted, profile = given.get("vetted", False), given.get("profile", SecurityProfile.OIDC)
     if not isinstance(vetted, bool) or profile not in list(SecurityProfile):
         raise SettingsError("vetted is true or false, profile is fapi2 or oidc")
+    rights = given.get("rights", [])
+    if not isinstance(rights, list) or not all(right in list(Right) for right in rights):
+        raise SettingsError(f"rights is a list of {', '.join(Right)}")
     told = {member: value for member, value in given.items() if member not in _OPERATORS}
     for member in told:
         if member not in MEMBERS:
@@ -244,6 +272,7 @@ def registration(
         profile=SecurityProfile(profile),
         sector=SectorID(b64url(secrets.token_bytes(16))) if own is None else own,
         vetted=vetted,
+        rights=frozenset(Right(right) for right in rights),
         secret_digest=secret_digest,
     )
     if made.jwks is not None:
@@ -314,7 +343,8 @@ def _known(client_id: str, ports: Ports) -> Client:
 
 def _told(known: Client) -> dict[str, Any]:
     """A description that makes the same client again."""
-    return metadata(known) | {"vetted": known.vetted, "profile": known.profile.value}
+    told = metadata(known) | {"vetted": known.vetted, "profile": known.profile.value}
+    return told | ({"rights": sorted(known.rights)} if known.rights else {})
 
 
 def _described(known: Client) -> dict[str, Any]:

@@ -92,7 +92,8 @@ def update(client_id: ClientID, token: str, given: Mapping[str, Any], *, ports: 
     check_frozen(before.sector_identifier_uri, client.sector_identifier_uri)
     if not set(client.redirect_uris) <= set(before.redirect_uris):
         check_vouched(client, ports=ports)
-    client = replace(client, vetted=stays_vetted(before, client))
+    stays = stays_vetted(before, client)
+    client = replace(client, vetted=stays, rights=before.rights if stays else frozenset())
     fresh = mint(ports.entropy)
     with ports.store.transaction() as tx:
         if not tx.managed_clients.change(client, manager=digest(token), fresh=digest(fresh), now=now):

@@ -52,6 +52,17 @@ class GrantType(StrEnum):
     TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"  # noqa: S105 -- the name of a grant
 
 
+class Right(StrEnum):
+    """What an operator grants to a vetted client by name; nobody registers it for itself (design 4.12)."""
+
+    SIGNATURE_VERIFIER = "signature_verifier"
+    """Recorded as 署名検証者: residents' certificates may leave to it."""
+    RAW_SIGNING = "raw_signing"
+    """A digest of its own may go to a resident's card as it is, without CMS attributes around it."""
+    DIRECT_SIGNING = "direct_signing"
+    """Its requests to sign need not be pushed (RFC 9126): its software was written for an interface without that."""
+
+
 SECRET_METHODS = frozenset({AuthMethod.CLIENT_SECRET_BASIC, AuthMethod.CLIENT_SECRET_POST})
 KEY_METHODS = frozenset({AuthMethod.PRIVATE_KEY_JWT, AuthMethod.SELF_SIGNED_TLS_CLIENT_AUTH})
 TLS_METHODS = frozenset({AuthMethod.TLS_CLIENT_AUTH, AuthMethod.SELF_SIGNED_TLS_CLIENT_AUTH})
@@ -85,6 +96,8 @@ class Client:
     name: str
     vetted: bool
     """An operator checked who stands behind the name; else people are shown the host and 未審査."""
+    rights: frozenset[Right] = frozenset()
+    """Granted by the operator, to a vetted client only."""
     profile: SecurityProfile
     sector: SectorID
     redirect_uris: tuple[str, ...] = ()
@@ -156,6 +169,8 @@ class Client:
         for shown in (self.logo_uri, self.policy_uri, self.tos_uri, self.initiate_login_uri):
             if shown is not None and not shown.startswith("https://"):  # people follow it, from our pages too
                 raise InvalidClientMetadata("logo_uri, policy_uri, tos_uri, initiate_login_uri: https")
+        if self.rights and not self.vetted:
+            raise InvalidClientMetadata("rights are granted to vetted clients only")
         if self.native and self.sector_identifier_uri is not None:
             raise InvalidClientMetadata("a native client has a sector of its own: anybody can pretend to be one")
         self._check_authentication()

@@ -19,6 +19,7 @@ from broker.oidc.client import (
     Client,
     Encryption,
     GrantType,
+    Right,
     SecurityProfile,
 )
 
@@ -179,6 +180,7 @@ def parse(
     profile: SecurityProfile,
     sector: SectorID,
     vetted: bool = False,
+    rights: frozenset[Right] = frozenset(),
     secret_digest: bytes | None = None,
 ) -> Client:
     """A client out of its metadata; what a client may not decide about itself comes by name.
@@ -209,7 +211,7 @@ def parse(
         values = _PROFILE_DEFAULTS[profile] | values
     values["client_id"] = client_id
     values.setdefault("name", client_id)
-    client = Client(profile=profile, sector=sector, vetted=vetted, secret_digest=secret_digest, **values)
+    client = Client(profile=profile, sector=sector, vetted=vetted, rights=rights, secret_digest=secret_digest, **values)
     if given.get(_RESPONSE_TYPES) not in (None, ["code"], _response_types(client)):
         raise InvalidClientMetadata(f"{_RESPONSE_TYPES}: code alone, and for grant type authorization_code")
     return client

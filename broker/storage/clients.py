@@ -11,7 +11,7 @@ from sqlalchemy import bindparam, delete, exists, null, select, update
 
 from broker.flows.client_ports import ManagedClient
 from broker.ids import ClientID, SectorID
-from broker.oidc.client import Client, SecurityProfile
+from broker.oidc.client import Client, Right, SecurityProfile
 from broker.oidc.registration import metadata, parse
 from broker.storage.schema import access_tokens, clients, grant_certificates, grants, interactions, sessions
 from broker.storage.work import Work, can_hold, per_engine
@@ -25,7 +25,7 @@ _ADD = per_engine(
     lambda insert: insert(clients).on_conflict_do_nothing(index_elements=["client_id"]).returning(clients.c.client_id)
 )
 _NEW: dict[str, Any] = {
-    name: bindparam(f"b_{name}") for name in ("vetted", "profile", "metadata", "secret_digest", "changed_at")
+    name: bindparam(f"b_{name}") for name in ("vetted", "rights", "profile", "metadata", "secret_digest", "changed_at")
 }
 _CHANGE = update(clients).where(_there).values(_NEW).returning(clients.c.client_id)
 _CHANGE_MANAGED = (
@@ -96,6 +96,7 @@ class SQLClients:
             _ADD,
             client_id=client.client_id,
             vetted=client.vetted,
+            rights=_words(client),
             profile=client.profile.value,
             sector=client.sector,
             metadata=json.dumps(metadata(client), ensure_ascii=False),
@@ -156,6 +157,7 @@ def _values(client: Client, now: datetime) -> dict[str, Any]:
     return {
         "b_client_id": client.client_id,
         "b_vetted": client.vetted,
+        "b_rights": _words(client),
         "b_profile": client.profile.value,
         "b_metadata": json.dumps(metadata(client), ensure_ascii=False),
         "b_secret_digest": client.secret_digest,
@@ -163,13 +165,17 @@ def _values(client: Client, now: datetime) -> dict[str, Any]:
     }
 
 
+def _words(client: Client) -> str:
+    return " ".join(sorted(client.rights))
+
+
 def _client(row: Any) -> Client:
-    return _parsed(row.client_id, row.vetted, row.profile, row.sector, row.metadata, row.secret_digest)
+    return _parsed(row.client_id, row.vetted, row.rights, row.profile, row.sector, row.metadata, row.secret_digest)
 
 
 @lru_cache(maxsize=256)
 def _parsed(  # noqa: PLR0917 -- a cache goes by position
-    client_id: str, vetted: bool, profile: str, sector: str, document: str, secret_digest: bytes | None
+    client_id: str, vetted: bool, rights: str, profile: str, sector: str, document: str, secret_digest: bytes | None
 ) -> Client:
     """The same row is the same client: every change of it is another key."""
     return parse(
@@ -178,5 +184,6 @@ def _parsed(  # noqa: PLR0917 -- a cache goes by position
         profile=SecurityProfile(profile),
         sector=SectorID(sector),
         vetted=vetted,
+        rights=frozenset(Right(word) for word in rights.split()),
         secret_digest=secret_digest,
     )

@@ -48,6 +48,7 @@ from broker.storage.schema import (
     registrations,
     revoked_certificates,
     sessions,
+    sign_transactions,
 )
 from broker.storage.work import Work
 
@@ -123,6 +124,8 @@ PURGES: Final = (  # in this order: what refers to another goes first
     _rows(initial_access_tokens, _past(initial_access_tokens.c.expires_at), kept_for=DAY, after="the token ran out"),
     _rows(logout_deliveries, _past(logout_deliveries.c.expires_at), kept_for=7 * DAY, after="the last try"),
     _rows(assertions, _past(assertions.c.expires_at), kept_for=CLOCK_DIFFERENCE, after="the assertion ran out"),
+    # Their documents go with them, by the foreign key.
+    _rows(sign_transactions, _past(sign_transactions.c.expires_at), after="the transaction, or its result, ran out"),
     # With their interaction and not before: an interaction's card requests are counted while it lives.
     _rows(
         card_transactions,
@@ -166,6 +169,8 @@ KEPT: Final = {
     "subjects": "for ever: a pseudonym is never given to anybody else",
     "consents": "with the account",
     "consent_history": "with the account: what was agreed to, and when",
+    "sign_documents": "with their transaction",
+    "raw_digests": "for ever: a signature over one of them must never count as a frame or as signed attributes",
     "clock": "one row: time never runs backwards",
     "notice_marks": "one row for each platform operator: how far its notices were taken",
     "audit": "for the legal term, by the operator's archive; the database refuses to delete a row",

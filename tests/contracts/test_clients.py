@@ -9,7 +9,7 @@ import pytest
 
 from broker.flows.client_ports import InitialAccess
 from broker.ids import ClientID, SectorID
-from broker.oidc.client import SecurityProfile
+from broker.oidc.client import Right, SecurityProfile
 from broker.storage import clients
 from broker.storage.store import SQLStore
 from tests.contracts import records
@@ -28,10 +28,11 @@ def access(uses: int = 1) -> InitialAccess:
 
 
 def test_the_operator_changes_a_client_and_never_its_sector(store: SQLStore) -> None:
-    client = records.client()
-    changed = replace(client, name="another", vetted=False, sector=SectorID("elsewhere"))
+    client = replace(records.client(), rights=frozenset(Right))
+    changed = replace(client, name="another", vetted=False, rights=frozenset(), sector=SectorID("elsewhere"))
     with store.transaction() as tx:
         assert tx.clients.add(client, now=NOW)
+        assert tx.clients.get(client.client_id) == client
         assert tx.clients.change(changed, now=NOW + SECOND)
         assert not tx.clients.change(records.client(), now=NOW)
     with store.transaction() as tx:

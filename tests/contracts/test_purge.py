@@ -65,6 +65,12 @@ def live(store: SQLStore, engine: Engine, at: datetime) -> None:
             "notification_tries": 0,
         },
         "pushed_requests": {"digest": records.digest(), "client_id": login.client.client_id, "parameters": "{}"},
+        "sign_transactions": {
+            "sign_transaction_id": records.name(),
+            "client_id": login.client.client_id,
+            "state": "waiting",
+            "created_at": at,
+        },
         "proofs": {"jkt": "thumbprint", "jti_digest": records.digest()},
         "initial_access_tokens": {"digest": records.digest(), "profile": "oidc", "vetted": False, "uses_left": 1},
         "logout_deliveries": {
@@ -127,6 +133,7 @@ def test_a_row_stays_until_its_time_and_is_overdue_from_then_on(own_store: SQLSt
         "credentials.serial_sealed": NOW + timedelta(days=3),
         "revoked_certificates": NOW + timedelta(days=3),
         "registrations": NOW + timedelta(days=3),
+        "sign_transactions": NOW + 5 * MINUTE,
         "leases": NOW + MINUTE,
     }
     assert instants.keys() == LIMITS.keys()

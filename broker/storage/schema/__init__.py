@@ -37,6 +37,11 @@ from broker.storage.schema.people import (
     revoked_certificates,
     subjects,
 )
+from broker.storage.schema.signing import (
+    raw_digests,
+    sign_documents,
+    sign_transactions,
+)
 from broker.storage.schema.tokens import (
     access_tokens,
     assertions,
@@ -75,10 +80,13 @@ __all__ = [
     "notice_marks",
     "proofs",
     "pushed_requests",
+    "raw_digests",
     "refresh_tokens",
     "registrations",
     "revoked_certificates",
     "sectors",
     "sessions",
+    "sign_documents",
+    "sign_transactions",
     "subjects",
 ]

@@ -24,6 +24,7 @@ clients = Table(
     Column("sector", Text, nullable=False),
     Column("metadata", Text, nullable=False),  # JSON, as broker.oidc.registration writes it
     Column("secret_digest", LargeBinary),
+    Column("rights", Text, nullable=False, server_default=""),  # of broker.oidc.client.Right, by spaces
     Column("registration_digest", LargeBinary),  # of the token that manages it (RFC 7592); None: the operator does
     Column("added_at", UTCDateTime, nullable=False),
     Column("changed_at", UTCDateTime, nullable=False),

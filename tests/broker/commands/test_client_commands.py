@@ -212,3 +212,17 @@ def test_of_a_file_with_one_mistake_nothing_is_loaded(house: BrokerHouse) -> Non
     refused = run(house, "load", "-", given={"clients": [BANK | {"client_id": "left"}, wrong]})
     assert refused.exit_code == 1
     assert run(house, "show", "left").exit_code == 1
+
+
+def test_rights_are_granted_to_vetted_clients_withdrawn_and_gone_with_the_vetting(house: BrokerHouse) -> None:
+    bank = BANK | {"client_id": "notary", "rights": ["signature_verifier"]}
+    assert run(house, "add", "--file", "-", given=bank).exit_code == 0
+    assert told(run(house, "show", "notary", "--json"))["rights"] == ["signature_verifier"]
+    changed = run(house, "update", "notary", "--grant", "raw_signing", "--withdraw", "signature_verifier")
+    assert changed.exit_code == 0, changed.output
+    assert told(run(house, "show", "notary", "--json"))["rights"] == ["raw_signing"]
+    assert run(house, "update", "notary", "--not-vetted").exit_code == 0
+    assert "rights" not in told(run(house, "show", "notary", "--json"))
+    refused = run(house, "update", "notary", "--grant", "raw_signing")
+    assert (refused.exit_code, "vetted" in refused.output) == (2, True)
+    assert run(house, "update", "notary", "--vetted", "--grant", "everything").exit_code == 2
