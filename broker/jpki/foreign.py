@@ -11,21 +11,18 @@ from __future__ import annotations
 
 import itertools
 import json
-import subprocess
-import sys
 import threading
-import time
 from base64 import b64decode, b64encode
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any, Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from broker import confined
 from broker.errors import (
     CertificateExpired,
     CertificateMalformed,
@@ -312,33 +309,17 @@ def _check_answer(chain: Sequence[UnverifiedCertificate], case: Case) -> None:
 
 def _judged_apart(question: foreign_child.Question) -> tuple[bytes, ...]:
     """The path, leaf first. Raises CertificateRevoked, and CertificateUntrusted: no path, or none found in time."""
-    deadline = time.monotonic() + SECONDS
-    if not _CHILDREN.acquire(timeout=SECONDS):
-        raise CertificateUntrusted("no room to judge the chain in time")
-    try:
-        done = subprocess.run(
-            [sys.executable, "-P", "-s", "-m", foreign_child.__name__],
-            input=_written(question),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            cwd="/",
-            # nothing of ours is inherited: the environment may name files with secrets
-            env={"PYTHONPATH": str(Path(__file__).resolve().parents[2]), "LC_ALL": "C.UTF-8"},
-            timeout=max(0.1, deadline - time.monotonic()),
-            check=False,
-        )
-    except (subprocess.TimeoutExpired, OSError) as failed:
-        raise CertificateUntrusted("the chain could not be judged in time") from failed
-    finally:
-        _CHILDREN.release()
-    if done.returncode == foreign_child.NOT_INSTALLED:
+    done = confined.run(foreign_child.__name__, _written(question), seconds=SECONDS, room=_CHILDREN)
+    if done.status is None:
+        raise CertificateUntrusted("the chain could not be judged in time")
+    if done.status == foreign_child.NOT_INSTALLED:
         raise CertificateUntrusted("pyhanko-certvalidator is not installed: no foreign chain can be judged")
-    if done.returncode == foreign_child.REVOKED:
+    if done.status == foreign_child.REVOKED:
         raise CertificateRevoked("a certificate on the path is revoked")
-    if done.returncode != 0 or len(done.stdout) > _MAX_RESULT:
+    if done.status != 0 or len(done.output) > _MAX_RESULT:
         raise CertificateUntrusted("no path to an anchor, or no evidence for each of its certificates")
     try:
-        return tuple(b64decode(each, validate=True) for each in json.loads(done.stdout))
+        return tuple(b64decode(each, validate=True) for each in json.loads(done.output))
     except (ValueError, TypeError) as broken:
         raise CertificateMalformed("the chain could not be judged") from broken
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import json
-import resource
 import sys
 from base64 import b64decode, b64encode
 from dataclasses import dataclass, field
@@ -18,25 +17,14 @@ from typing import Any, Final
 
 from asn1crypto import x509
 
+from broker import confined
+
 CPU_SECONDS: Final = 4
 NOT_INSTALLED: Final = 4
 """Exit code: the library is missing, which is the operator's to mend."""
 REVOKED: Final = 5
 """Exit code: the evidence revokes a certificate on the only path."""
 MEMORY: Final = 512 * 1024 * 1024
-_FORBIDDEN: Final = (
-    "socket.connect",
-    "socket.bind",
-    "socket.sendto",
-    "socket.getaddrinfo",
-    "socket.gethostbyname",
-    "subprocess.Popen",
-    "os.system",
-    "os.exec",
-    "os.fork",
-    "os.posix_spawn",
-)
-"""Audit events (PEP 578): a library that changes its mind about fetching ends the program instead."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,30 +90,14 @@ async def judge(question: Question) -> tuple[bytes, ...]:
     return tuple(each.dump() for each in reversed(list(path.iter_certs(include_root=True))))
 
 
-def _confine() -> None:
-    """What may be spent, before a stranger's byte is read; what may be done, once all is loaded."""
-    for limit, value in (
-        (resource.RLIMIT_CPU, CPU_SECONDS),
-        (resource.RLIMIT_AS, MEMORY),
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_FSIZE, 0),
-    ):
-        resource.setrlimit(limit, (value, value))
-
-
-def _refuse(event: str, _arguments: tuple[Any, ...]) -> None:
-    if event in _FORBIDDEN:
-        raise SystemExit(3)
-
-
 def main() -> None:
-    _confine()
+    confined.confine(cpu_seconds=CPU_SECONDS, memory=MEMORY)
     if importlib.util.find_spec("pyhanko_certvalidator") is None:
         sys.exit(NOT_INSTALLED)
     question = read(sys.stdin.buffer.read())
     with asyncio.Runner() as runner:
         runner.get_loop()
-        sys.addaudithook(_refuse)
+        confined.forbid()
         from pyhanko_certvalidator.errors import RevokedError  # noqa: PLC0415 -- as above
 
         try:
