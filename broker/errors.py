@@ -67,6 +67,10 @@ class SignatureInvalid(CardAnswerError):
     """The signature is not over this transaction's bytes by the certificate's key."""
 
 
+class DocumentChanged(CardAnswerError):
+    """What the 署名用 key signed is not the document that was shown for this transaction."""
+
+
 class AnswerWithheld(CardAnswerError):
     """The resident gave up at the agent, or the agent met an error it has shown already."""
 
@@ -108,6 +112,26 @@ class CorrespondenceUnknown(CertificateError):
 
 class JoiningRefused(CertificateError):
     """A second certificate cannot join this account; accounts never merge (design 4.13)."""
+
+
+class SignCertificateExpired(CertificateError):
+    """The 署名用 certificate is outside its validity period."""
+
+
+class SignCertificateOutdated(CertificateError):
+    """The 署名用 certificate ended because name, address, birth date or sex changed (affiliationChanged, art. 12)."""
+
+
+class SignCertificateRevoked(CertificateError):
+    """The 署名用 certificate was revoked, for whatever other reason."""
+
+
+class SignCertificateRenewing(CertificateError):
+    """The 署名用 certificate was revoked because another one took its place (superseded)."""
+
+
+class SignCertificateOfAnother(CertificateError):
+    """J-LIS says that the two certificates of one transaction are not one person's (art. 18-5)."""
 
 
 # --- jose ------------------------------------------------------------------------------------------------------------
@@ -169,6 +193,14 @@ class InvalidTarget(ProtocolError):
 
 class InvalidAuthorizationDetails(ProtocolError):
     """RFC 9396 §5 invalid_authorization_details: an unknown or forbidden type, or fields its type does not allow."""
+
+
+class ProofNotAllowed(ProtocolError):
+    """RFC 6749 §4.1.2.1 invalid_scope: this client may not ask who a resident is (design 4.8, 4.11)."""
+
+
+class ProofElsewhere(ProtocolError):
+    """RFC 6749 §5.2 invalid_scope: nobody proves who they are by a device code or CIBA; it needs the card's own page."""
 
 
 class UnauthorizedClient(ProtocolError):

@@ -12,7 +12,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
-from broker.errors import SignatureInvalid
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding, rsa, utils
+
+from broker.errors import DocumentChanged, SignatureInvalid
 from broker.jpki import der
 from broker.jpki.certificate import MAX_CERTIFICATE, UnverifiedCertificate, parse
 from broker.jpki.challenge import verify_signature
@@ -51,21 +55,21 @@ class DetachedSignature:
     signature: bytes = field(repr=False)
 
 
-def signed_attributes(digest: bytes, signing_time: datetime) -> bytes:
+def signed_attributes(digest: bytes, signing_time: datetime | None) -> bytes:
     """The attributes of a document as we hand them to the agent: DER SET OF, without the certificate's reference.
 
-    `digest` is SHA-256 over what is signed; `signing_time` is aware, and whole seconds. Raises ValueError: both are
-    our own.
+    `digest` is SHA-256 over what is signed; `signing_time` is aware, and whole seconds: None for a PDF, which states
+    its time itself (ETSI EN 319 142-1 §6.3). Raises ValueError: both are our own.
     """
     if len(digest) != hashlib.sha256().digest_size:
         raise ValueError("a SHA-256 digest has 32 bytes")
-    if signing_time.tzinfo is None or signing_time.microsecond:
+    if signing_time is not None and (signing_time.tzinfo is None or signing_time.microsecond):
         raise ValueError("signing_time is an aware datetime of whole seconds")
     return _set_of(
         (
             _attribute(_CONTENT_TYPE, _DATA),
             _attribute(_MESSAGE_DIGEST, der.write(der.OCTET_STRING, digest)),
-            _attribute(_SIGNING_TIME, _time(signing_time)),
+            *([] if signing_time is None else [_attribute(_SIGNING_TIME, _time(signing_time))]),
         )
     )
 
@@ -82,10 +86,11 @@ def with_certificate(attributes: bytes, certificate: bytes) -> bytes:
 
 
 def verify_detached(cms: bytes, *, attributes: bytes) -> DetachedSignature:
-    """Judge a detached CMS over `attributes`, which `signed_attributes` built. Raises SignatureInvalid.
+    """Judge a detached CMS over `attributes`, which `signed_attributes` built.
 
     One signer, one certificate, SHA-256 with RSA, no content, no unsigned attribute, no revocation data. Raises
-    CertificateMalformed for a certificate that is none; nothing else whatever the bytes are.
+    DocumentChanged where something else was signed, CertificateMalformed for a certificate that is none, else
+    SignatureInvalid; nothing else whatever the bytes are.
     """
     if len(cms) > MAX_CMS or len(attributes) > MAX_ATTRIBUTES:
         raise SignatureInvalid("the CMS is longer than a signature with one certificate")
@@ -96,9 +101,23 @@ def verify_detached(cms: bytes, *, attributes: bytes) -> DetachedSignature:
     except (ValueError, IndexError):
         raise SignatureInvalid("not the detached CMS of one signer") from None
     if given != expected:
-        raise SignatureInvalid("the signed attributes are not those of this transaction and certificate")
+        raise DocumentChanged("the signed attributes are not those of this transaction and certificate")
     verify_signature(parse(certificate).spki, expected, signature, algorithm="RS256")
     return DetachedSignature(certificate=certificate, attributes=expected, signature=signature)
+
+
+def verify_raw(certificate: bytes, digest: bytes, signature: bytes) -> None:
+    """Check that the key of `certificate` (DER) signed `digest` (SHA-256) as it is, with no attributes around it.
+
+    Raises SignatureInvalid, CertificateMalformed.
+    """
+    key = parse(certificate).key
+    if not isinstance(key, rsa.RSAPublicKey):
+        raise SignatureInvalid("the key is of another kind")
+    try:
+        key.verify(signature, digest, padding.PKCS1v15(), utils.Prehashed(hashes.SHA256()))
+    except (InvalidSignature, ValueError):
+        raise SignatureInvalid("signature is not by this key over this digest") from None
 
 
 def detached(signature: DetachedSignature) -> bytes:

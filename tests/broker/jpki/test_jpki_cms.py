@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import json
 import subprocess
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -19,7 +21,7 @@ from cryptography.x509 import load_der_x509_certificate
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from broker.errors import CertificateMalformed, SignatureInvalid
+from broker.errors import CertificateMalformed, DocumentChanged, SignatureInvalid
 from broker.jpki import cms, der
 from tests.broker.jpki.jpki_authority import Authority, PrivateKey, key_usage, policies, rsa_key
 
@@ -29,6 +31,10 @@ LEAF = CA.leaf(policy=policies(SIGN_TEST), usage=key_usage("digital_signature", 
 TEXT = "申込書\n".encode()
 TIME = datetime(2026, 11, 21, 7, 0, 5, tzinfo=UTC)
 ATTRIBUTES = cms.signed_attributes(hashlib.sha256(TEXT).digest(), TIME)
+
+
+def binary(text: str) -> bytes:
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
 def signature_over(message: bytes, key: str = "hanako") -> bytes:
@@ -146,7 +152,7 @@ EXTRA = asn1_cms.CMSAttribute({"type": "1.2.3.4", "values": [asn1_cms.OctetStrin
     ],
 )
 def test_anything_but_the_signature_over_our_own_attributes_is_refused(altered: bytes) -> None:
-    with pytest.raises(SignatureInvalid):
+    with pytest.raises((SignatureInvalid, DocumentChanged)):
         cms.verify_detached(altered, attributes=ATTRIBUTES)
 
 
@@ -166,12 +172,38 @@ def test_no_mutant_is_believed_and_only_our_errors_are_raised(data: st.DataObjec
     mutant = good[:where] + bytes([good[where] ^ data.draw(st.integers(1, 255))]) + good[where + 1 :]
     try:
         signed = cms.verify_detached(mutant, attributes=ATTRIBUTES)
-    except (SignatureInvalid, CertificateMalformed):
+    except (SignatureInvalid, DocumentChanged, CertificateMalformed):
         return
     assert signed.attributes == cms.with_certificate(ATTRIBUTES, LEAF)  # the version of a field no signature rests on
 
 
 @given(st.binary(max_size=300))
 def test_random_bytes_raise_only_our_errors(data: bytes) -> None:
-    with pytest.raises((SignatureInvalid, CertificateMalformed)):
+    with pytest.raises((SignatureInvalid, DocumentChanged, CertificateMalformed)):
         cms.verify_detached(der.write(der.SEQUENCE, data), attributes=ATTRIBUTES)
+
+
+VECTORS = json.loads((Path(__file__).parents[2] / "vectors" / "card-frame" / "cms.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("document", VECTORS["documents"], ids=lambda document: document["name"])
+def test_the_bytes_are_those_that_the_agent_is_held_to(document: dict[str, str]) -> None:
+    pdf = document["form"] == "pades"
+    time = None if pdf else datetime.fromtimestamp(VECTORS["issued_at"], UTC)
+    given = asn1_cms.CMSAttributes.load(binary(document["attributes"]))
+    digest = next(bytes(each["values"][0]) for each in given if each["type"].native == "message_digest")
+    attributes = cms.signed_attributes(digest, time)
+    assert attributes == binary(document["attributes"])
+    assert pdf or digest == binary(document["sha256"])
+    signed = cms.verify_detached(binary(document["cms"]), attributes=attributes)
+    assert signed.certificate == binary(VECTORS["certificate"])
+    assert signed.attributes == binary(document["attributes_signed"])
+    assert cms.verify_detached(cms.detached(signed), attributes=attributes) == signed
+
+
+def test_a_raw_signature_is_over_the_digest_itself() -> None:
+    certificate, raw = binary(VECTORS["certificate"]), VECTORS["raw"]
+    cms.verify_raw(certificate, binary(raw["digest"]), binary(raw["signature"]))
+    for wrong in ((bytes(32), binary(raw["signature"])), (binary(raw["digest"]), b""), (b"short", bytes(256))):
+        with pytest.raises(SignatureInvalid):
+            cms.verify_raw(certificate, *wrong)
