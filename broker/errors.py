@@ -200,7 +200,7 @@ class ProofNotAllowed(ProtocolError):
 
 
 class ProofElsewhere(ProtocolError):
-    """RFC 6749 §5.2 invalid_scope: nobody proves who they are by a device code or CIBA; it needs the card's own page."""
+    """RFC 6749 §5.2 invalid_scope: a device code or CIBA cannot bring a proof of identity; it needs the card's own page."""
 
 
 class UnauthorizedClient(ProtocolError):
