@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 import pytest
@@ -26,7 +28,10 @@ def served(make_house: Callable[..., House], tmp_path: Path) -> Iterator[House]:
     holder: dict[str, House] = {}
 
     def application(environ: object, start_response: object) -> object:
-        return holder["house"].app.wsgi_app(environ, start_response)  # type: ignore[arg-type]  # passed on as given
+        """Whole answers: werkzeug forgets to close a file where the browser hangs up meanwhile."""
+        parts: Any = holder["house"].app.wsgi_app(environ, start_response)  # type: ignore[arg-type]  # passed on as given
+        with closing(parts):
+            return list(parts)
 
     server = make_server("127.0.0.1", 0, application, threaded=True)  # type: ignore[arg-type]  # a WSGI callable
     issuer = f"http://localhost:{server.server_port}"
