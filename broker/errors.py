@@ -36,6 +36,46 @@ class TooManyRequests(BrokerError):
         self.retry_after = retry_after
 
 
+# --- accounts --------------------------------------------------------------------------------------------------------
+
+
+class AccountError(BrokerError):
+    """Something that cannot be done to, or by, an account as it is."""
+
+
+class AccountStopped(AccountError):
+    """The account was stopped, because a card was lost: nothing is issued until two operators open it again."""
+
+
+class AccountUnknown(AccountError):
+    """No account goes by that number, session or pseudonym."""
+
+
+class MyPageClosed(AccountError):
+    """No session serves the resident's own page here, or the act needs a card that was read a moment ago."""
+
+
+class SubjectCrossed(AccountError):
+    """Something that belongs to another account was about to be shown (R5): our own fault, and an alarm."""
+
+
+class RecoveryCodeUnknown(AccountError):
+    """What was typed is no recovery code, or it was used, or a newer sheet has replaced it."""
+
+
+class OperatorRefused(AccountError):
+    """No such operator, a wrong secret, or the same person twice where two are needed."""
+
+
+class FieldRefused(AccountError):
+    """A box of a form holds what it cannot take; `field` names it and `reason` says why."""
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(f"{field}: {reason}")
+        self.field = field
+        self.reason = reason
+
+
 # --- the card's answer -----------------------------------------------------------------------------------------------
 
 

@@ -25,6 +25,14 @@ from broker.flows.documents import ClientDocuments
 from broker.flows.login_ports import CardTransactionStore, InteractionStore
 from broker.flows.logout_ports import LogoutDeliveryStore, LogoutReceivers
 from broker.flows.notice import NoticeStore, RevocationNotices
+from broker.flows.people_ports import (
+    ActivityStore,
+    AttributeStore,
+    ConsentStore,
+    OperatorStore,
+    RecoveryCodeStore,
+    StandingStore,
+)
 from broker.flows.pushed_requests import PushedRequestStore
 from broker.flows.rate import AttemptStore
 from broker.flows.refresh_ports import RefreshTokenStore
@@ -42,7 +50,6 @@ from broker.jose import Signer
 from broker.jpki.profile import USER_AUTHENTICATION, Profile
 from broker.oidc.client import SecurityProfile
 from broker.oidc.client_authentication import Assertion
-from broker.oidc.consent import Consent
 from broker.oidc.dpop import NonceKeys, Proof
 from broker.oidc.grants import AuthorizationCode, Grant
 from broker.oidc.tokens import AccessToken
@@ -86,14 +93,6 @@ class RevokedStore(Protocol):
         """Why it was revoked; None when it never was."""
 
 
-class ConsentStore(Protocol):
-    def get(self, account: AccountID, client_id: ClientID) -> Consent | None:
-        """The consent in force; None when never given or withdrawn."""
-
-    def give(self, account: AccountID, consent: Consent) -> None:
-        """Record it as the one in force; earlier ones stay in the history."""
-
-
 class SessionStore(Protocol):
     def open(self, session: Session) -> None: ...
 
@@ -102,6 +101,9 @@ class SessionStore(Protocol):
 
     def named(self, session_id: SessionID) -> Session | None:
         """By the `sid` that its client knows; None when unknown or ended."""
+
+    def of(self, account: AccountID) -> tuple[Session, ...]:
+        """Those of an account that have not ended; of any age, and superseded ones too."""
 
     def touch(self, digest: bytes, *, now: datetime) -> None: ...
 
@@ -125,6 +127,9 @@ class GrantStore(Protocol):
 
     def end_of_session(self, session_digest: bytes, *, now: datetime) -> int:
         """End what was granted in a session, but for grants that brought a refresh token; how many."""
+
+    def of(self, account: AccountID, client_id: ClientID | None = None) -> tuple[Grant, ...]:
+        """Those of an account, or of it at one client, that have not ended."""
 
     def end(self, grant_id: GrantID, *, now: datetime) -> bool:
         """End it with its code and every token of it; True when it had not ended. Its certificate is forgotten."""
@@ -161,7 +166,10 @@ class TokenStore(Protocol):
     def issue(self, token: AccessToken) -> None: ...
 
     def get(self, jti: str, *, now: datetime) -> AccessToken | None:
-        """None when unknown, expired or ended, by itself or with its grant."""
+        """None when unknown, expired or ended, by itself or with its grant, or when its account is not open."""
+
+    def first_reading(self, jti: str, *, now: datetime) -> bool:
+        """True the first time a person's information is read with it, in one statement."""
 
     def end(self, jti: str, *, now: datetime) -> bool:
         """End this one (RFC 7009); True when it had not ended."""
@@ -221,6 +229,16 @@ class Transaction(Protocol):
     def notices(self) -> NoticeStore: ...
     @property
     def consents(self) -> ConsentStore: ...
+    @property
+    def standings(self) -> StandingStore: ...
+    @property
+    def activities(self) -> ActivityStore: ...
+    @property
+    def attributes(self) -> AttributeStore: ...
+    @property
+    def recovery_codes(self) -> RecoveryCodeStore: ...
+    @property
+    def operators(self) -> OperatorStore: ...
     @property
     def sessions(self) -> SessionStore: ...
     @property
@@ -324,6 +342,9 @@ class Keys(Protocol):
 
     def nonce_keys(self) -> NonceKeys:
         """What DPoP nonces are made with: the same on every host that has these keys (RFC 9449 §8)."""
+
+    def keyed_digest(self, value: bytes, *, label: bytes) -> bytes:
+        """32 bytes, the same for the same value and label on every host that has these keys, and not without them."""
 
     def serial_fingerprint(self, issuer_key_hash: bytes, serial: int) -> bytes:
         """jpki.subject.serial_fingerprint under the store's own secret."""

@@ -144,6 +144,12 @@ class LiveKeys:
         secret = hmac.digest(self._opened.storage_secret, _DPOP_LABEL, "sha256")
         return NonceKeys(secrets=(secret,))
 
+    def keyed_digest(self, value: bytes, *, label: bytes) -> bytes:
+        """HMAC-SHA-256 under a key that is derived from the storage secret for this label."""
+        return hmac.digest(
+            hmac.digest(self._opened.storage_secret, b"keyed-digest\x00" + label, "sha256"), value, "sha256"
+        )
+
     def serial_fingerprint(self, issuer_key_hash: bytes, serial: int) -> bytes:
         """jpki.subject.serial_fingerprint under this installation's secret."""
         return serial_fingerprint(self._opened.serial_secret, issuer_key_hash, serial)

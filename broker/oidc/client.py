@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from broker.errors import InvalidClientMetadata, InvalidRedirectURI
 from broker.ids import ClientID, SectorID
+from broker.oidc.data_use import DataUse
 
 MAX_REDIRECT_URIS = 16
 MAX_URI_LENGTH = 512
@@ -150,6 +151,8 @@ class Client:
     policy_uri: str | None = None
     tos_uri: str | None = None
     contacts: tuple[str, ...] = ()
+    data_use: tuple[DataUse, ...] = ()
+    """What it does with what it receives, in its own words."""
 
     def __post_init__(self) -> None:
         if not _CLIENT_ID.fullmatch(self.client_id):
@@ -219,6 +222,10 @@ class Client:
     def pushes(self) -> bool:
         """Every authorization request of it comes through PAR (RFC 9126 §5, FAPI 2.0 §5.3.2.2)."""
         return self.requires_pushed_requests or self.profile is SecurityProfile.FAPI2
+
+    def use_of(self, item: str) -> DataUse | None:
+        """Its words on one item; None where it gave none."""
+        return next((use for use in self.data_use if use.item == item), None)
 
     @property
     def host(self) -> str:

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from broker.errors import InvalidClientMetadata
 from broker.ids import ClientID, SectorID
+from broker.oidc import data_use
 from broker.oidc.client import (
     REDIRECT_GRANTS,
     TLS_SUBJECT_MEMBERS,
@@ -139,6 +140,7 @@ _MEMBERS: Final[dict[str, tuple[str, Read, Tell]]] = {
     "policy_uri": ("policy_uri", _text, _same),
     "tos_uri": ("tos_uri", _text, _same),
     "contacts": ("contacts", _texts, _listed),
+    "data_use": ("data_use", data_use.read, data_use.tell),
 }
 """Metadata member: field of Client, how it is read, how it is told."""
 

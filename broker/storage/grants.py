@@ -39,6 +39,8 @@ _OFFLINE = (
     )
     .order_by(grants.c.grant_id)
 )
+_OF = select(grants).where(grants.c.account == bindparam("b_account"), grants.c.ended_at.is_(None))
+_OF_CLIENT = _OF.where(grants.c.client_id == bindparam("b_client_id"))
 _FOLLOW = update(grants).where(_alive).values(credential=bindparam("b_credential"))
 _REPLACE = (
     update(grant_certificates)
@@ -86,6 +88,13 @@ class SQLGrants:
 
     def prolong(self, grant_id: GrantID, *, expires_at: datetime) -> None:
         self._work.write(_PROLONG, b_grant_id=grant_id, b_expires_at=expires_at)
+
+    def of(self, account: AccountID, client_id: ClientID | None = None) -> tuple[Grant, ...]:
+        if client_id is None:
+            rows = self._work.read(_OF, b_account=account).all()
+        else:
+            rows = self._work.read(_OF_CLIENT, b_account=account, b_client_id=client_id).all()
+        return tuple(grant_of(row) for row in rows)
 
     def end_of_session(self, session_digest: bytes, *, now: datetime) -> int:
         return self._work.write(_END_OF_SESSION, b_session_digest=session_digest, b_now=now).rowcount

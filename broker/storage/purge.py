@@ -29,6 +29,8 @@ from broker.accounts.session import LIFETIME
 from broker.oidc.tokens import ACCESS_TOKEN_LIFETIME
 from broker.storage.schema import (
     access_tokens,
+    account_orders,
+    activities,
     assertions,
     attempts,
     backchannel_requests,
@@ -57,6 +59,8 @@ BATCH: Final = 1000
 CLOCK_DIFFERENCE: Final = timedelta(minutes=1)
 """How far the clocks of two hosts may be apart before a purged assertion could be used again."""
 DAY: Final = timedelta(days=1)
+ACTIVITIES_KEPT: Final = 730 * DAY
+"""How long residents see a use of theirs."""
 
 
 class Purge(NamedTuple):
@@ -158,19 +162,25 @@ PURGES: Final = (  # in this order: what refers to another goes first
         after="the certificate ran out",
     ),
     _rows(registrations, _past(registrations.c.not_after), kept_for=DAY, after="the certificate ran out"),
+    _rows(account_orders, _past(account_orders.c.expires_at), kept_for=30 * DAY, after="the order ran out"),
+    _rows(activities, _past(activities.c.last_at), kept_for=ACTIVITIES_KEPT, after="the use"),
     _rows(leases, _past(leases.c.until), kept_for=DAY, after="the lease ran out"),
 )
 
 KEPT: Final = {
     "clients": "until the operator removes the client",
     "sectors": "for ever: the pseudonyms of a group of clients hang on it",
-    "accounts": "until the account is deleted: a person comes back after years and finds the same pseudonyms",
-    "credentials": "with the account: keyed fingerprints are its history (the sealed serial goes earlier)",
+    "accounts": "for ever: a deleted one is a tombstone, so that a person who comes back has the same pseudonyms",
+    "credentials": "with the account, and its tombstone: keyed fingerprints (the sealed serial goes earlier)",
     "subjects": "for ever: a pseudonym is never given to anybody else",
-    "consents": "with the account",
-    "consent_history": "with the account: what was agreed to, and when",
     "sign_documents": "with their transaction",
     "raw_digests": "for ever: a signature over one of them must never count as a frame or as signed attributes",
+    "consents": "until the account is deleted",
+    "consent_history": "until the account is deleted: what was agreed to, and when",
+    "attributes": "until the resident removes them or deletes the account",
+    "recovery_codes": "until a new sheet replaces them or the account is deleted",
+    "support_numbers": "until the account is deleted",
+    "operators": "for ever: a name stands in the audit record and is never given to anybody else",
     "clock": "one row: time never runs backwards",
     "notice_marks": "one row for each platform operator: how far its notices were taken",
     "audit": "for the legal term, by the operator's archive; the database refuses to delete a row",

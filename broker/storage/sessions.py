@@ -16,6 +16,7 @@ _is_open = (sessions.c.digest == bindparam("b_digest")) & sessions.c.ended_at.is
 _OPEN = insert(sessions)
 _GET = select(sessions).where(_is_open)
 _NAMED = select(sessions).where(sessions.c.session_id == bindparam("b_session_id"), sessions.c.ended_at.is_(None))
+_OF = select(sessions).where(sessions.c.account == bindparam("b_account"), sessions.c.ended_at.is_(None))
 _TOUCH = (
     update(sessions)
     .where(_is_open, sessions.c.last_used_at < bindparam("b_now"))  # two requests may finish in the other order
@@ -59,6 +60,9 @@ class SQLSessions:
             return None
         row = self._work.read(_NAMED, b_session_id=session_id).one_or_none()
         return None if row is None else _session(row)
+
+    def of(self, account: AccountID) -> tuple[Session, ...]:
+        return tuple(_session(row) for row in self._work.read(_OF, b_account=account).all())
 
     def touch(self, digest: bytes, *, now: datetime) -> None:
         self._work.write(_TOUCH, b_digest=digest, b_now=now)

@@ -19,9 +19,11 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from broker.errors import StoreUnavailable
 from broker.flows.ports import Transaction
 from broker.storage.accounts import SQLAccounts
+from broker.storage.activities import SQLActivities
 from broker.storage.approvals import SQLBackchannelRequests, SQLDeviceCodes
 from broker.storage.assertions import SQLAssertions
 from broker.storage.attempts import SQLAttempts
+from broker.storage.attributes import SQLAttributes
 from broker.storage.audit import SQLAuditLog
 from broker.storage.cards import SQLCardTransactions
 from broker.storage.clients import SQLClients, SQLManagedClients
@@ -35,13 +37,16 @@ from broker.storage.interactions import SQLInteractions
 from broker.storage.leases import SQLLeases
 from broker.storage.logout_deliveries import SQLLogoutDeliveries
 from broker.storage.notices import SQLNotices
+from broker.storage.operators import SQLOperators
 from broker.storage.proofs import SQLProofs
 from broker.storage.purge import BATCH, PURGES, count_left, delete_batch
 from broker.storage.pushed_requests import SQLPushedRequests
+from broker.storage.recovery_codes import SQLRecoveryCodes
 from broker.storage.refresh_tokens import SQLRefreshTokens
 from broker.storage.revoked import SQLRevoked
 from broker.storage.sectors import SQLSectors
 from broker.storage.sessions import SQLSessions
+from broker.storage.standings import SQLStandings
 from broker.storage.tokens import SQLTokens
 from broker.storage.work import Work
 
@@ -142,6 +147,26 @@ class SQLTransaction:
     @property
     def consents(self) -> SQLConsents:
         return SQLConsents(self._work)
+
+    @property
+    def standings(self) -> SQLStandings:
+        return SQLStandings(self._work)
+
+    @property
+    def activities(self) -> SQLActivities:
+        return SQLActivities(self._work)
+
+    @property
+    def attributes(self) -> SQLAttributes:
+        return SQLAttributes(self._work)
+
+    @property
+    def recovery_codes(self) -> SQLRecoveryCodes:
+        return SQLRecoveryCodes(self._work)
+
+    @property
+    def operators(self) -> SQLOperators:
+        return SQLOperators(self._work)
 
     @property
     def sessions(self) -> SQLSessions:

@@ -8,17 +8,20 @@ from sqlalchemy import bindparam, insert, select, update
 
 from broker.ids import AccountID, ClientID, GrantID, Subject
 from broker.oidc.tokens import AccessToken
-from broker.storage.schema import access_tokens, grants
+from broker.storage.schema import access_tokens, accounts, grants
 from broker.storage.work import Work, can_hold
 
 _ISSUE = insert(access_tokens)
 _GET = (
     select(access_tokens)
     .outerjoin(grants, grants.c.grant_id == access_tokens.c.grant_id)
+    .outerjoin(accounts, accounts.c.account == access_tokens.c.account)
     .where(
         access_tokens.c.jti == bindparam("b_jti"),
         access_tokens.c.expires_at > bindparam("b_now"),
         access_tokens.c.ended_at.is_(None),
+        accounts.c.stopped_at.is_(None),
+        accounts.c.deleted_at.is_(None),
         grants.c.ended_at.is_(None),  # of a token without a grant too: there is nothing to have ended
     )
 )
@@ -26,6 +29,12 @@ _END = (
     update(access_tokens)
     .where(access_tokens.c.jti == bindparam("b_jti"), access_tokens.c.ended_at.is_(None))
     .values(ended_at=bindparam("b_now"))
+    .returning(access_tokens.c.jti)
+)
+_FIRST_READING = (
+    update(access_tokens)
+    .where(access_tokens.c.jti == bindparam("b_jti"), access_tokens.c.read_at.is_(None))
+    .values(read_at=bindparam("b_now"))
     .returning(access_tokens.c.jti)
 )
 
@@ -75,6 +84,9 @@ class SQLTokens:
             issued_at=row.issued_at,
             expires_at=row.expires_at,
         )
+
+    def first_reading(self, jti: str, *, now: datetime) -> bool:
+        return self._work.write(_FIRST_READING, b_jti=jti, b_now=now).one_or_none() is not None
 
     def end(self, jti: str, *, now: datetime) -> bool:
         return can_hold(jti) and self._work.write(_END, b_jti=jti, b_now=now).one_or_none() is not None

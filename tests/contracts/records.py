@@ -6,6 +6,7 @@ import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from broker.accounts.activity import Activity, How, Kind
 from broker.accounts.credential import Credential, CredentialKey
 from broker.accounts.session import Session
 from broker.flows.login_ports import Authenticated, CardAnswer, CardTransaction, Interaction
@@ -115,6 +116,18 @@ def card_answer(key: CredentialKey | None = None) -> CardAnswer:
         reader_kind="software",
         revocation_source="http://127.0.0.1:8010/crl",
         revocation_this_update=NOW - MINUTE,
+    )
+
+
+def activity(login: LoggedIn) -> Activity:
+    return Activity(
+        account=login.credential.account,
+        client_id=login.client.client_id,
+        kind=Kind.LOGIN,
+        how=How.CARD,
+        items=("offline_access", "openid"),
+        at=NOW,
+        session_id=login.session.session_id,
     )
 
 

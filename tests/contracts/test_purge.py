@@ -13,7 +13,7 @@ from broker.flows.notice import Registration
 from broker.ids import SessionID
 from broker.oidc.client_authentication import Assertion
 from broker.storage.purge import KEPT, PURGES, schedule
-from broker.storage.schema import attempts, credentials, metadata
+from broker.storage.schema import account_orders, attempts, credentials, metadata
 from broker.storage.store import SQLStore
 from tests.contracts import records
 from tests.contracts.records import MINUTE, NOW
@@ -45,6 +45,9 @@ def live(store: SQLStore, engine: Engine, at: datetime) -> None:
         named = Registration(name=records.name(), key=certificate.key, not_after=certificate.not_after)
         tx.notices.register("https://platform.example", named)
         tx.leases.take(f"job-{later}", "host", now=at, length=MINUTE)
+        operator = records.name()
+        tx.operators.add(operator, records.digest(), now=at)
+        tx.activities.note(replace(records.activity(login), at=at))
     held = {
         "refresh_tokens": {"digest": records.digest(), "grant_id": grant.grant_id, "issued_at": at},
         "device_codes": {
@@ -85,6 +88,17 @@ def live(store: SQLStore, engine: Engine, at: datetime) -> None:
     with engine.begin() as connection:
         for table, values in held.items():
             connection.execute(insert(metadata.tables[table]).values(**values, expires_at=at + 5 * MINUTE))
+        connection.execute(
+            insert(account_orders).values(
+                order_id=records.name(),
+                account=login.credential.account,
+                action="stop",
+                reason="lost",
+                ordered_by=operator,
+                ordered_at=at,
+                expires_at=at + 5 * MINUTE,
+            )
+        )
         connection.execute(insert(attempts).values(name=records.name(), window_began_at=at, count=1))
 
 
@@ -99,7 +113,7 @@ def test_after_every_hour_and_every_day_nothing_is_overdue_and_at_the_end_nothin
     for hours in (0, 1, 13, 30):
         live(own_store, own_engine, NOW + timedelta(hours=hours))
     journey = [NOW + timedelta(hours=hours) for hours in range(48)] + [
-        NOW + timedelta(days=day) for day in range(2, 36)
+        NOW + timedelta(days=day) for day in (*range(2, 36), *range(36, 733, 40), 733)
     ]
     deleted = dict.fromkeys(LIMITS, 0)
     for now in journey:
@@ -134,6 +148,8 @@ def test_a_row_stays_until_its_time_and_is_overdue_from_then_on(own_store: SQLSt
         "revoked_certificates": NOW + timedelta(days=3),
         "registrations": NOW + timedelta(days=3),
         "sign_transactions": NOW + 5 * MINUTE,
+        "account_orders": NOW + 5 * MINUTE,
+        "activities": NOW,
         "leases": NOW + MINUTE,
     }
     assert instants.keys() == LIMITS.keys()

@@ -27,6 +27,14 @@ from broker.storage.schema.logins import (
     pushed_requests,
     sessions,
 )
+from broker.storage.schema.my_page import (
+    account_orders,
+    activities,
+    attributes,
+    operators,
+    recovery_codes,
+    support_numbers,
+)
 from broker.storage.schema.people import (
     accounts,
     consent_history,
@@ -57,9 +65,12 @@ __all__ = [
     "AUDIT_TRIGGERS",
     "UTCDateTime",
     "access_tokens",
+    "account_orders",
     "accounts",
+    "activities",
     "assertions",
     "attempts",
+    "attributes",
     "audit",
     "backchannel_requests",
     "card_transactions",
@@ -78,9 +89,11 @@ __all__ = [
     "logout_deliveries",
     "metadata",
     "notice_marks",
+    "operators",
     "proofs",
     "pushed_requests",
     "raw_digests",
+    "recovery_codes",
     "refresh_tokens",
     "registrations",
     "revoked_certificates",
@@ -89,4 +102,5 @@ __all__ = [
     "sign_documents",
     "sign_transactions",
     "subjects",
+    "support_numbers",
 ]

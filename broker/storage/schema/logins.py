@@ -29,6 +29,7 @@ sessions = Table(
     Column("superseded_at", UTCDateTime),
     Column("ended_at", UTCDateTime),
     UniqueConstraint("session_id"),
+    Index(None, "account"),
     Index(None, "authenticated_at"),
 )
 

@@ -21,6 +21,8 @@ accounts = Table(
     metadata,
     Column("account", Text, primary_key=True),
     Column("created_at", UTCDateTime, nullable=False),
+    Column("stopped_at", UTCDateTime),
+    Column("deleted_at", UTCDateTime),  # a tombstone: its certificates' keyed fingerprints bring the pseudonyms back
 )
 
 credentials = Table(
@@ -87,6 +89,8 @@ consents = Table(  # in force, one row for each account and client; what came be
     Column("account", Text, ForeignKey("accounts.account"), nullable=False),
     Column("client_id", Text, ForeignKey("clients.client_id"), nullable=False),
     Column("scope", Text, nullable=False),
+    Column("declined", Text, nullable=False, server_default=""),  # optional items that were left out
+    Column("terms", Text, nullable=False, server_default=""),  # names what was shown
     Column("granted_at", UTCDateTime, nullable=False),
     Column("withdrawn_at", UTCDateTime),
     PrimaryKeyConstraint("account", "client_id"),
@@ -98,7 +102,10 @@ consent_history = Table(
     Column("id", RowID, primary_key=True),
     Column("account", Text, ForeignKey("accounts.account"), nullable=False),
     Column("client_id", Text, ForeignKey("clients.client_id"), nullable=False),
+    Column("event", Text, nullable=False, server_default="given"),
     Column("scope", Text, nullable=False),
-    Column("granted_at", UTCDateTime, nullable=False),
+    Column("declined", Text, nullable=False, server_default=""),
+    Column("uses", Text, nullable=False, server_default=""),  # JSON: the purposes and terms of keeping that were shown
+    Column("granted_at", UTCDateTime, nullable=False),  # when it happened
     Index(None, "account", "client_id"),
 )

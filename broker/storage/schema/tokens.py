@@ -92,6 +92,7 @@ access_tokens = Table(
     Column("issued_at", UTCDateTime, nullable=False),
     Column("expires_at", UTCDateTime, nullable=False),
     Column("ended_at", UTCDateTime),
+    Column("read_at", UTCDateTime),  # when a person's information was first read with it
     Index(None, "grant_id"),
     Index(None, "expires_at"),
 )

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from broker.errors import InvalidScope, UnauthorizedClient
 from broker.ids import ClientID, SectorID
+from broker.letters import ALPHABET
 from broker.oidc.client import AuthMethod, Client, GrantType, SecurityProfile
-from broker.oidc.device import ALPHABET, LENGTH, judge, mint_user_code, read_user_code, shown
+from broker.oidc.device import LENGTH, judge, mint_user_code, read_user_code, shown
 
 
 def television(**members: Any) -> Client:

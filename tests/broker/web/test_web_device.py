@@ -13,8 +13,8 @@ from werkzeug.test import TestResponse
 from broker.flows import device
 from broker.flows.device import WRONG_CODES, WRONG_IN_ONE_BROWSER
 from broker.flows.rate import Rate
+from broker.letters import ALPHABET
 from broker.oidc.client import AuthMethod, GrantType, SecurityProfile
-from broker.oidc.device import ALPHABET
 from tests.broker.web.house import BANK, ISSUER, House, Page
 from tests.broker.web.program import Program, register
 
