@@ -31,5 +31,8 @@ GrantID = NewType("GrantID", str)
 SessionID = NewType("SessionID", str)
 """A login session as its client knows it (`sid`, OIDC Back-Channel Logout §2.1): random, and no key to anything."""
 
+SignTransactionID = NewType("SignTransactionID", str)
+"""What a client asked a resident to sign: a random UUID that opens nothing without the client's own token."""
+
 Secret = NewType("Secret", str)
 """A bearer value that leaves the broker once and is stored only as a hash (codes, tokens, return codes)."""

@@ -37,6 +37,7 @@ from broker.flows.pushed_requests import PushedRequestStore
 from broker.flows.rate import AttemptStore
 from broker.flows.refresh_ports import RefreshTokenStore
 from broker.flows.revocation_ports import CorrespondenceSource, RevocationSource
+from broker.flows.signing_ports import RawDigestStore, SignTransactionStore
 from broker.ids import (
     AccountID,
     ClientID,
@@ -265,6 +266,10 @@ class Transaction(Protocol):
     def audit(self) -> AuditLog: ...
     @property
     def logout_deliveries(self) -> LogoutDeliveryStore: ...
+    @property
+    def sign_transactions(self) -> SignTransactionStore: ...
+    @property
+    def raw_digests(self) -> RawDigestStore: ...
     @property
     def leases(self) -> LeaseStore: ...
     @property

@@ -46,6 +46,7 @@ from broker.storage.refresh_tokens import SQLRefreshTokens
 from broker.storage.revoked import SQLRevoked
 from broker.storage.sectors import SQLSectors
 from broker.storage.sessions import SQLSessions
+from broker.storage.sign_transactions import SQLRawDigests, SQLSignTransactions
 from broker.storage.standings import SQLStandings
 from broker.storage.tokens import SQLTokens
 from broker.storage.work import Work
@@ -219,6 +220,14 @@ class SQLTransaction:
     @property
     def logout_deliveries(self) -> SQLLogoutDeliveries:
         return SQLLogoutDeliveries(self._work)
+
+    @property
+    def sign_transactions(self) -> SQLSignTransactions:
+        return SQLSignTransactions(self._work)
+
+    @property
+    def raw_digests(self) -> SQLRawDigests:
+        return SQLRawDigests(self._work)
 
     @property
     def leases(self) -> SQLLeases:
