@@ -174,49 +174,6 @@ class SignCertificateOfAnother(CertificateError):
     """J-LIS says that the two certificates of one transaction are not one person's (art. 18-5)."""
 
 
-# --- signing ---------------------------------------------------------------------------------------------------------
-
-
-class SigningError(BrokerError):
-    """A document could not be signed, or its signature not be had (design 4.12)."""
-
-
-class DocumentRefused(SigningError):
-    """A document that is not signed here: it cannot be read without guessing, changes itself, or is too large."""
-
-
-class DocumentChanged(SigningError):
-    """What would be signed is no longer what the resident was shown; nothing goes to the card, nothing is kept."""
-
-
-class SignTransactionUnknown(SigningError):
-    """No such sign transaction of this client: never made, cancelled, run out, or another client's."""
-
-
-class SignTransactionOver(SigningError):
-    """It was signed already: it is signed once, and can no longer be cancelled."""
-
-
-class NotSignedYet(SigningError):
-    """The result is asked for before the resident has signed."""
-
-
-class ResultTaken(SigningError):
-    """Another access token has fetched this result: it is given to one."""
-
-
-class SigningNotAllowed(SigningError):
-    """The client lacks what signing takes: private_key_jwt, a pushed request, or a right that an operator grants."""
-
-
-class NoEncryptionKey(SigningError):
-    """The client has no key that results could be encrypted to: refused before the resident is asked."""
-
-
-class RawDigestRefused(SigningError):
-    """A signature over a digest that a client once chose counts as nothing else, ever (design 4.12)."""
-
-
 # --- jose ------------------------------------------------------------------------------------------------------------
 
 
@@ -403,3 +360,42 @@ class RegisterForked(RegisterError):
 
 class WitnessMissing(RegisterError):
     """Fewer witnesses than the policy's quorum have seen this state of the log."""
+
+
+# --- signing ---------------------------------------------------------------------------------------------------------
+
+
+class SigningError(ProtocolError):
+    """A document could not be signed, or its signature not be had (design 4.12)."""
+
+
+class DocumentRefused(SigningError):
+    """A document that is not signed here: it cannot be read without guessing, changes itself, or is too large."""
+
+
+class SignTransactionUnknown(SigningError):
+    """No such sign transaction of this client: never made, cancelled, run out, or another client's."""
+
+
+class SignTransactionOver(SigningError):
+    """It was signed already: it is signed once, and can no longer be cancelled."""
+
+
+class NotSignedYet(SigningError):
+    """The result is asked for before the resident has signed."""
+
+
+class ResultTaken(SigningError):
+    """Another access token has fetched this result: it is given to one."""
+
+
+class SigningNotAllowed(SigningError):
+    """The client lacks what signing takes: private_key_jwt, a pushed request, or a right that an operator grants."""
+
+
+class NoEncryptionKey(SigningError):
+    """The client has no key that results could be encrypted to: refused before the resident is asked."""
+
+
+class RawDigestRefused(SigningError):
+    """A signature over a digest that a client once chose counts as nothing else, ever (design 4.12)."""
