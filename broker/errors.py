@@ -240,7 +240,7 @@ class ProofNotAllowed(ProtocolError):
 
 
 class ProofElsewhere(ProtocolError):
-    """RFC 6749 §5.2 invalid_scope: a device code or CIBA cannot bring a proof of identity; it needs the card's own page."""
+    """RFC 6749 §5.2 invalid_scope: a proof of identity needs the card's own page, no device code or CIBA."""
 
 
 class UnauthorizedClient(ProtocolError):

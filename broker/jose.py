@@ -395,9 +395,9 @@ def _media_type(typ: str) -> str:
     return typ.lower().removeprefix("application/")
 
 
-def ascii_token(token: str | bytes) -> str:
-    """`token` as text, at most 16 kB of ASCII. Raises InvalidToken."""
-    if len(token) > MAX_TOKEN:
+def ascii_token(token: str | bytes, *, limit: int = MAX_TOKEN) -> str:
+    """`token` as text, at most `limit` octets of ASCII. Raises InvalidToken."""
+    if len(token) > limit:
         raise InvalidToken("token is too long")
     try:
         return token.decode("ascii") if isinstance(token, bytes) else token.encode("ascii").decode("ascii")

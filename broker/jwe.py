@@ -15,7 +15,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, RSAKey
 
 from broker.errors import InvalidToken
-from broker.jose import ascii_token, b64url_decode, fitting_keys, load_public_key, protected_header
+from broker.jose import MAX_TOKEN, ascii_token, b64url_decode, fitting_keys, load_public_key, protected_header
 
 DecryptionKey: TypeAlias = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 
@@ -92,12 +92,14 @@ def decrypt_compact(
     key: DecryptionKey,
     algorithms: Collection[str] = ANSWER_ALGORITHMS,
     encryptions: Collection[str] = ANSWER_ENCRYPTIONS,
+    limit: int = MAX_TOKEN,
 ) -> bytes:
-    """The plaintext of compact JWE `token` (RFC 7516 §5.2) to `key`; never a compressed one. Raises InvalidToken.
+    """The plaintext of compact JWE `token` (RFC 7516 §5.2) to `key`; never a compressed one, nor of one longer than
+    `limit` octets. Raises InvalidToken.
 
     Which of our keys `token` is for, its header says: `recipient`.
     """
-    text = ascii_token(token)
+    text = ascii_token(token, limit=limit)
     header, (wrapped, nonce, _, tag) = _split(text)
     alg, enc = header["alg"], header.get("enc")
     if (

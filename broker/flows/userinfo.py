@@ -30,7 +30,7 @@ def userinfo(call: Call, *, ports: Ports) -> UserInfo:
         client = tx.clients.get(token.client_id)
         if client is None:
             raise InvalidAccessToken("the client was removed")
-        claims = userinfo_claims(token, grant, now=now)
+        claims = userinfo_claims(token, grant, issuer=ports.policy.issuer, now=now)
     if client.userinfo_alg is None:
         if client.userinfo_encryption is None:
             return UserInfo(claims=claims)

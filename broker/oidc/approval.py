@@ -8,10 +8,19 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
-from broker.errors import AccessDenied, AuthorizationPending, ExpiredToken, InvalidGrant, InvalidScope, SlowDown
+from broker.errors import (
+    AccessDenied,
+    AuthorizationPending,
+    ExpiredToken,
+    InvalidGrant,
+    InvalidScope,
+    ProofElsewhere,
+    SlowDown,
+)
 from broker.ids import ClientID
 from broker.oidc import authorization
 from broker.oidc.authorization import OFFLINE_ACCESS, AuthorizationRequest
+from broker.oidc.claims_request import IDENTITY
 from broker.oidc.client import Client, GrantType
 
 INTERVAL: Final = 5
@@ -49,10 +58,15 @@ class Approval:
 
 
 def granted_scope(parameters: Mapping[str, str], client: Client) -> frozenset[str]:
-    """What a client gets that asks for somebody at another device. Raises InvalidScope where `openid` is missing."""
+    """What a client gets that asks for somebody at another device.
+
+    Raises InvalidScope where `openid` is missing, ProofElsewhere for what needs a proof of identity.
+    """
     asked = frozenset(parameters.get("scope", "").split(" "))
     if "openid" not in asked:
         raise InvalidScope("scope must contain openid")
+    if asked & {authorization.PROFILE, *IDENTITY}:
+        raise ProofElsewhere("who somebody is can be proved only where the card is read")
     granted = asked & SCOPES & client.scope
     return granted if GrantType.REFRESH_TOKEN in client.grant_types else granted - {OFFLINE_ACCESS}
 

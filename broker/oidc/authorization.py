@@ -19,13 +19,14 @@ from broker.errors import (
     InvalidRequestObject,
     InvalidScope,
     LoginRequired,
+    ProofNotAllowed,
     UnauthorizedClient,
     UnknownClient,
     UnsupportedResponseType,
 )
 from broker.ids import ClientID, Subject
 from broker.oidc import authorization_details, claims_request, resource
-from broker.oidc.client import Client, GrantType, is_loopback
+from broker.oidc.client import Client, GrantType, SecurityProfile, is_loopback
 from broker.oidc.pkce import check_challenge
 from broker.oidc.responses import ResponseMode, choose, modes_of
 
@@ -47,7 +48,8 @@ _LONG = frozenset(
     }
 )
 OFFLINE_ACCESS = "offline_access"
-SCOPES = frozenset({"openid", OFFLINE_ACCESS})
+PROFILE = "profile"
+SCOPES = frozenset({"openid", OFFLINE_ACCESS, PROFILE, *claims_request.IDENTITY})
 PROMPTS = frozenset({"none", "login", "consent", "select_account"})
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+( [\x21\x23-\x5b\x5d-\x7e]+)*")  # RFC 6749 §3.3
 _THUMBPRINT = re.compile(r"[A-Za-z0-9_-]{43}")
@@ -191,7 +193,7 @@ def check(parameters: Mapping[str, str], client: Client, *, hinted: Subject | No
         redirect_uri=parameters["redirect_uri"],
         response_mode=mode.value,
         code_challenge=challenge,
-        scope=_scope(claims_request.scope_of(asked_claims, asked), client),
+        scope=_scope(asked, claims_request.scope_of(asked_claims, asked), client),
         state=parameters.get("state"),
         nonce=parameters.get("nonce"),
         prompt=_prompt(parameters.get("prompt")),
@@ -236,12 +238,20 @@ def check_strength(request: AuthorizationRequest, reached: Collection[str | None
     claims_request.check_acr(claims_request.from_json(request.claims), reached)
 
 
-def _scope(asked: frozenset[str], client: Client) -> frozenset[str]:
-    """What is served of it and registered for the client; unknown scopes are ignored (OIDC Core §3.1.2.1).
+def _scope(asked: frozenset[str], needed: frozenset[str], client: Client) -> frozenset[str]:
+    """What is served of `needed` (`asked`, and what claims asked for by name need) and registered for the client.
 
-    `offline_access` means a refresh token; the resident is asked about it like about every scope (§11).
+    Unknown scopes are ignored (OIDC Core §3.1.2.1). `offline_access` means a refresh token; the resident is asked about
+    it like about every scope (§11). Raises ProofNotAllowed for a scope that says who a resident is, where the client
+    may not know; but a claim asked for by name is only absent then (§5.5.1), and `profile` and `address`, which every
+    client of OIDC Core may try (§5.4), are passed over for one of profile `oidc`.
     """
-    granted = asked & SCOPES & client.scope
+    identity = frozenset({PROFILE, *claims_request.IDENTITY})
+    known = client.scope if client.proves_identity else client.scope - identity
+    tried = frozenset({PROFILE, "address"}) if client.profile is SecurityProfile.OIDC else frozenset()
+    if (asked & identity) - known - tried:
+        raise ProofNotAllowed("the client is not registered for what says who a resident is")
+    granted = needed & SCOPES & known
     return granted if GrantType.REFRESH_TOKEN in client.grant_types else granted - {OFFLINE_ACCESS}
 
 

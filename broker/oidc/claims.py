@@ -7,15 +7,25 @@ from typing import Any
 
 from broker.errors import InsufficientScope
 from broker.oidc import claims_request, verified_claims
-from broker.oidc.claims_request import Place
+from broker.oidc.claims_request import ClaimsRequest, Place
 from broker.oidc.grants import Grant
+from broker.oidc.proof import IdentityProof, verified, within
 from broker.oidc.tokens import ID_TOKEN_LIFETIME, AccessToken
 
 
-def id_token_claims(grant: Grant, *, issuer: str, now: datetime, refreshed: bool = False) -> dict[str, Any]:
+def id_token_claims(
+    grant: Grant,
+    *,
+    issuer: str,
+    now: datetime,
+    scope: frozenset[str] | None = None,
+    proof: IdentityProof | None = None,
+    refreshed: bool = False,
+) -> dict[str, Any]:
     """`acr` and `amr` are absent when a session answered, never null (design 4.10).
 
-    A refreshed one repeats the original authentication, without nonce and session (OIDC Core §12.2).
+    `scope` is what of the grant the token is for (None: all of it), `proof` what was proved of the person. A refreshed
+    one repeats the original authentication, without nonce and session (OIDC Core §12.2).
     """
     claims: dict[str, Any] = {
         "iss": issuer,
@@ -29,23 +39,22 @@ def id_token_claims(grant: Grant, *, issuer: str, now: datetime, refreshed: bool
         claims["nonce"] = grant.nonce
     if grant.session_id is not None and not refreshed:
         claims["sid"] = grant.session_id
-    return claims | _verified(grant, Place.ID_TOKEN, now)
+    told = _told(grant, grant.scope if scope is None else scope, proof, Place.ID_TOKEN, issuer=issuer, now=now)
+    return told | claims  # nothing that was asked for by name takes the place of what a token must say
 
 
-def userinfo_claims(token: AccessToken, grant: Grant | None, *, now: datetime) -> dict[str, Any]:
+def userinfo_claims(
+    token: AccessToken, grant: Grant | None, *, issuer: str, now: datetime, proof: IdentityProof | None = None
+) -> dict[str, Any]:
     """The claims that the token's scope allows, and those asked for by name; unknown ones are absent, never null.
 
     Raises InsufficientScope.
     """
     if "openid" not in token.scope:
         raise InsufficientScope("openid is needed")
-    if grant is None or not grant.claims:
+    if grant is None:
         return {"sub": token.subject}
-    request = claims_request.from_json(grant.claims)
-    wanted = claims_request.wanted(request, token.scope, Place.USERINFO)
-    known = {name: value for name, value in _authentication(grant).items() if name in wanted}
-    told = claims_request.select(request, Place.USERINFO, known, now=now)
-    return {**told, "sub": token.subject} | _verified(grant, Place.USERINFO, now)
+    return _told(grant, token.scope, proof, Place.USERINFO, issuer=issuer, now=now) | {"sub": token.subject}
 
 
 def _authentication(grant: Grant) -> dict[str, Any]:
@@ -57,10 +66,35 @@ def _authentication(grant: Grant) -> dict[str, Any]:
     return told
 
 
-def _verified(grant: Grant, place: Place, now: datetime) -> dict[str, Any]:
-    """`verified_claims` (OpenID Connect for Identity Assurance) where it was asked for, and only there."""
-    if "verified_claims" not in grant.claims:
+def _told(
+    grant: Grant, scope: frozenset[str], proof: IdentityProof | None, place: Place, *, issuer: str, now: datetime
+) -> dict[str, Any]:
+    """What was asked for in `place`, by scope or by name, is known, and satisfies what was said about it."""
+    if proof is None and not grant.claims:
         return {}
-    asked = claims_request.from_json(grant.claims).verified(place)
-    answer = verified_claims.answer(asked, None, now=now)  # nothing has been proved by the 署名用 key yet
+    request = claims_request.from_json(grant.claims)
+    allowed = None if proof is None else within(proof, scope)
+    known = _authentication(grant) | ({} if allowed is None else dict(allowed.claims))
+    wanted = claims_request.wanted(request, scope, place)
+    wanted |= {claims_request.SUBSTITUTED} if place is Place.USERINFO else frozenset()
+    told = claims_request.select(request, place, {name: known[name] for name in known if name in wanted}, now=now)
+    _tell_substitutes(told)
+    return told | _verified(request, allowed, place, issuer=issuer, now=now)
+
+
+def _tell_substitutes(told: dict[str, Any]) -> None:
+    """Stand-ins are told of those values alone that are told in the same place."""
+    found = told.pop(claims_request.SUBSTITUTED, {})
+    if left := {name: where for name, where in found.items() if name in told}:
+        told[claims_request.SUBSTITUTED] = left
+
+
+def _verified(
+    request: ClaimsRequest, proof: IdentityProof | None, place: Place, *, issuer: str, now: datetime
+) -> dict[str, Any]:
+    """`verified_claims` (OpenID Connect for Identity Assurance) where it was asked for, and only there."""
+    asked = request.verified(place)
+    if not asked or proof is None:
+        return {}
+    answer = verified_claims.answer(asked, verified(proof, issuer=issuer), now=now)
     return {} if answer is None else {"verified_claims": answer}

@@ -20,6 +20,14 @@ MAX_LENGTH: Final = 8 * 1024
 MAX_CLAIMS: Final = 64
 """Asked for in one place."""
 
+AGE_OVER: Final[Mapping[str, int]] = MappingProxyType({f"age_over_{years}": years for years in (15, 18, 20, 65)})
+"""Claims that say whether somebody has reached an age, without the birth date; each is a scope of its own name."""
+IDENTITY: Final = ("name", "address", "birthdate", "gender", *AGE_OVER)
+"""What is told of a person alone on a 署名用 proof, in the order that people are shown: scopes and claims in one."""
+SUBSTITUTED: Final = "jpki_substituted"
+"""Which characters of the name and address are stand-ins for ones that the authority cannot write (代替文字): positions
+from 0, counted as on the card. Absent where there are none; in userinfo it goes with the values it is about."""
+
 CLAIMS_OF_SCOPE: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
     {
         "openid": frozenset({"sub"}),
@@ -28,11 +36,12 @@ CLAIMS_OF_SCOPE: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         "birthdate": frozenset({"birthdate"}),
         "gender": frozenset({"gender"}),
         "profile": frozenset({"name", "birthdate", "gender"}),  # OIDC Core §5.4, of which the card says these three
+        **{name: frozenset({name}) for name in AGE_OVER},
     }
 )
 """What a scope stands for (design 4.11)."""
 
-SERVED: Final = frozenset({"acr", "amr", "auth_time"}).union(*CLAIMS_OF_SCOPE.values())
+SERVED: Final = frozenset({"acr", "amr", "auth_time", SUBSTITUTED}).union(*CLAIMS_OF_SCOPE.values())
 """Every claim that can be asked for by name; others are passed over (OIDC Core §5.5)."""
 
 _SUBJECT: Final = range(1, 256)  # characters, OIDC Core §2

@@ -60,6 +60,10 @@ class Right(StrEnum):
     """Recorded as 署名検証者: residents' certificates may leave to it."""
     RAW_SIGNING = "raw_signing"
     """A digest of its own may go to a resident's card as it is, without CMS attributes around it."""
+    IDENTITY_PROOFING = "identity_proofing"
+    """It may ask who a resident is: name, address, birth date, sex, an age (design 4.8, 4.11)."""
+    JP_AML = "jp_aml"
+    """It identifies customers under 犯収法, so that what is proved to it may be called so (`verified_claims`)."""
     DIRECT_SIGNING = "direct_signing"
     """Its requests to sign need not be pushed (RFC 9126): its software was written for an interface without that."""
 
@@ -226,6 +230,13 @@ class Client:
     def use_of(self, item: str) -> DataUse | None:
         """Its words on one item; None where it gave none."""
         return next((use for use in self.data_use if use.item == item), None)
+
+    @property
+    def proves_identity(self) -> bool:
+        """It may ask for name, address, birth date, sex and age: granted by an operator, and only where it proves
+        itself by a key of its own and every request comes past the browser (design 4.8)."""
+        by_key = self.auth_method is AuthMethod.PRIVATE_KEY_JWT
+        return Right.IDENTITY_PROOFING in self.rights and by_key and self.pushes
 
     @property
     def host(self) -> str:

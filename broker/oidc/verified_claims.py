@@ -32,6 +32,13 @@ CHECK_METHODS: Final = ("vcrypt", "token")
 """The certificate's signature was checked; the person held the card and knew its PIN."""
 DOCUMENT: Final = "jp_individual_number_card"
 RECORD: Final = "population_register"
+SIGNATURE: Final = "jpki_digital_signature"
+"""`signature_type`: by the 署名用 key. The specification names no values of its own for Japan."""
+NOT_DISCLOSED: Final = "not-disclosed"
+"""Stands for the certificate's serial number, which the schema of an electronic signature demands: it never leaves us
+(R14), nor does anything that is made of it."""
+ONE_TRANSACTION: Final = "one_transaction"
+"""`verification_process`: the two certificates are tied together by this transaction alone (design 4.13)."""
 
 _OBJECTS: Final = frozenset(
     {"assurance_process", "document_details", "issuer", "record", "source", "attestation", "voucher", "derived_claims"}
@@ -40,7 +47,8 @@ _ARRAYS: Final = frozenset({"evidence", "check_details", "assurance_details", "e
 _NEEDED: Final = MappingProxyType(  # what the answer's schema wants wherever the parent stands
     {"evidence": ("type",), "check_details": ("check_method",), "document_details": ("type",), "record": ("type",)}
 )
-_NEVER: Final = frozenset({"document_number", "serial_number", "personal_number", "subject_dn"})  # R14, design 4.9
+_SIGNED: Final = ("signature_type", "issuer", "serial_number")  # the schema of an electronic signature wants them too
+_NEVER: Final = frozenset({"document_number", "personal_number", "subject_dn"})  # R14, design 4.9
 
 
 # --- the request -----------------------------------------------------------------------------------------------------
@@ -165,12 +173,9 @@ def purposes(elements: Iterable[VerifiedClaimsRequest]) -> dict[str, tuple[str, 
 
 
 class EvidenceType(StrEnum):
-    """What a proof rests on.
+    """What a proof rests on."""
 
-    `electronic_signature` is missing on purpose: the schema demands the certificate's serial number in it, and that
-    never leaves us (R14). The signature is told as the check methods of the card instead.
-    """
-
+    ELECTRONIC_SIGNATURE = "electronic_signature"
     DOCUMENT = "document"
     ELECTRONIC_RECORD = "electronic_record"
 
@@ -194,19 +199,30 @@ class Check:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """The card (as `document`) or the register behind it (as `electronic_record`)."""
+    """The signature, the card (as `document`), or the register behind both (as `electronic_record`)."""
 
     type: EvidenceType
     checks: tuple[Check, ...]
     issuer: str | None = None
-    """Who issued the card, or keeps the register."""
+    """Who issued the certificate or the card, or keeps the register."""
     country_code: str = "JPN"  # ISO 3166-1 alpha-3, as ICAO 9303 writes it
     issued: date | None = None
     expires: date | None = None
+    created_at: datetime | None = None
+    """When it was signed, or when the register's data were told."""
 
     def data(self) -> dict[str, Any]:
         origin = _present(name=self.issuer, country_code=self.country_code)
         checks = [check.data() for check in self.checks]
+        if self.type is EvidenceType.ELECTRONIC_SIGNATURE:
+            return {
+                "type": "electronic_signature",
+                "check_details": checks,
+                "signature_type": SIGNATURE,
+                "issuer": self.issuer or "",
+                "serial_number": NOT_DISCLOSED,
+                **_present(created_at=_stamp(self.created_at)),
+            }
         if self.type is EvidenceType.DOCUMENT:
             details = _present(
                 type=DOCUMENT,
@@ -215,7 +231,7 @@ class Evidence:
                 date_of_expiry=None if self.expires is None else self.expires.isoformat(),
             )
             return {"type": "document", "check_details": checks, "document_details": details}
-        record = {"type": RECORD, "source": origin}
+        record = {"type": RECORD, "source": origin, **_present(created_at=_stamp(self.created_at))}
         return {"type": "electronic_record", "check_details": checks, "record": record}
 
 
@@ -227,6 +243,8 @@ class VerifiedData:
     """Whose rules it meets, the one told unasked first: see `frameworks`."""
     time: datetime
     evidence: tuple[Evidence, ...]
+    process: str | None = None
+    """`verification_process`, told unasked: what makes the proof worth less must not be overlooked."""
     claims: Mapping[str, Any] = field(repr=False)
 
     def __post_init__(self) -> None:
@@ -237,13 +255,13 @@ class VerifiedData:
         object.__setattr__(self, "claims", MappingProxyType(dict(self.claims)))
 
 
-def frameworks(own: str, *, aml_registered: bool, own_application_signed: bool) -> tuple[str, ...]:
+def frameworks(own: str, *, aml: bool) -> tuple[str, ...]:
     """The trust frameworks that a proof may claim towards a client: `own` always, `jp_aml` hardly ever (design 4.11).
 
-    The law's method is met only where the client is registered for it and the bytes that the resident signed are the
-    client's own application.
+    `aml` says that the law's method is met: the client is registered for it, and the resident signed an application to
+    that client.
     """
-    return (own, JP_AML) if aml_registered and own_application_signed else (own,)
+    return (own, JP_AML) if aml else (own,)
 
 
 def own_framework(issuer: str) -> str:
@@ -283,9 +301,12 @@ def answer_one(element: VerifiedClaimsRequest, proof: VerifiedData | None, *, no
             "trust_framework": framework,
             "time": _stamp(proof.time),
             "evidence": [evidence.data() for evidence in proof.evidence],
+            **_present(verification_process=proof.process),
         }
         verification = _fill(element.verification, data, "verification", now)
         if verification is not _UNMET:
+            if proof.process is not None:
+                verification["verification_process"] = proof.process
             return {"verification": verification, "claims": claims}
     return None
 
@@ -324,7 +345,8 @@ def _fill_object(members: Mapping[str, Template], data: dict[str, Any], name: st
             told[member] = value
     if not told:
         return _ABSENT
-    for member in _NEEDED.get(name, ()):
+    signed = name == "evidence" and data.get("type") == EvidenceType.ELECTRONIC_SIGNATURE
+    for member in (*_NEEDED.get(name, ()), *(_SIGNED if signed else ())):
         if member not in data:
             return _ABSENT
         told.setdefault(member, data[member])

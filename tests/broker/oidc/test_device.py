@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.errors import InvalidScope, UnauthorizedClient
+from broker.errors import InvalidScope, ProofElsewhere, UnauthorizedClient
 from broker.ids import ClientID, SectorID
 from broker.letters import ALPHABET
 from broker.oidc.client import AuthMethod, Client, GrantType, SecurityProfile
@@ -77,9 +77,7 @@ def test_any_text_is_a_code_or_none(typed: str) -> None:
 
 
 def test_a_device_learns_that_it_is_the_same_person_and_nothing_more() -> None:
-    request = judge(
-        {"scope": "openid name address unknown"}, television(scope=frozenset({"openid", "name", "address"}))
-    )
+    request = judge({"scope": "openid unknown"}, television(scope=frozenset({"openid", "name", "address"})))
     assert request.scope == {"openid"}
     assert request.prompt == {"consent"}
     assert not request.redirect_uri
@@ -90,6 +88,9 @@ def test_a_device_learns_that_it_is_the_same_person_and_nothing_more() -> None:
     [
         ({}, {}, InvalidScope),
         ({"scope": "name"}, {}, InvalidScope),
+        ({"scope": "openid name"}, {}, ProofElsewhere),
+        ({"scope": "openid profile"}, {}, ProofElsewhere),
+        ({"scope": "openid age_over_20"}, {}, ProofElsewhere),
         ({"scope": "OpenID"}, {}, InvalidScope),
         (
             {"scope": "openid"},

@@ -201,9 +201,9 @@ def test_an_access_token_is_for_this_issuer_and_its_time(changes: dict[str, obje
 
 
 def test_userinfo_says_the_subject_and_needs_openid() -> None:
-    assert userinfo_claims(TOKEN, None, now=NOW) == {"sub": "s"}
+    assert userinfo_claims(TOKEN, None, issuer="https://op.example", now=NOW) == {"sub": "s"}
     with pytest.raises(InsufficientScope):
-        userinfo_claims(replace(TOKEN, scope=frozenset({"other"})), None, now=NOW)
+        userinfo_claims(replace(TOKEN, scope=frozenset({"other"})), None, issuer="https://op.example", now=NOW)
 
 
 # --- consent and session ---------------------------------------------------------------------------------------------

@@ -45,6 +45,12 @@ CARD = Evidence(
     expires=date(2034, 4, 1),
 )
 REGISTER = Evidence(type=EvidenceType.ELECTRONIC_RECORD, checks=CHECKS[:1], issuer="地方公共団体情報システム機構")
+SIGNATURE = Evidence(
+    type=EvidenceType.ELECTRONIC_SIGNATURE,
+    checks=CHECKS,
+    issuer="地方公共団体情報システム機構",
+    created_at=PROVED,
+)
 CLAIMS = {
     "name": "山田花子",
     "birthdate": "1990-04-01",
@@ -148,9 +154,8 @@ def test_another_trust_framework_leaves_the_whole_out(said: object) -> None:
 
 
 def test_jp_aml_is_told_where_it_is_met_and_asked_for() -> None:
-    assert frameworks(OURS, aml_registered=True, own_application_signed=True) == (OURS, JP_AML)
-    for registered, signed in ((True, False), (False, True), (False, False)):
-        assert frameworks(OURS, aml_registered=registered, own_application_signed=signed) == (OURS,)
+    assert frameworks(OURS, aml=True) == (OURS, JP_AML)
+    assert frameworks(OURS, aml=False) == (OURS,)
     proof = replace(PROOF, trust_frameworks=(OURS, JP_AML))
     assert told(element(trust_framework={"value": JP_AML}), proof)["verification"] == {"trust_framework": JP_AML}
     assert told(element(), proof)["verification"] == {"trust_framework": OURS}
@@ -456,6 +461,6 @@ def test_an_answer_says_nothing_unasked_nothing_null_and_nothing_beside_the_proo
 
 
 def test_every_evidence_we_have_is_announced() -> None:
-    kinds = {evidence.data()["type"] for evidence in PROOF.evidence}
+    kinds = {evidence.data()["type"] for evidence in (*PROOF.evidence, SIGNATURE)}
     assert kinds == set(metadata((OURS,))["evidence_supported"])
     assert tuple(sorted(CLAIMS)) == verified_claims.CLAIMS
