@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from contextlib import nullcontext
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
@@ -18,6 +19,7 @@ from broker.web import headers, routes, silent
 from broker.web.endpoint import MAX_BODY, EndpointRequest, EndpointResponse, refusal
 from broker.web.logging import REQUEST_ID, log_request
 from broker.web.settings import WebSettings
+from broker.web.turn import Turn
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -35,6 +37,7 @@ class Lean:
         self._host = urlsplit(ports.policy.issuer).netloc
         self._secure = web.secure
         header = web.client_certificate_header
+        self._turn = Turn().taken if web.takes_turns else nullcontext
         self._certificate = f"HTTP_{header.upper().replace('-', '_')}" if header else ""
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -62,7 +65,9 @@ class Lean:
 
     def _answer(self, environ: WSGIEnvironment, request_id: str) -> EndpointResponse:
         try:
-            return routes.answer(self._request(environ, request_id), self._ports)
+            request = self._request(environ, request_id)
+            with self._turn():
+                return routes.answer(request, self._ports)
         except HTTPException as error:
             unread = EndpointRequest(method=environ["REQUEST_METHOD"], path=environ["PATH_INFO"], request_id=request_id)
             return refusal(error, unread, issuer=self._ports.policy.issuer)
@@ -72,7 +77,9 @@ class Lean:
         if environ["REQUEST_METHOD"] != "GET":
             return None
         try:
-            return silent.authorize(self._request(environ, request_id), self._ports, secure=self._secure)
+            request = self._request(environ, request_id)
+            with self._turn():
+                return silent.authorize(request, self._ports, secure=self._secure)
         except Exception:  # what nobody foresaw too: the pages meet it again, and say and log it as all others
             return None
 

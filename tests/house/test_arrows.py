@@ -13,8 +13,6 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
-ROOMS = ("web", "storage", "keys", "network", "flows", "oidc", "accounts", "delegation", "jpki", "audit")
-
 OFFENCES = (
     # the place, what would be written there, and the contract that must refuse it
     ("broker/oidc/offence.py", "import broker.web", "Arrows point down"),
@@ -49,9 +47,8 @@ def lint(folder: Path) -> subprocess.CompletedProcess[str]:
 def build(folder: Path, extra: dict[str, str]) -> None:
     """Empty rooms with our contracts, and what `extra` writes into them."""
     shutil.copy(ROOT / "setup.cfg", folder)
-    modules = [f"broker/{room}/__init__.py" for room in ROOMS]
-    modules += [f"broker/{name}.py" for name in ("__init__", "__main__", "app", "settings")]
-    modules += [f"broker/{name}.py" for name in ("errors", "ids", "jose", "jwe")]
+    modules = [f"broker/{room.parent.name}/__init__.py" for room in (ROOT / "broker").glob("*/__init__.py")]
+    modules += [f"broker/{module.name}" for module in (ROOT / "broker").glob("*.py")]
     modules += ["cardreader/__init__.py", "cardreader/pcsc.py", "sandbox/__init__.py", "sandbox/broker.py"]
     for name in modules:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
