@@ -111,6 +111,10 @@ class DocumentChanged(CardAnswerError):
     """What the 署名用 key signed is not the document that was shown for this transaction."""
 
 
+class LinkCardChanged(CardAnswerError):
+    """A linking read two different cards (R3): nothing was bound."""
+
+
 class AnswerWithheld(CardAnswerError):
     """The resident gave up at the agent, or the agent met an error it has shown already."""
 
@@ -399,3 +403,30 @@ class NoEncryptionKey(SigningError):
 
 class RawDigestRefused(SigningError):
     """A signature over a digest that a client once chose counts as nothing else, ever (design 4.12)."""
+
+
+# --- links -----------------------------------------------------------------------------------------------------------
+
+
+class LinkRequestUnknown(ProtocolError):
+    """A link_id that never was, has run out, has had its answer, or belongs to another client."""
+
+
+class LinkedIDRefused(ProtocolError):
+    """A linked_id or its label that the client's own pattern or our bounds do not allow."""
+
+
+class NumberQuarantined(ProtocolError):
+    """Twelve digits that could be a 個人番号: not stored, not shown, not passed on (design 4.22)."""
+
+
+class LinkStateRefused(ProtocolError):
+    """A link that is in no state for what was asked of it."""
+
+
+class LinkConflict(ProtocolError):
+    """The number is, or was, another card's, or the card has another number, and the client's never change hands."""
+
+
+class UniquePersonUnproved(ProtocolError):
+    """The client binds one number to one person, and nothing proves that this account is the only one of its person."""

@@ -36,3 +36,6 @@ SignTransactionID = NewType("SignTransactionID", str)
 
 Secret = NewType("Secret", str)
 """A bearer value that leaves the broker once and is stored only as a hash (codes, tokens, return codes)."""
+
+LinkID = NewType("LinkID", str)
+"""One binding of a service's own number to an account (官民ID連携): random, and no key to anything."""

@@ -22,6 +22,7 @@ from broker.flows.approval_ports import BackchannelRequestStore, ClientPings, De
 from broker.flows.client_keys import ClientKeys
 from broker.flows.client_ports import ClientStore, InitialAccessStore, ManagedClientStore, SectorStore
 from broker.flows.documents import ClientDocuments
+from broker.flows.link_ports import LinkStore
 from broker.flows.login_ports import CardTransactionStore, InteractionStore
 from broker.flows.logout_ports import LogoutDeliveryStore, LogoutReceivers
 from broker.flows.notice import NoticeStore, RevocationNotices
@@ -265,6 +266,8 @@ class Transaction(Protocol):
     @property
     def audit(self) -> AuditLog: ...
     @property
+    def links(self) -> LinkStore: ...
+    @property
     def logout_deliveries(self) -> LogoutDeliveryStore: ...
     @property
     def sign_transactions(self) -> SignTransactionStore: ...
@@ -353,6 +356,9 @@ class Keys(Protocol):
 
     def serial_fingerprint(self, issuer_key_hash: bytes, serial: int) -> bytes:
         """jpki.subject.serial_fingerprint under the store's own secret."""
+
+    def value_fingerprint(self, value: str, *, context: str) -> bytes:
+        """A keyed name for a value, to find it again without keeping it; another one in every `context`."""
 
 
 # --- everything a flow is given --------------------------------------------------------------------------------------

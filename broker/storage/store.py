@@ -35,6 +35,7 @@ from broker.storage.grants import SQLGrants
 from broker.storage.initial_access import SQLInitialAccess
 from broker.storage.interactions import SQLInteractions
 from broker.storage.leases import SQLLeases
+from broker.storage.links import SQLLinks
 from broker.storage.logout_deliveries import SQLLogoutDeliveries
 from broker.storage.notices import SQLNotices
 from broker.storage.operators import SQLOperators
@@ -216,6 +217,10 @@ class SQLTransaction:
     @property
     def audit(self) -> SQLAuditLog:
         return SQLAuditLog(self._work)
+
+    @property
+    def links(self) -> SQLLinks:
+        return SQLLinks(self._work)
 
     @property
     def logout_deliveries(self) -> SQLLogoutDeliveries:

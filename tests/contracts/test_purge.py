@@ -13,7 +13,7 @@ from broker.flows.notice import Registration
 from broker.ids import SessionID
 from broker.oidc.client_authentication import Assertion
 from broker.storage.purge import KEPT, PURGES, schedule
-from broker.storage.schema import account_orders, attempts, credentials, metadata
+from broker.storage.schema import account_orders, attempts, credentials, link_alarms, metadata
 from broker.storage.store import SQLStore
 from tests.contracts import records
 from tests.contracts.records import MINUTE, NOW
@@ -74,6 +74,16 @@ def live(store: SQLStore, engine: Engine, at: datetime) -> None:
             "state": "waiting",
             "created_at": at,
         },
+        "link_requests": {
+            "digest": records.digest(),
+            "link_id": records.name(),
+            "client_id": login.client.client_id,
+            "value_sealed": b"\x01sealed",
+            "value_fingerprint": records.digest(),
+            "replaces": b"",
+            "action": "{}",
+            "refusals": 0,
+        },
         "proofs": {"jkt": "thumbprint", "jti_digest": records.digest()},
         "initial_access_tokens": {"digest": records.digest(), "profile": "oidc", "vetted": False, "uses_left": 1},
         "logout_deliveries": {
@@ -99,6 +109,9 @@ def live(store: SQLStore, engine: Engine, at: datetime) -> None:
                 expires_at=at + 5 * MINUTE,
             )
         )
+        alarm = {"alarm_id": records.name(), "at": at, "kind": "card_changed", "link_id": records.name()}
+        alarm |= {"client_id": login.client.client_id, "closed_at": at + 5 * MINUTE}
+        connection.execute(insert(link_alarms).values(**alarm))
         connection.execute(insert(attempts).values(name=records.name(), window_began_at=at, count=1))
 
 
@@ -136,6 +149,8 @@ def test_a_row_stays_until_its_time_and_is_overdue_from_then_on(own_store: SQLSt
         "backchannel_requests": NOW + 5 * MINUTE,
         "grants": NOW + 10 * MINUTE,
         "pushed_requests": NOW + 5 * MINUTE,
+        "link_requests": NOW + 5 * MINUTE,
+        "link_alarms": NOW + 5 * MINUTE,
         "proofs": NOW + 5 * MINUTE,
         "attempts": NOW,
         "initial_access_tokens": NOW + 5 * MINUTE,

@@ -19,6 +19,12 @@ from broker.storage.schema.house import (
     clock,
     leases,
 )
+from broker.storage.schema.links import (
+    link_alarms,
+    link_counts,
+    link_requests,
+    links,
+)
 from broker.storage.schema.logins import (
     backchannel_requests,
     card_transactions,
@@ -86,6 +92,10 @@ __all__ = [
     "initial_access_tokens",
     "interactions",
     "leases",
+    "link_alarms",
+    "link_counts",
+    "link_requests",
+    "links",
     "logout_deliveries",
     "metadata",
     "notice_marks",
