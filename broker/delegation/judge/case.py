@@ -1,0 +1,152 @@
+"""One document judged from the outside in; each stage tells its faults and leaves the next its findings."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from asn1crypto import tsp
+
+from broker.delegation.document import Look, Signature, look
+from broker.delegation.faults import Fault
+from broker.delegation.judge.chain import Evidence, find_path, in_force, loaded, may_sign_documents, may_stamp
+from broker.delegation.judge.contents import Contents, added_only, read_contents
+from broker.delegation.judge.envelope import Envelope, open_envelope, vouched
+
+_AHEAD: Final = timedelta(seconds=60)
+"""How far the clock of a time-stamp authority may run before the asker's."""
+
+
+@dataclass(slots=True)
+class Case:
+    """What is known so far. `faults` only grows."""
+
+    pdf: bytes = field(repr=False)
+    anchors: tuple[bytes, ...] = field(repr=False)
+    at: datetime
+    faults: set[Fault] = field(default_factory=set)
+    record: bytes | None = field(default=None, repr=False)
+    signer: bytes | None = field(default=None, repr=False)
+    """The signer's certificate, where the signature holds."""
+    sealed_at: datetime | None = None
+    """The time stamp's, where it is proved."""
+    seen: Look | None = field(default=None, repr=False)
+    contents: Contents | None = field(default=None, repr=False)
+
+
+async def judge(case: Case, told: Callable[[], None]) -> None:
+    """All stages in turn; `told` is called after each, so that what was found outlives a stage that does not end."""
+    case.seen = look(case.pdf)
+    case.faults |= case.seen.faults
+    if Fault.TOO_LARGE in case.faults:
+        return
+    envelopes = list(_envelopes(case, case.seen))
+    told()
+    case.contents = read_contents(case.pdf, case.seen, case.faults)
+    told()
+    if envelopes:
+        await _judge_signer(case, envelopes[0])
+        told()
+    if case.contents is not None and envelopes and Fault.CONTENT_ALTERED not in case.faults:
+        case.record = case.contents.record
+    _judge_addition(case, case.seen)
+    told()
+
+
+def _envelopes(case: Case, seen: Look) -> Iterator[Envelope]:
+    for one in seen.signatures:
+        found = _opened(case, one)
+        if found is not None:
+            yield found
+
+
+def _opened(case: Case, one: Signature) -> Envelope | None:
+    return open_envelope(one.cms, signed=one.signed(case.pdf), faults=case.faults)
+
+
+def _judge_addition(case: Case, seen: Look) -> None:
+    """Bytes after the signature are a fault; one more where they do not only add evidence or signatures."""
+    if Fault.REVISION_ADDED in case.faults and (case.contents is None or not added_only(case.pdf, seen)):
+        case.faults.add(Fault.ALTERED_AFTER)
+
+
+async def _judge_signer(case: Case, envelope: Envelope) -> None:
+    contents = case.contents
+    if contents is not None and contents.pades and not envelope.names_its_certificate:
+        case.faults.add(Fault.ENVELOPE_WRONG)
+    stamp = _stamp(case, envelope)
+    certificates = {each.dump(): None for each in envelope.others}
+    certificates |= dict.fromkeys(contents.certificates if contents else ())
+    certificates |= {each.dump(): None for each in ((stamp.signer, *stamp.others) if stamp else ())}
+    evidence = Evidence(
+        anchors=case.anchors,
+        certificates=tuple(certificates),
+        crls=contents.crls if contents else (),
+        ocsps=contents.ocsps if contents else (),
+    )
+    moment = case.at
+    if stamp is not None:
+        case.sealed_at = await _proved_time(case, stamp, envelope.signature, evidence)
+        moment = case.sealed_at or case.at
+    path = await find_path(envelope.signer, evidence, moment=moment)
+    case.faults |= path.faults
+    if len(path.chain) > 1:  # without a path nobody can vouch for what lies beside it, and that is the fault then
+        pool = loaded((*case.anchors, *certificates, envelope.signer.dump()))
+        beside = (*envelope.others, *(stamp.others if stamp else ()))
+        if not vouched((each for each in beside if each.dump() not in case.anchors), pool):
+            case.faults.add(Fault.ENVELOPE_WRONG)
+    if contents is None:  # where the evidence cannot be read, that is the fault, and told already
+        case.faults.discard(Fault.REVOCATION_UNKNOWN)
+    if not may_sign_documents(envelope.signer):
+        case.faults.add(Fault.NOT_FOR_SIGNING)
+    if envelope.intact:
+        case.signer = envelope.signer.dump()
+
+
+def _stamp(case: Case, envelope: Envelope) -> Envelope | None:
+    """The opened time-stamp token, where there is one that can be read and holds."""
+    faults: set[Fault] = set()
+    found = None
+    for token in envelope.stamps:
+        found = open_envelope(token, signed=None, faults=faults)
+        if found is not None and found.stamps:
+            faults.add(Fault.ENVELOPE_WRONG)
+    if faults:
+        case.faults.add(Fault.TIME_STAMP_WRONG)
+        return None
+    return found
+
+
+async def _proved_time(case: Case, stamp: Envelope, stamped: bytes, evidence: Evidence) -> datetime | None:
+    """When the signature existed, as an authority says that was trusted then and whose dates include `at`.
+
+    That authority's own revocation is judged by the evidence in the document, as of the stamp: what became known later
+    is not in it.
+    """
+    try:
+        info: Any = tsp.TSTInfo.load(stamp.content, strict=True)
+        imprint = info["message_imprint"]
+        algorithm = imprint["hash_algorithm"]["algorithm"].native
+        matches = (
+            algorithm in {"sha256", "sha384", "sha512"}
+            and imprint["hashed_message"].native == hashlib.new(algorithm, stamped).digest()
+        )
+        when: datetime = info["gen_time"].native
+    except Exception:
+        matches = False
+    if not matches or not may_stamp(stamp.signer):
+        case.faults.add(Fault.TIME_STAMP_WRONG)
+        return None
+    path = await find_path(stamp.signer, evidence, moment=when)
+    if path.faults:
+        case.faults.add(Fault.TIME_STAMP_UNTRUSTED)
+        return None
+    if when > case.at + _AHEAD:
+        case.faults.add(Fault.SEALED_LATER)
+    elif not in_force(path.chain, case.at):
+        case.faults.add(Fault.TIME_STAMP_EXPIRED)
+        return None
+    return when
