@@ -37,6 +37,7 @@ from broker.flows.people_ports import (
 from broker.flows.pushed_requests import PushedRequestStore
 from broker.flows.rate import AttemptStore
 from broker.flows.refresh_ports import RefreshTokenStore
+from broker.flows.register_ports import Register, RegisterStore, RegisterTree
 from broker.flows.revocation_ports import CorrespondenceSource, RevocationSource
 from broker.flows.signing_ports import RawDigestStore, SignTransactionStore
 from broker.ids import (
@@ -274,6 +275,10 @@ class Transaction(Protocol):
     @property
     def raw_digests(self) -> RawDigestStore: ...
     @property
+    def register(self) -> RegisterStore: ...
+    @property
+    def register_tree(self) -> RegisterTree: ...
+    @property
     def leases(self) -> LeaseStore: ...
     @property
     def clock(self) -> ClockStore: ...
@@ -304,6 +309,8 @@ class KeyUse(StrEnum):
     CARD_REQUEST = "card-request"
     REQUEST_ENCRYPTION = "request-encryption"
     """What clients encrypt to us (request objects); it never signs."""
+    REGISTER_LOG = "register-log"
+    """Checkpoints of the register of mandates, Ed25519 alone; a log keeps its key for its year."""
 
 
 JWKS_MAX_AGE = timedelta(minutes=5)
@@ -424,3 +431,5 @@ class Ports:
     """None where the operator has no access to the mapping: then a renewed certificate begins a new account."""
     notices: RevocationNotices | None = None
     """None where no platform operator tells of revocations."""
+    register: Register | None = None
+    """None where the operator keeps no register: then there are no mandates."""

@@ -124,7 +124,11 @@ def row_in_token(
 
 def check_use(use: KeyUse, algorithms: Collection[str]) -> None:
     """May keys of `use` have these algorithms? Raises SettingsError."""
-    served = {KeyUse.REQUEST_ENCRYPTION: ENCRYPTION, KeyUse.CARD_REQUEST: (statement.ALGORITHM,)}.get(use, SIGNING)
+    served = {
+        KeyUse.REQUEST_ENCRYPTION: ENCRYPTION,
+        KeyUse.CARD_REQUEST: (statement.ALGORITHM,),
+        KeyUse.REGISTER_LOG: ("EdDSA",),  # C2SP tlog-checkpoint: what every verifier of a log knows
+    }.get(use, SIGNING)
     if odd := [alg for alg in algorithms if alg not in served]:
         raise SettingsError(f"{use.value} takes {', '.join(served)}, not {', '.join(odd)}")
 

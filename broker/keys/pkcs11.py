@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import unquote, unquote_to_bytes
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from broker.errors import InvalidToken, SettingsError, StoreUnavailable
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-ALGORITHMS: Final = ("ES256", "PS256", "RS256")
+ALGORITHMS: Final = ("ES256", "PS256", "RS256", "EdDSA")
+_ED25519: Final = "1.3.101.112"
+"""RFC 8410 §3."""
 WAIT: Final = 2.0
 """Seconds to wait for the token while another thread uses it."""
 MAX_PIN: Final = 256
@@ -240,6 +243,8 @@ class Token:
         match alg:
             case "ES256":  # R and S side by side already; hashed here, because not every token does both
                 return lambda data: key.sign(hashlib.sha256(data).digest(), mechanism=Mechanism.ECDSA)
+            case "EdDSA":  # the whole message: Ed25519 hashes it twice
+                return lambda data: key.sign(data, mechanism=Mechanism.EDDSA)
             case "RS256":
                 return lambda data: key.sign(data, mechanism=Mechanism.SHA256_RSA_PKCS)
             case "PS256":
@@ -249,7 +254,7 @@ class Token:
                 raise StoreUnavailable(f"a token key does not serve {alg}")
 
     def _generate(self, alg: str, object_id: bytes, label: str) -> dict[str, str]:
-        from pkcs11 import Attribute, KeyType, MechanismFlag
+        from pkcs11 import Attribute, KeyType, Mechanism, MechanismFlag
         from pkcs11.util.ec import encode_ec_public_key, encode_named_curve_parameters
         from pkcs11.util.rsa import encode_rsa_public_key
 
@@ -267,6 +272,12 @@ class Token:
                 curve = {Attribute.EC_PARAMS: encode_named_curve_parameters("secp256r1")}
                 public, _ = session.create_domain_parameters(KeyType.EC, curve, local=True).generate_keypair(**wanted)
                 der = encode_ec_public_key(public)
+            elif alg == "EdDSA":
+                curve = {Attribute.EC_PARAMS: encode_named_curve_parameters(_ED25519)}
+                parameters = session.create_domain_parameters(KeyType.EC_EDWARDS, curve, local=True)
+                public, _ = parameters.generate_keypair(mechanism=Mechanism.EC_EDWARDS_KEY_PAIR_GEN, **wanted)
+                point = bytes(public[Attribute.EC_POINT])
+                return public_jwk(Ed25519PublicKey.from_public_bytes(point[-32:]))  # some tokens wrap it, some do not
             else:
                 public, _ = session.generate_keypair(KeyType.RSA, RSA_BITS, **wanted)
                 der = encode_rsa_public_key(public)

@@ -34,6 +34,7 @@ OVERLAP: Final[Mapping[KeyUse, timedelta]] = {
     KeyUse.ACCESS_TOKEN: ACCESS_TOKEN_LIFETIME + _SKEW,
     KeyUse.CARD_REQUEST: TRANSACTION_LIFETIME + _SKEW,
     KeyUse.REQUEST_ENCRYPTION: timedelta(hours=1) + JWKS_MAX_AGE,  # the longest-lived request object we accept
+    KeyUse.REGISTER_LOG: _SKEW,  # a checkpoint is checked with the key that the verifier's own policy names
 }
 """How long a key is kept after the next one began."""
 

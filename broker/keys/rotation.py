@@ -11,7 +11,7 @@ import math
 import os
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -75,6 +75,7 @@ def create(
         *((use, alg) for use in (KeyUse.ID_TOKEN, KeyUse.ACCESS_TOKEN) for alg in dict.fromkeys(algorithms)),
         (KeyUse.CARD_REQUEST, statement.ALGORITHM),
         *((KeyUse.REQUEST_ENCRYPTION, alg) for alg in ENCRYPTION),
+        (KeyUse.REGISTER_LOG, "EdDSA"),
     ]
     with keyfile.changing(directory):
         for path in (directory / KEYS_FILE, directory / PUBLIC_FILE, agent_root_out):
@@ -122,7 +123,8 @@ def rotate(
 
     A new key of ID and access tokens is published now and begins after ring.PUBLISHED_BEFORE; `at_once` as soon as the
     processes of this machine have seen it. A new request key is stated by the agent-root and begins with its statement.
-    It is made where the one before it is, unless `in_token` says otherwise.
+    A new key of the register begins with the next year's log. It is made where the one before it is, unless `in_token`
+    says otherwise.
     Raises SettingsError, StoreUnavailable: then nothing was changed.
     """
     if KeyUse.CARD_REQUEST in uses and agent_root is None:
@@ -146,8 +148,7 @@ def rotate(
                             f"{use.value} {alg}: {MAX_IN_LINE} keys still overlap; wait for the first to end"
                         )
                     placed = in_token if in_token is not None else bool(line) and line[-1].place == "token"
-                    wait = NOTICE if at_once or use not in _FETCHED else PUBLISHED_BEFORE
-                    begins = math.ceil((now + wait).timestamp())
+                    begins = _begins(use, now=now, at_once=at_once, follows=bool(line))
                     rows.append(maker.row(use, alg, begins=begins, in_token=placed))
             made = tuple(files.held(row, token=token) for row in rows)
             if root is not None:
@@ -157,6 +158,14 @@ def rotate(
             contents["signing"] = [*contents["signing"], *rows]
             files.write(directory, contents, passphrase, entropy=entropy)
     return made
+
+
+def _begins(use: KeyUse, *, now: datetime, at_once: bool, follows: bool) -> int:
+    """Unix time of a new key's first signature. A log keeps its key for its year: the next one begins the next log."""
+    if use is KeyUse.REGISTER_LOG and follows and not at_once:
+        return int(datetime(now.astimezone(UTC).year + 1, 1, 1, tzinfo=UTC).timestamp())
+    wait = NOTICE if at_once or use not in _FETCHED else PUBLISHED_BEFORE
+    return math.ceil((now + wait).timestamp())
 
 
 _FETCHED: Final = frozenset({KeyUse.ID_TOKEN, KeyUse.ACCESS_TOKEN})
@@ -247,7 +256,7 @@ class _Maker:
 
 
 def _usual(use: KeyUse) -> tuple[str, ...]:
-    return ENCRYPTION if use is KeyUse.REQUEST_ENCRYPTION else (statement.ALGORITHM,)
+    return {KeyUse.REQUEST_ENCRYPTION: ENCRYPTION, KeyUse.REGISTER_LOG: ("EdDSA",)}.get(use, (statement.ALGORITHM,))
 
 
 def _base64(data: bytes) -> str:

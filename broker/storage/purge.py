@@ -190,6 +190,10 @@ KEPT: Final = {
     "link_counts": "for ever: what was refused and tried again, by day, about nobody (R9)",
     "clock": "one row: time never runs backwards",
     "notice_marks": "one row for each platform operator: how far its notices were taken",
+    "register_logs": "for ever: one row for each year's log",
+    "register_entries": "for ever: without its salt a commitment says nothing; the database refuses to delete a row",
+    "register_nodes": "with the entries",
+    "register_checkpoints": "for ever: what was shown to witnesses and officers is never taken back",
     "audit": "for the legal term, by the operator's archive; the database refuses to delete a row",
 }
 """Tables from which nothing leaves by the clock, and why."""

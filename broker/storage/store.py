@@ -44,6 +44,7 @@ from broker.storage.purge import BATCH, PURGES, count_left, delete_batch
 from broker.storage.pushed_requests import SQLPushedRequests
 from broker.storage.recovery_codes import SQLRecoveryCodes
 from broker.storage.refresh_tokens import SQLRefreshTokens
+from broker.storage.register import SQLRegister, SQLRegisterTree
 from broker.storage.revoked import SQLRevoked
 from broker.storage.sectors import SQLSectors
 from broker.storage.sessions import SQLSessions
@@ -233,6 +234,14 @@ class SQLTransaction:
     @property
     def raw_digests(self) -> SQLRawDigests:
         return SQLRawDigests(self._work)
+
+    @property
+    def register(self) -> SQLRegister:
+        return SQLRegister(self._work)
+
+    @property
+    def register_tree(self) -> SQLRegisterTree:
+        return SQLRegisterTree(self._work)
 
     @property
     def leases(self) -> SQLLeases:

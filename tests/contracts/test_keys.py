@@ -147,7 +147,7 @@ def test_no_private_part_of_a_token_key_is_in_the_file(tmp_path: Path) -> None:
 
     rows = directory.read(place.keys_folder, PASSPHRASE)["signing"]
     in_token = [row for row in rows if row["use"] != KeyUse.REQUEST_ENCRYPTION]
-    assert len(in_token) == 7
+    assert len(in_token) == 8
     assert all("key" not in row and "d" not in row["jwk"] and row["object"] for row in in_token)
 
 
@@ -228,8 +228,9 @@ def test_keys_move_into_a_token_and_back_by_rotation(tmp_path: Path) -> None:
         assert holds(signed(keys), keys.jwks(KeyUse.ID_TOKEN))
         assert keys.signer(KeyUse.ID_TOKEN).kid == made
         assert [key.place for key, _, _ in keys.held() if key.kid == made] == [where]
-    with pytest.raises(SettingsError, match="no EdDSA keys are made in a token"):
-        place.rotate(KeyUse.ID_TOKEN, algorithms=("EdDSA",), in_token=True)
+    (made,) = place.rotate(KeyUse.ID_TOKEN, algorithms=("EdDSA",), in_token=True, at_once=True)
+    place.now += PUBLISHED_BEFORE
+    assert holds(signed(keys, algorithm="EdDSA"), keys.jwks(KeyUse.ID_TOKEN))
     with pytest.raises(SettingsError, match="no token is set"):
         LiveKeys(place.keys_folder, PASSPHRASE)
 
@@ -453,3 +454,21 @@ def test_a_key_file_of_the_first_version_still_opens_and_can_be_rotated(tmp_path
     place.now += PUBLISHED_BEFORE + timedelta(seconds=1)
     assert len(keys.jwks(KeyUse.REQUEST_ENCRYPTION)["keys"]) == len(ENCRYPTION)
     assert keys.trouble() is None
+
+
+# --- the register's key ----------------------------------------------------------------------------------------------
+
+
+def test_the_key_of_a_log_signs_for_its_year_and_the_next_one_begins_the_next_log(place: Place) -> None:
+    keys = place.open()
+    first = keys.signer(KeyUse.REGISTER_LOG, "EdDSA")
+    assert keys.algorithms(KeyUse.REGISTER_LOG) == ("EdDSA",)
+    assert len(first.sign(b"checkpoint")) == 64
+    (made,) = place.rotate(KeyUse.REGISTER_LOG)
+    new_year = datetime(place.now.year + 1, 1, 1, tzinfo=UTC)
+    place.now = new_year - timedelta(seconds=1)
+    assert keys.signer(KeyUse.REGISTER_LOG, "EdDSA").kid == first.kid
+    place.now = new_year
+    assert keys.signer(KeyUse.REGISTER_LOG, "EdDSA").kid == made
+    with pytest.raises(SettingsError, match="takes EdDSA"):
+        place.rotate(KeyUse.REGISTER_LOG, algorithms=("ES256",))

@@ -114,7 +114,7 @@ def seed_of(column: Column[Any]) -> object:
 
 
 def counts_by_itself(column: Column[Any]) -> bool:
-    return column.primary_key and isinstance(column.type, Integer)
+    return column.table.autoincrement_column is column
 
 
 def draw_values(statement: Executable, connections: Connections, data: st.DataObject) -> dict[str, object]:

@@ -51,6 +51,13 @@ from broker.storage.schema.people import (
     revoked_certificates,
     subjects,
 )
+from broker.storage.schema.register import (
+    REGISTER_TRIGGERS,
+    register_checkpoints,
+    register_entries,
+    register_logs,
+    register_nodes,
+)
 from broker.storage.schema.signing import (
     raw_digests,
     sign_documents,
@@ -69,6 +76,7 @@ from broker.storage.schema.tokens import (
 
 __all__ = [
     "AUDIT_TRIGGERS",
+    "REGISTER_TRIGGERS",
     "UTCDateTime",
     "access_tokens",
     "account_orders",
@@ -105,6 +113,10 @@ __all__ = [
     "raw_digests",
     "recovery_codes",
     "refresh_tokens",
+    "register_checkpoints",
+    "register_entries",
+    "register_logs",
+    "register_nodes",
     "registrations",
     "revoked_certificates",
     "sectors",

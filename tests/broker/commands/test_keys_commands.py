@@ -115,5 +115,6 @@ def test_keys_are_made_in_a_token_where_the_setting_names_one(office: Office, tm
         ("access-token", "token"),
         ("card-request", "token"),
         ("request-encryption", "file"),
+        ("register-log", "token"),
     }
     assert office.keys("rotate", "--use", "id-token", "--pkcs11").exit_code == 3
