@@ -87,7 +87,7 @@ http {{
   # X_Client_Certificate would be the same name to a WSGI server: such headers are dropped
   underscores_in_headers off;
   ignore_invalid_headers on;
-  client_max_body_size 1m;
+  client_max_body_size 8m;
   client_body_buffer_size 64k;
   large_client_header_buffers 4 32k;
   keepalive_timeout 65s;

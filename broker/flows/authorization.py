@@ -10,6 +10,7 @@ from typing import Final
 from broker.accounts.session import serves
 from broker.errors import (
     ConsentRequired,
+    InteractionRequired,
     InvalidRequest,
     InvalidRequestURI,
     InvalidToken,
@@ -25,6 +26,7 @@ from broker.flows.ports import Ports, Transaction
 from broker.flows.rate import Rate, check_rate
 from broker.flows.request_object import PUSHED, by_reference, fetched, settle
 from broker.flows.secret import digest, mint
+from broker.flows.signing import check_waiting
 from broker.ids import ClientID, InteractionID, Secret, Subject
 from broker.jose import b64url
 from broker.oidc import consent as consents
@@ -158,6 +160,7 @@ def _start(
         return request
     now = ports.clock()
     try:
+        check_waiting(tx, request, now=now)
         if "none" in request.prompt:
             return _by_session(tx, request, client, session_secret=session_secret, now=now, ports=ports)
         check_strength(request, reachable(profile.kind for profile in ports.policy.profiles))
@@ -193,8 +196,10 @@ def _by_session(
 ) -> ReturnToClient:
     """A session answers its own client, with the time of its card and no acr (design 4.10).
 
-    Raises LoginRequired, ConsentRequired, UnmetAuthenticationRequirements, InvalidRequestURI.
+    Raises LoginRequired, ConsentRequired, InteractionRequired, UnmetAuthenticationRequirements, InvalidRequestURI.
     """
+    if request.sign_transaction is not None:
+        raise InteractionRequired("nothing is signed without the card")
     session = tx.sessions.get(digest(session_secret)) if session_secret else None
     if session is None or not serves(session, client.client_id, max_age=request.max_age, now=now):
         raise LoginRequired("no session of this client")

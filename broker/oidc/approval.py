@@ -22,6 +22,7 @@ from broker.oidc import authorization
 from broker.oidc.authorization import OFFLINE_ACCESS, AuthorizationRequest
 from broker.oidc.claims_request import IDENTITY
 from broker.oidc.client import Client, GrantType
+from broker.oidc.sign_transaction import SCOPE as SIGN
 
 INTERVAL: Final = 5
 """Seconds that a client waits between two questions (RFC 8628 §3.2)."""
@@ -65,8 +66,8 @@ def granted_scope(parameters: Mapping[str, str], client: Client) -> frozenset[st
     asked = frozenset(parameters.get("scope", "").split(" "))
     if "openid" not in asked:
         raise InvalidScope("scope must contain openid")
-    if asked & {authorization.PROFILE, *IDENTITY}:
-        raise ProofElsewhere("who somebody is can be proved only where the card is read")
+    if asked & {authorization.PROFILE, SIGN, *IDENTITY}:
+        raise ProofElsewhere("who somebody is can be proved, and documents signed, only where the card is read")
     granted = asked & SCOPES & client.scope
     return granted if GrantType.REFRESH_TOKEN in client.grant_types else granted - {OFFLINE_ACCESS}
 

@@ -25,7 +25,7 @@ from broker.errors import (
     UnsupportedResponseType,
 )
 from broker.ids import ClientID, Subject
-from broker.oidc import authorization_details, claims_request, resource
+from broker.oidc import authorization_details, claims_request, resource, sign_transaction
 from broker.oidc.client import Client, GrantType, SecurityProfile, is_loopback
 from broker.oidc.pkce import check_challenge
 from broker.oidc.responses import ResponseMode, choose, modes_of
@@ -49,7 +49,7 @@ _LONG = frozenset(
 )
 OFFLINE_ACCESS = "offline_access"
 PROFILE = "profile"
-SCOPES = frozenset({"openid", OFFLINE_ACCESS, PROFILE, *claims_request.IDENTITY})
+SCOPES = frozenset({"openid", OFFLINE_ACCESS, PROFILE, sign_transaction.SCOPE, *claims_request.IDENTITY})
 PROMPTS = frozenset({"none", "login", "consent", "select_account"})
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+( [\x21\x23-\x5b\x5d-\x7e]+)*")  # RFC 6749 §3.3
 _THUMBPRINT = re.compile(r"[A-Za-z0-9_-]{43}")
@@ -85,6 +85,8 @@ class AuthorizationRequest:
     """RFC 9449 §10: the code may be redeemed with this key alone."""
     pushed: str | None = field(default=None, repr=False)
     """SHA-256 (hex) of the request_uri it came by; used up when the login completes (RFC 9126 §7.3)."""
+    sign_transaction: str | None = None
+    """`sign_transaction_id`: what is signed in this login (`oidc.sign_transaction`)."""
     binding_message: str | None = None
     """What the other device shows too, so that the two can be compared (CIBA Core §7.1)."""
     device: str | None = field(default=None, repr=False)
@@ -206,6 +208,7 @@ def check(parameters: Mapping[str, str], client: Client, *, hinted: Subject | No
         authorization_details=_details(parameters.get("authorization_details"), client),
         resources=resource.parse(parameters.get("resource", ""), known=client.resources),
         dpop_jkt=_jkt(parameters.get("dpop_jkt")),
+        sign_transaction=sign_transaction.read_request(parameters.get("sign_transaction_id"), asked, client),
     )
 
 

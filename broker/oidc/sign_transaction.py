@@ -9,7 +9,7 @@ from __future__ import annotations
 import binascii
 import unicodedata
 from base64 import b64decode
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
@@ -78,6 +78,20 @@ def check_may_sign(client: Client) -> None:
         raise SigningNotAllowed("signing takes a client that authenticates with private_key_jwt")
     if SCOPE not in client.scope:
         raise SigningNotAllowed("this client is not registered for the scope sign")
+
+
+def read_request(named: str | None, asked: Collection[str], client: Client) -> str | None:
+    """The transaction that an authorization request names, for which it must ask for the scope `sign` (and the other
+    way round). Raises InvalidRequest, SigningNotAllowed. Whose it is, and whether it waits, the store says.
+    """
+    if named is None and SCOPE not in asked:
+        return None
+    if named is None or SCOPE not in asked:
+        raise InvalidRequest("sign_transaction_id and the scope sign go together")
+    check_may_sign(client)
+    if not client.pushes and Right.DIRECT_SIGNING not in client.rights:
+        raise SigningNotAllowed("a request to sign is pushed (RFC 9126)")
+    return named
 
 
 def read_order(given: Mapping[str, Any], client: Client) -> tuple[OrderedDocument, ...]:

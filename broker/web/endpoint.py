@@ -26,10 +26,13 @@ from broker.flows.ports import Ports
 from broker.jose import compact_json
 from broker.oidc.authorization import MAX_PARAMETERS
 from broker.oidc.dpop import ALGORITHMS
+from broker.oidc.sign_transaction import MAX_ORDER
 from broker.web.catalogue import answer_to, description, report, retry_after
 
 MAX_BODY: Final = 64 * 1024
 """Octets; a larger body is 413 before it is read."""
+_LARGER: Final = {"/api/sign-transactions": MAX_ORDER}
+"""Where whole documents come in."""
 FORM: Final = "application/x-www-form-urlencoded"
 Headers = tuple[tuple[str, str], ...]
 NO_STORE: Final[Headers] = (("Cache-Control", "no-store"), ("Pragma", "no-cache"))  # RFC 6749 §5.1
@@ -67,8 +70,18 @@ class EndpointResponse:
     body: bytes = field(default=b"", repr=False)
 
 
-RESOURCES: Final = frozenset({"/userinfo"})
-"""Where an access token is shown: what is wrong with its proof is 401 (RFC 9449 §7.1)."""
+def wants_scope(path: str) -> str | None:
+    """Of which scope an access token is shown there; None where none is. What is wrong with its proof is 401
+    (RFC 9449 §7.1)."""
+    if path == "/userinfo":
+        return "openid"
+    return "sign" if path.startswith("/api/sign-transactions") else None
+
+
+def most(path: str, *, authorized: bool) -> int:
+    """The octets that a body may have; more than the usual only for who brings a token at all."""
+    return _LARGER.get(path, MAX_BODY) if authorized else MAX_BODY
+
 
 Endpoint = Callable[[EndpointRequest, Ports], EndpointResponse]
 """Raises what the catalogue has words for."""
@@ -96,7 +109,7 @@ def refusal(error: Exception, request: EndpointRequest, *, issuer: str) -> Endpo
         headers.append(("WWW-Authenticate", f'Basic realm="{issuer}"'))  # RFC 6749 §5.2: the scheme that was tried
     elif isinstance(error, InvalidAccessToken | InsufficientScope):
         headers.append(("WWW-Authenticate", _challenge(error, request, body, issuer=issuer)))
-    elif isinstance(error, InvalidDPoPProof | UseDPoPNonce) and request.path in RESOURCES:
+    elif isinstance(error, InvalidDPoPProof | UseDPoPNonce) and wants_scope(request.path) is not None:
         status = 401
         headers.append(("WWW-Authenticate", _challenge(error, request, body, issuer=issuer)))
     if isinstance(error, HTTPException):
@@ -113,7 +126,7 @@ def _challenge(error: Exception, request: EndpointRequest, body: Mapping[str, st
     if tried:  # RFC 6750 §3.1: no error code for who sent no token at all
         challenge += f', error="{body["error"]}", error_description="{body["error_description"]}"'
     if isinstance(error, InsufficientScope):
-        challenge += ', scope="openid"'
+        challenge += f', scope="{wants_scope(request.path)}"'
     if tried == "dpop" or isinstance(error, InvalidDPoPProof | UseDPoPNonce):
         return f'DPoP {challenge}, algs="{" ".join(ALGORITHMS)}"'
     return f"Bearer {challenge}"

@@ -16,7 +16,7 @@ from werkzeug.exceptions import BadRequest, HTTPException, RequestEntityTooLarge
 
 from broker.flows.ports import Ports
 from broker.web import headers, routes, silent
-from broker.web.endpoint import MAX_BODY, EndpointRequest, EndpointResponse, refusal
+from broker.web.endpoint import EndpointRequest, EndpointResponse, most, refusal
 from broker.web.logging import REQUEST_ID, log_request
 from broker.web.settings import WebSettings
 from broker.web.turn import Turn
@@ -45,7 +45,7 @@ class Lean:
         started = time.perf_counter()
         request_id = self._ports.entropy(8).hex()
         response: EndpointResponse | None = None
-        if path in routes.ROUTES:
+        if routes.route(path) is not None:
             response = self._answer(environ, request_id)
         elif path == "/authorize":
             response = self._silent(environ, request_id)
@@ -114,19 +114,20 @@ class Lean:
 
 
 def _body(environ: dict[str, Any]) -> bytes:
-    """At most MAX_BODY octets, whatever was announced. Raises werkzeug's 400 and 413."""
+    """At most what the path takes, whatever was announced. Raises werkzeug's 400 and 413."""
+    limit = most(environ["PATH_INFO"], authorized="HTTP_AUTHORIZATION" in environ)
     announced = environ.get("CONTENT_LENGTH") or ""
     if announced:
         if not (announced.isascii() and announced.isdigit() and len(announced) <= 12):
             raise BadRequest
-        if int(announced) > MAX_BODY:
+        if int(announced) > limit:
             raise RequestEntityTooLarge
         wanted = int(announced)
     elif environ.get("HTTP_TRANSFER_ENCODING"):
-        wanted = MAX_BODY + 1  # in pieces: how many there are is seen on reading
+        wanted = limit + 1  # in pieces: how many there are is seen on reading
     else:
         return b""
     body: bytes = environ["wsgi.input"].read(wanted)
-    if len(body) > MAX_BODY:
+    if len(body) > limit:
         raise RequestEntityTooLarge
     return body

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Final
 
@@ -9,12 +10,15 @@ import werkzeug.exceptions
 
 from broker.flows.ports import Ports
 from broker.oidc.dpop import mint_nonce
-from broker.web import approvals, introspection, metadata, par, registration, token, userinfo
-from broker.web.endpoint import MAX_BODY, Endpoint, EndpointRequest, EndpointResponse, refusal
+from broker.web import approvals, introspection, metadata, par, registration, sign_transactions, token, userinfo
+from broker.web.endpoint import Endpoint, EndpointRequest, EndpointResponse, most, refusal
 
 ROUTES: Final[dict[str, tuple[tuple[str, ...], Endpoint]]] = {
     "/.well-known/oauth-authorization-server": (("GET",), metadata.document),
     "/.well-known/openid-configuration": (("GET",), metadata.document),
+    "/api/sign-transactions": (("POST",), sign_transactions.order),
+    "/api/sign-transactions/{id}": (("GET", "DELETE"), sign_transactions.one),
+    "/api/sign-transactions/{id}/result": (("GET",), sign_transactions.result),
     "/backchannel_authentication": (("POST",), approvals.backchannel),
     "/device_authorization": (("POST",), approvals.device),
     "/introspect": (("POST",), introspection.introspect),
@@ -25,9 +29,22 @@ ROUTES: Final[dict[str, tuple[tuple[str, ...], Endpoint]]] = {
     "/token": (("POST",), token.exchange),
     "/userinfo": (("GET", "POST"), userinfo.answer),
 }
-"""The methods served (HEAD goes with GET), and the function."""
+"""The methods served (HEAD goes with GET), and the function. `{id}` stands for one of our own names."""
+_UNDER: Final = "/api/"
+_NAMED: Final = tuple(
+    (re.compile(re.escape(path).replace(r"\{id\}", "[A-Za-z0-9_-]{1,64}")), path) for path in ROUTES if "{id}" in path
+)
 _JSON_PATHS: Final = ("/healthz", "/readyz", "/.well-known/", "/api/")
 """Beside them: where a refusal is JSON and not a page."""
+
+
+def route(path: str) -> str | None:
+    """Which of ROUTES a path is; None for none."""
+    if path in ROUTES:
+        return path
+    if path.startswith(_UNDER):
+        return next((known for shape, known in _NAMED if shape.fullmatch(path)), None)
+    return None
 
 
 def serves(path: str) -> bool:
@@ -45,11 +62,11 @@ def answer(request: EndpointRequest, ports: Ports) -> EndpointResponse:
 
 
 def _answer(request: EndpointRequest, ports: Ports) -> EndpointResponse:
-    methods, function = ROUTES[request.path]
+    methods, function = ROUTES[route(request.path) or ""]
     try:
         if request.method not in methods and not (request.method == "HEAD" and "GET" in methods):
             raise werkzeug.exceptions.MethodNotAllowed(valid_methods=methods)
-        if len(request.body) > MAX_BODY:
+        if len(request.body) > most(request.path, authorized=bool(request.authorization)):
             raise werkzeug.exceptions.RequestEntityTooLarge
         return function(request, ports)
     except Exception as error:

@@ -101,5 +101,5 @@ def test_a_client_on_its_own_has_nothing_personal(
         part = of_client(client(scope=registered), asked, issuer=ISSUER)
     except ProtocolError:
         return
-    assert part.scope <= registered & {"accounts", "payments"}
+    assert part.scope <= registered & {"accounts", "payments", "sign"}
     assert part.audience == ((resource,) if resource else (ISSUER,))
