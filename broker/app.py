@@ -107,6 +107,8 @@ def join(settings: Settings, *, guard: OutboundGuard, refresh_after: timedelta =
             client_anchors=read_client_anchors(settings),
             client_certificates=bool(settings.client_certificate_header),
             login_starts=settings.login_starts,
+            login_receipts_kept=timedelta(days=settings.login_receipt_days),
+            receipts_kept=timedelta(days=settings.receipt_days),
             requires_dpop_nonce=settings.dpop_nonces,
             mtls_origin=settings.mtls_origin,
             loopback_clients=guard.allow_loopback_http,

@@ -430,3 +430,22 @@ class LinkConflict(ProtocolError):
 
 class UniquePersonUnproved(ProtocolError):
     """The client binds one number to one person, and nothing proves that this account is the only one of its person."""
+
+
+# --- receipts --------------------------------------------------------------------------------------------------------
+
+
+class ReceiptError(BrokerError):
+    """A receipt (証跡) cannot be shown, or is not what it says."""
+
+
+class ReceiptUnknown(ReceiptError):
+    """No receipt of the asking client has that id: it never was, is another client's, or was kept long enough."""
+
+
+class ReceiptForged(ReceiptError):
+    """What is shown as a receipt was altered, or was never one of the issuer's."""
+
+
+class ReceiptKeyUnknown(ReceiptError):
+    """The keys at hand do not have the one that signed the receipt: nothing can be told."""

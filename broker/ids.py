@@ -34,6 +34,9 @@ SessionID = NewType("SessionID", str)
 SignTransactionID = NewType("SignTransactionID", str)
 """What a client asked a resident to sign: a random UUID that opens nothing without the client's own token."""
 
+ReceiptID = NewType("ReceiptID", str)
+"""One receipt (証跡): a UUID of version 7 (RFC 9562 §5.7), so that their order is that of time."""
+
 Secret = NewType("Secret", str)
 """A bearer value that leaves the broker once and is stored only as a hash (codes, tokens, return codes)."""
 

@@ -109,6 +109,13 @@ class Settings:
         default=False,
         metadata=_means("load a page of the client's in a frame at logout, for clients that know no other way"),
     )
+    login_receipt_days: int = field(
+        default=400, metadata=_means("how long a client can look up the receipt of a login, in days from the login on")
+    )
+    receipt_days: int = field(
+        default=2557,
+        metadata=_means("the same for proofs of name and address and for signatures; 2557 days are seven years"),
+    )
     host: str = field(default="127.0.0.1", metadata=_means("the address to listen on"))
     port: int = field(default=8000, metadata=_means("the port to listen on"))
     workers: int = field(default=2, metadata=_means("worker processes; at most 2 on SQLite"))
@@ -143,6 +150,8 @@ class Settings:
             ("port", 1, 65535),
             ("crl_max_age_hours", 1, 168),
             ("login_starts", 1, 1_000_000),
+            ("login_receipt_days", 1, 36_525),
+            ("receipt_days", 1, 36_525),
         ):
             if not least <= getattr(self, name) <= most:
                 raise SettingsError(f"{name}: {least} to {most}")

@@ -62,6 +62,7 @@ class Event(StrEnum):
     PURGED = "purged"
     CRL_REFUSED = "crl_refused"
     NOTICES_TAKEN = "notices_taken"
+    RECEIPTS_READ = "receipts_read"
 
 
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode

@@ -16,6 +16,7 @@ from broker.commands.exits import answering
 from broker.errors import SettingsError
 from broker.flows.ports import KeyUse
 from broker.keys.algorithms import ENCRYPTION, SIGNING
+from broker.keys.directory import served_by
 from broker.keys.live import open_keys
 from broker.keys.pkcs11 import TokenURI
 from broker.keys.ring import State
@@ -148,10 +149,10 @@ def _uses(given: Sequence[str], algorithms: Sequence[str]) -> tuple[KeyUse, ...]
         return tuple(KeyUse)
     if given:
         return tuple(KeyUse(use) for use in given)
-    if algorithms:  # whatever these serve
-        encrypting = all(alg in ENCRYPTION for alg in algorithms)
-        return tuple(use for use in SELF_SERVED if (use is KeyUse.REQUEST_ENCRYPTION) is encrypting)
-    return SELF_SERVED
+    serving = tuple(use for use in SELF_SERVED if set(algorithms) <= set(served_by(use)))
+    if not serving:
+        raise click.UsageError("keys of one use sign or are encrypted to; no use takes all these algorithms")
+    return serving
 
 
 @keys.command("show")

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from broker.accounts.credential import CredentialKey
 from broker.accounts.lifecycle import CertificateName
 from broker.audit.entry import Entry, Event
+from broker.audit.receipt import CardEvidence, Kind
 from broker.errors import (
     AnswerExpired,
     AnswerMalformed,
@@ -22,7 +23,7 @@ from broker.errors import (
     InteractionUnknown,
     InvalidToken,
 )
-from broker.flows.evidence import prove_unrevoked
+from broker.flows.evidence import decision, prove_unrevoked
 from broker.flows.login_ports import CardAnswer, CardTransaction
 from broker.flows.notices import ask_for_notices
 from broker.flows.ports import Ports
@@ -111,7 +112,7 @@ def _judge(transaction: CardTransaction, answer: str, *, offline: bool, now: dat
         issuer_key_hash=trusted.issuer_key_hash,
         serial_fingerprint=ports.keys.serial_fingerprint(trusted.issuer_key_hash, trusted.serial),
     )
-    source, this_update = prove_unrevoked(trusted, key, now=now, ports=ports)
+    proved = prove_unrevoked(trusted, key, now=now, ports=ports)
     ask_for_notices(trusted, key, ports=ports)
     name = CertificateName(issuer_key_hash=trusted.issuer_key_hash, serial=trusted.serial)
     predecessor = known_predecessor(name, key, ports=ports)
@@ -123,8 +124,16 @@ def _judge(transaction: CardTransaction, answer: str, *, offline: bool, now: dat
         answered_at=now,
         pin_entry=hints[0],
         reader_kind=hints[1],
-        revocation_source=source,
-        revocation_this_update=this_update,
+        revocation_source=proved.address,
+        revocation_this_update=proved.this_update,
+        evidence=CardEvidence(
+            kind=Kind.LOGIN,
+            transaction_id=transaction.transaction_id,
+            tag=transaction.tag,
+            action=transaction.action,
+            frame=frame,
+            decisions=(decision(profile, trusted, proved, now=now),),
+        ).to_json(),
         certificate_sealed=ports.keys.seal(certificate_der, context=transaction.interaction_id.encode())
         if offline or predecessor is not None
         else None,

@@ -9,8 +9,9 @@ from broker.audit.entry import Entry, Event
 from broker.errors import InvalidRequestURI, ProtocolError
 from broker.flows.login_ports import Authenticated
 from broker.flows.ports import Ports, Transaction
+from broker.flows.receipts import seal, told_to
 from broker.flows.secret import digest, mint
-from broker.ids import GrantID, InteractionID, Secret
+from broker.ids import GrantID, InteractionID, ReceiptID, Secret
 from broker.jose import b64url
 from broker.oidc.authorization import AuthorizationRequest
 from broker.oidc.client import Client
@@ -56,15 +57,20 @@ def issue_code(
     now: datetime,
     ports: Ports,
 ) -> ReturnToClient:
-    """Mint and store a code for `who`; the caller's transaction makes it real.
+    """Mint and store a code for `who`, and the receipt of its card; the caller's transaction makes them real.
 
+    `reference` is the interaction; None where a session answers: nobody was shown anything, and no receipt is made.
     Uses up the pushed request that it answers. Raises InvalidRequestURI: another login has done so.
     """
     if not use_up(tx, request, now=now):
         raise InvalidRequestURI("this request_uri has had its answer")
     code = mint(ports.entropy)
     expires_at = now + CODE_LIFETIME
-    grant = grant_for(request, who, now=now, expires_at=expires_at, ports=ports)
+    kept = None
+    if reference is not None:
+        interaction_id = InteractionID(reference)
+        kept = seal(tx, request, who, who.authentication, interaction_id=interaction_id, now=now, ports=ports)
+    grant = grant_for(request, who, receipt_id=told_to(client, kept), now=now, expires_at=expires_at, ports=ports)
     tx.codes.issue(
         AuthorizationCode(
             digest=digest(code),
@@ -78,7 +84,14 @@ def issue_code(
     if reference is not None:
         keep_certificate(tx, grant, InteractionID(reference), ports=ports)
     tx.audit.append(
-        Entry(at=now, event=Event.CODE_ISSUED, client_id=request.client_id, account=who.account, reference=reference)
+        Entry(
+            at=now,
+            event=Event.CODE_ISSUED,
+            client_id=request.client_id,
+            account=who.account,
+            reference=reference,
+            detail={} if kept is None else kept.detail(),
+        )
     )
     return ReturnToClient(
         client=client,
@@ -108,7 +121,13 @@ def keep_certificate(tx: Transaction, grant: Grant, interaction_id: InteractionI
 
 
 def grant_for(
-    request: AuthorizationRequest, who: Authenticated, *, now: datetime, expires_at: datetime, ports: Ports
+    request: AuthorizationRequest,
+    who: Authenticated,
+    *,
+    receipt_id: ReceiptID | None,
+    now: datetime,
+    expires_at: datetime,
+    ports: Ports,
 ) -> Grant:
     """What `who` lets the client of a judged request know."""
     return Grant(
@@ -125,6 +144,7 @@ def grant_for(
         authentication=who.authentication,
         session_digest=who.session_digest,
         session_id=who.session_id,
+        receipt_id=receipt_id,
         created_at=now,
         expires_at=expires_at,
     )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from types import MappingProxyType
 
 from broker.audit.entry import Entry, Event
 from broker.errors import InteractionUnknown, ProtocolError
@@ -11,6 +13,7 @@ from broker.flows.approval_ports import ApprovalStore
 from broker.flows.code import RefusedToClient, ReturnToClient, grant_for, issue_code, keep_certificate, refused, use_up
 from broker.flows.login_ports import Authenticated
 from broker.flows.ports import Ports, Transaction
+from broker.flows.receipts import seal, told_to
 from broker.ids import AccountID, InteractionID
 from broker.oidc.approval import ACR
 from broker.oidc.authorization import AuthorizationRequest
@@ -50,17 +53,22 @@ def complete(
     approval = store.hold(digest)
     if approval is None:
         raise InteractionUnknown("what was to be approved is gone")
+    authentication = reached(request, who.authentication)
+    interaction_id = InteractionID(reference)
+    kept = seal(tx, request, who, authentication, interaction_id=interaction_id, now=now, ports=ports)
+    receipt_id = told_to(client, kept)
     grant = replace(
-        grant_for(request, who, now=now, expires_at=approval.expires_at, ports=ports),
-        authentication=reached(request, who.authentication),
+        grant_for(request, who, receipt_id=receipt_id, now=now, expires_at=approval.expires_at, ports=ports),
+        authentication=authentication,
         session_digest=None,
         session_id=None,
     )
     if not store.approve(digest, grant, now=now):
         raise InteractionUnknown("answered already, or run out")
-    keep_certificate(tx, grant, InteractionID(reference), ports=ports)
+    keep_certificate(tx, grant, interaction_id, ports=ports)
     tx.sessions.end(who.session_digest, now=now)  # it has served; the other device has none of its own
-    _write_down(tx, request, Event.APPROVED_ELSEWHERE, who.account, reference=reference, now=now)
+    detail = kept.detail()
+    _write_down(tx, request, Event.APPROVED_ELSEWHERE, who.account, reference=reference, now=now, detail=detail)
     return _answered(request, client, approved=True)
 
 
@@ -115,6 +123,7 @@ def _write_down(
     *,
     reference: str | None,
     now: datetime,
+    detail: Mapping[str, str | int | None] = MappingProxyType({}),
 ) -> None:
     tx.audit.append(
         Entry(
@@ -123,5 +132,6 @@ def _write_down(
             client_id=request.client_id,
             account=account,
             reference=reference,
+            detail=detail,
         )
     )

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from broker.accounts.credential import CredentialKey
+from broker.audit.receipt import Decision
 from broker.errors import CertificateError, CertificateRenewing, CertificateRevoked
 from broker.flows.ports import Ports
 from broker.jpki.certificate import TrustedCertificate, unrevoked
+from broker.jpki.profile import Profile
 
 
-def prove_unrevoked(
-    trusted: TrustedCertificate, key: CredentialKey, *, now: datetime, ports: Ports
-) -> tuple[str, datetime | None]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unrevoked:
+    """What proved a certificate good."""
+
+    source: str
+    """The kind of the evidence: `crl`, `ocsp` or `platform`."""
+    address: str
+    """Where it came from, as configured."""
+    this_update: datetime | None
+
+
+def prove_unrevoked(trusted: TrustedCertificate, key: CredentialKey, *, now: datetime, ports: Ports) -> Unrevoked:
     """R11: only a proof of GOOD passes. R12: what was revoked once stays so, whatever a newer list says.
 
-    Answers the configured address of the evidence and its thisUpdate. Raises RevocationUnknown, CertificateRevoked,
-    CertificateRenewing, StoreUnavailable.
+    Raises RevocationUnknown, CertificateRevoked, CertificateRenewing, StoreUnavailable.
     """
     with ports.store.transaction() as tx:
         known = tx.revoked.reason(key)
@@ -29,7 +40,15 @@ def prove_unrevoked(
         with ports.store.transaction() as tx:
             tx.revoked.remember(key, reason=evidence.verdict.reason, not_after=trusted.not_after, now=now)
         raise
-    return evidence.address, evidence.verdict.this_update
+    verdict = evidence.verdict
+    return Unrevoked(source=verdict.source, address=evidence.address, this_update=verdict.this_update)
+
+
+def decision(profile: Profile, trusted: TrustedCertificate, proved: Unrevoked, *, now: datetime) -> Decision:
+    """What a receipt says of a certificate that every check has passed."""
+    return Decision(
+        use=profile.name, kind=trusted.kind, source=proved.source, this_update=proved.this_update, checked_at=now
+    )
 
 
 def refused_for(reason: str) -> CertificateError:

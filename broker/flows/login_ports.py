@@ -80,6 +80,8 @@ class CardAnswer:
     """The certificate, where the client asks for offline_access: it is judged again at each refresh (design 4.8)."""
     predecessor: CredentialKey | None = field(default=None, repr=False)
     """A certificate known here that this one follows by J-LIS's old-new mapping (R19)."""
+    evidence: str = field(default="", repr=False)
+    """What the receipt will say of it (audit.receipt.CardEvidence.to_json)."""
 
 
 class InteractionStore(Protocol):
@@ -115,3 +117,6 @@ class CardTransactionStore(Protocol):
 
     def certificate(self, interaction_id: InteractionID) -> bytes | None:
         """`certificate_sealed` of the one answer that this interaction was given; None where there is none."""
+
+    def evidence(self, interaction_id: InteractionID) -> str | None:
+        """`evidence` of the one answer that was released to this interaction; None where there is none."""

@@ -36,6 +36,7 @@ from broker.flows.people_ports import (
 )
 from broker.flows.pushed_requests import PushedRequestStore
 from broker.flows.rate import AttemptStore
+from broker.flows.receipt_ports import ReceiptStore
 from broker.flows.refresh_ports import RefreshTokenStore
 from broker.flows.register_ports import Register, RegisterStore, RegisterTree
 from broker.flows.revocation_ports import CorrespondenceSource, RevocationSource
@@ -265,6 +266,8 @@ class Transaction(Protocol):
     @property
     def proofs(self) -> ProofStore: ...
     @property
+    def receipts(self) -> ReceiptStore: ...
+    @property
     def audit(self) -> AuditLog: ...
     @property
     def links(self) -> LinkStore: ...
@@ -311,6 +314,8 @@ class KeyUse(StrEnum):
     """What clients encrypt to us (request objects); it never signs."""
     REGISTER_LOG = "register-log"
     """Checkpoints of the register of mandates, Ed25519 alone; a log keeps its key for its year."""
+    RECEIPT = "receipt"
+    """Its public half is published for ever: a receipt is checked years later."""
 
 
 JWKS_MAX_AGE = timedelta(minutes=5)
@@ -331,6 +336,11 @@ class Keys(Protocol):
 
     def jwks(self, *uses: KeyUse) -> dict[str, Any]:
         """Public keys as a JWK Set: about to sign, signing, and still overlapping; each with `kid`, `use` and `alg`."""
+
+    def receipt_keys(self) -> dict[str, Any]:
+        """Every key that has signed a receipt, signs them or is about to, as a JWK Set with the `issuer` beside it;
+        `nbf` and `exp` of a key (Unix time) say between which instants it signs, where that is known.
+        """
 
     def decrypt(self, token: str | bytes) -> bytes:
         """The plaintext of a compact JWE to one of our encryption keys, each under its own algorithm alone.
@@ -399,6 +409,10 @@ class Policy:
     """Whether a sector_identifier_uri is approved by itself, without an administrator: in the sandbox (design 4.9)."""
     front_channel_logout: bool = False
     """Whether clients may have a page of theirs loaded in a frame at logout (Front-Channel Logout 1.0)."""
+    login_receipts_kept: timedelta = timedelta(days=400)
+    """How long the receipt of a login can be looked up."""
+    receipts_kept: timedelta = timedelta(days=2557)
+    """How long that of a proof or a signature can: seven years."""
     approver_channel: str = ""
     """By which residents approve what other devices ask for (CIBA); empty: there is none, and CIBA is off."""
     requires_dpop_nonce: bool = False

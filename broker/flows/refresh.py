@@ -66,7 +66,7 @@ def _certificate_fault(
             issuer_key_hash=trusted.issuer_key_hash,
             serial_fingerprint=ports.keys.serial_fingerprint(trusted.issuer_key_hash, trusted.serial),
         )
-        _, this_update = prove_unrevoked(trusted, key, now=request.now, ports=ports)
+        this_update = prove_unrevoked(trusted, key, now=request.now, ports=ports).this_update
     except RevocationUnknown:
         raise
     except CertificateError as fault:

@@ -16,11 +16,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from broker.errors import InvalidToken, SettingsError
 from broker.flows.ports import KeyUse
-from broker.jose import PrivateKey
+from broker.jose import PrivateKey, thumbprint
 from broker.keys import keyfile, pkcs11, statement
 from broker.keys.algorithms import ENCRYPTION, SIGNING, export, load, signer
 from broker.keys.pkcs11 import TokenURI
-from broker.keys.ring import Held, Ring
+from broker.keys.ring import Former, Held, Ring
 from broker.keys.statement import Statement
 
 KEYS_FILE: Final = "keys.json"
@@ -67,7 +67,10 @@ def open_directory(directory: Path, passphrase: str, *, token: TokenURI | None) 
     stated = statement.read(directory)
     try:
         issuer = contents["issuer"]
-        ring = Ring(held(row, token=token) for row in contents["signing"])
+        ring = Ring(
+            (held(row, token=token) for row in contents["signing"]),
+            former=(_former(row) for row in contents.get("former", ())),
+        )
         storage, serial = (_newest(contents[name]) for name in ("storage", "serial"))
     except (KeyError, TypeError, ValueError, InvalidToken) as broken:
         raise SettingsError(f"{KEYS_FILE} lacks a key or carries one of another kind") from broken
@@ -109,6 +112,21 @@ def held(row: Mapping[str, Any], *, token: TokenURI | None) -> Held:
     )
 
 
+def row_of_former(key: Held, *, ends: int) -> dict[str, Any]:
+    """How the public half of a receipt key is written when the private one goes."""
+    return {"alg": key.alg, "jwk": dict(key.jwk), "begins": key.begins, "ends": ends}
+
+
+def _former(row: Mapping[str, Any]) -> Former:
+    return Former(
+        alg=row["alg"],
+        kid=thumbprint(row["jwk"]),
+        jwk=row["jwk"],
+        begins=int(row["begins"]),
+        ends=int(row["ends"]),
+    )
+
+
 def row_in_file(use: KeyUse, alg: str, key: PrivateKey, *, begins: int, now: datetime) -> dict[str, Any]:
     """How a private key is written."""
     return {"use": use.value, "alg": alg, "begins": begins, "made": int(now.timestamp()), "key": export(key)}
@@ -122,13 +140,19 @@ def row_in_token(
     return {"use": use.value, "alg": alg, "begins": begins, "made": made, "object": object_id.hex(), "jwk": dict(jwk)}
 
 
-def check_use(use: KeyUse, algorithms: Collection[str]) -> None:
-    """May keys of `use` have these algorithms? Raises SettingsError."""
-    served = {
+def served_by(use: KeyUse) -> tuple[str, ...]:
+    """The algorithms that keys of `use` may have."""
+    return {
         KeyUse.REQUEST_ENCRYPTION: ENCRYPTION,
         KeyUse.CARD_REQUEST: (statement.ALGORITHM,),
+        KeyUse.RECEIPT: (statement.ALGORITHM,),
         KeyUse.REGISTER_LOG: ("EdDSA",),  # C2SP tlog-checkpoint: what every verifier of a log knows
     }.get(use, SIGNING)
+
+
+def check_use(use: KeyUse, algorithms: Collection[str]) -> None:
+    """May keys of `use` have these algorithms? Raises SettingsError."""
+    served = served_by(use)
     if odd := [alg for alg in algorithms if alg not in served]:
         raise SettingsError(f"{use.value} takes {', '.join(served)}, not {', '.join(odd)}")
 

@@ -93,6 +93,11 @@ class LiveKeys:
         """Public keys as a JWK Set (RFC 7517 §5): about to sign, signing, and still overlapping."""
         return self._current().ring.jwks(uses, now=self._now())
 
+    def receipt_keys(self) -> dict[str, Any]:
+        """Every receipt key there ever was (ports.Keys.receipt_keys)."""
+        current = self._current()
+        return {"issuer": current.issuer, "keys": current.ring.receipt_keys()}
+
     def held(self) -> tuple[tuple[Held, State, int | None], ...]:
         """Every key with its state and, where another follows, the Unix time of its end; for `broker keys show`."""
         ring, now = self._current().ring, self._now()

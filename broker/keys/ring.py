@@ -35,6 +35,7 @@ OVERLAP: Final[Mapping[KeyUse, timedelta]] = {
     KeyUse.CARD_REQUEST: TRANSACTION_LIFETIME + _SKEW,
     KeyUse.REQUEST_ENCRYPTION: timedelta(hours=1) + JWKS_MAX_AGE,  # the longest-lived request object we accept
     KeyUse.REGISTER_LOG: _SKEW,  # a checkpoint is checked with the key that the verifier's own policy names
+    KeyUse.RECEIPT: _SKEW,  # it only has to finish signing: its public half goes to the history, and stays
 }
 """How long a key is kept after the next one began."""
 
@@ -49,6 +50,18 @@ class State(StrEnum):
     CURRENT = "current"
     OVERLAPPING = "overlapping"
     EXPIRED = "expired"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Former:
+    """The public half of a receipt key that was destroyed: what it signed is checked for years."""
+
+    alg: str
+    kid: str
+    jwk: Mapping[str, str]
+    begins: int
+    ends: int
+    """Unix time after which it has signed nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,9 +84,10 @@ class Held:
 class Ring:
     """All keys of an installation; never changes."""
 
-    def __init__(self, keys: Iterable[Held]) -> None:
+    def __init__(self, keys: Iterable[Held], former: Iterable[Former] = ()) -> None:
         lines: dict[tuple[KeyUse, str], list[Held]] = {}
         self.keys = tuple(keys)
+        self.former = tuple(former)
         for key in self.keys:
             lines.setdefault((key.use, key.alg), []).append(key)
         self._lines = {
@@ -141,6 +155,23 @@ class Ring:
             key.use is not KeyUse.REQUEST_ENCRYPTION and state in {State.WAITING, State.OVERLAPPING}
         )
 
+    def receipt_keys(self) -> list[dict[str, Any]]:
+        """Every receipt key there ever was, oldest first, as OpenID Federation 1.0 §8.7 shows keys of the past."""
+        told = [_shown(key.jwk, key.kid, key.alg, key.begins, key.ends) for key in self.former]
+        for alg in self.lines(KeyUse.RECEIPT):
+            for key in self.line(KeyUse.RECEIPT, alg):
+                told.append(_shown(key.jwk, key.kid, key.alg, key.begins, self.ends(key)))
+        return told
+
     def expired(self, *, now: float) -> tuple[Held, ...]:
         """The keys that nothing alive depends on any more."""
         return tuple(key for key in self.keys if self.state(key, now=now) is State.EXPIRED)
+
+
+def _shown(jwk: Mapping[str, str], kid: str, alg: str, begins: int, ends: int | None) -> dict[str, Any]:
+    told: dict[str, Any] = {**jwk, "kid": kid, "use": "sig", "alg": alg}
+    if begins:  # 0 is the first day, which has no moment
+        told["nbf"] = begins
+    if ends is not None:
+        told["exp"] = ends
+    return told

@@ -24,10 +24,10 @@ from broker.keys import keyfile, pkcs11, statement
 from broker.keys.algorithms import ENCRYPTION, export, generate, signer
 from broker.keys.directory import KEYS_FILE
 from broker.keys.pkcs11 import TokenURI
-from broker.keys.ring import MAX_IN_LINE, NOTICE, PUBLISHED_BEFORE, Held
+from broker.keys.ring import MAX_IN_LINE, NOTICE, PUBLISHED_BEFORE, Held, Ring
 from broker.keys.statement import LIFETIME, PUBLIC_FILE
 
-SELF_SERVED: Final = (KeyUse.ID_TOKEN, KeyUse.ACCESS_TOKEN, KeyUse.REQUEST_ENCRYPTION)
+SELF_SERVED: Final = (KeyUse.ID_TOKEN, KeyUse.ACCESS_TOKEN, KeyUse.REQUEST_ENCRYPTION, KeyUse.RECEIPT)
 """What can be rotated without the agent-root."""
 
 _log = structlog.get_logger("broker.keys")
@@ -55,9 +55,10 @@ def create(
 ) -> None:
     """Make every key of a new installation, and the first statement of request keys (seq 1, 90 days).
 
-    `algorithms` are those of ID and access tokens; a request key is ES256 always. With `token` all of these are made
-    there; encryption keys and secrets stay in the file. The agent-root's private key is written to `agent_root_out`
-    alone, sealed by `agent_root_passphrase` (the same passphrase when None). Nothing is ever overwritten.
+    `algorithms` are those of ID and access tokens; request and receipt keys are ES256 always. With `token` all of these
+    are made there; encryption keys and secrets stay in the file. The agent-root's private key is written to
+    `agent_root_out` alone, sealed by `agent_root_passphrase` (the same passphrase when None). Nothing is ever
+    overwritten.
     Raises SettingsError by the file's name, StoreUnavailable.
     """
     if issuer.endswith("/") or "://" not in issuer:
@@ -74,6 +75,7 @@ def create(
     wanted = [
         *((use, alg) for use in (KeyUse.ID_TOKEN, KeyUse.ACCESS_TOKEN) for alg in dict.fromkeys(algorithms)),
         (KeyUse.CARD_REQUEST, statement.ALGORITHM),
+        (KeyUse.RECEIPT, statement.ALGORITHM),
         *((KeyUse.REQUEST_ENCRYPTION, alg) for alg in ENCRYPTION),
         (KeyUse.REGISTER_LOG, "EdDSA"),
     ]
@@ -168,7 +170,7 @@ def _begins(use: KeyUse, *, now: datetime, at_once: bool, follows: bool) -> int:
     return math.ceil((now + wait).timestamp())
 
 
-_FETCHED: Final = frozenset({KeyUse.ID_TOKEN, KeyUse.ACCESS_TOKEN})
+_FETCHED: Final = frozenset({KeyUse.ID_TOKEN, KeyUse.ACCESS_TOKEN, KeyUse.RECEIPT})
 """What others check with a JWK Set that they may have kept."""
 
 
@@ -180,7 +182,7 @@ def retire(
     token: TokenURI | None = None,
     entropy: Callable[[int], bytes] = os.urandom,
 ) -> int:
-    """Destroy the keys that have run out; how many. Raises SettingsError."""
+    """Destroy the keys that have run out; how many. Of a receipt key the public half stays. Raises SettingsError."""
     with keyfile.changing(directory):
         contents = files.read(directory, passphrase)
         ring = files.open_directory(directory, passphrase, token=token).ring
@@ -188,8 +190,14 @@ def retire(
         if gone:
             rows = zip(contents["signing"], ring.keys, strict=True)
             contents["signing"] = [row for row, key in rows if key.kid not in gone]
+            contents["former"] = [*contents.get("former", ()), *_public_halves(ring, gone)]
             files.write(directory, contents, passphrase, entropy=entropy)
     return len(gone)
+
+
+def _public_halves(ring: Ring, gone: Collection[str]) -> list[dict[str, Any]]:
+    receipts = [key for key in ring.keys if key.use is KeyUse.RECEIPT and key.kid in gone]
+    return [files.row_of_former(key, ends=ends) for key in receipts if (ends := ring.ends(key)) is not None]
 
 
 def _destroyed(key: Held) -> bool:

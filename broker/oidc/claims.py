@@ -25,7 +25,7 @@ def id_token_claims(
     """`acr` and `amr` are absent when a session answered, never null (design 4.10).
 
     `scope` is what of the grant the token is for (None: all of it), `proof` what was proved of the person. A refreshed
-    one repeats the original authentication, without nonce and session (OIDC Core §12.2).
+    one repeats the original authentication, without nonce, session (OIDC Core §12.2) and receipt.
     """
     claims: dict[str, Any] = {
         "iss": issuer,
@@ -39,6 +39,8 @@ def id_token_claims(
         claims["nonce"] = grant.nonce
     if grant.session_id is not None and not refreshed:
         claims["sid"] = grant.session_id
+    if grant.receipt_id is not None and not refreshed:
+        claims["receipt"] = grant.receipt_id
     told = _told(grant, grant.scope if scope is None else scope, proof, Place.ID_TOKEN, issuer=issuer, now=now)
     return told | claims  # nothing that was asked for by name takes the place of what a token must say
 

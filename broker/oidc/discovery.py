@@ -11,6 +11,7 @@ from broker.oidc.authorization_details import TYPES
 from broker.oidc.ciba import DELIVERY_MODES
 from broker.oidc.client_authentication import ALGORITHMS
 from broker.oidc.dpop import ALGORITHMS as DPOP_ALGORITHMS
+from broker.oidc.narrowing import OWN_SCOPES
 from broker.oidc.responses import SUPPORTED
 
 MTLS_ENDPOINTS: Final = (
@@ -78,9 +79,11 @@ def _metadata(issuer: str, *, signing: Sequence[str], decryption: Sequence[str])
         "jwks_uri": f"{issuer}/jwks",
         "registration_endpoint": f"{issuer}/register",
         "end_session_endpoint": f"{issuer}/logout",
+        "receipts_endpoint": f"{issuer}/api/receipts",
+        "receipt_keys_uri": f"{issuer}/.well-known/receipt-keys",
         "backchannel_logout_supported": True,
         "backchannel_logout_session_supported": True,
-        "scopes_supported": sorted(SCOPES),
+        "scopes_supported": sorted(SCOPES | OWN_SCOPES),
         "response_types_supported": ["code"],
         "response_modes_supported": list(SUPPORTED),
         "grant_types_supported": [

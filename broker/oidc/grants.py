@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from broker.errors import InvalidGrant
-from broker.ids import AccountID, ClientID, CredentialID, GrantID, SessionID, Subject
+from broker.ids import AccountID, ClientID, CredentialID, GrantID, ReceiptID, SessionID, Subject
 from broker.oidc.pkce import check_verifier
 
 CODE_LIFETIME = timedelta(seconds=60)
@@ -45,6 +45,8 @@ class Grant:
     session_digest: bytes | None = field(default=None, repr=False)
     """None where no browser session stands behind it (approved on another device)."""
     session_id: SessionID | None = None
+    receipt_id: ReceiptID | None = None
+    """Where its client is registered to fetch receipts: the one of the login that brought it."""
     created_at: datetime
     expires_at: datetime
     """After it nothing new is issued from the grant."""

@@ -17,6 +17,10 @@ from broker.oidc.grants import Grant
 REPEATABLE: Final = frozenset({"resource", "audience"})
 """Parameters of a token request that may stand several times (RFC 8707 §2, RFC 8693 §2.1)."""
 _SCOPE: Final = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+( [\x21\x23-\x5b\x5d-\x7e]+)*")  # RFC 6749 §3.3
+RECEIPTS: Final = "receipts"
+"""The scope by which a client fetches its receipts; it has it on its own."""
+OWN_SCOPES: Final = frozenset({RECEIPTS})
+"""What our own endpoints for clients ask for; a resident is never asked about them."""
 _PERSONAL: Final = frozenset({"openid", "offline_access", "profile", *IDENTITY})
 """Scopes that a resident grants; no client has them on its own."""
 

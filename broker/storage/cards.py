@@ -40,6 +40,7 @@ _ANSWER = (
         return_digest=bindparam("b_return_digest"),
         predecessor_issuer_key_hash=bindparam("b_predecessor_issuer_key_hash"),
         predecessor_fingerprint=bindparam("b_predecessor_fingerprint"),
+        evidence=bindparam("b_evidence"),
     )
     .returning(card_transactions.c.transaction_id)
 )
@@ -67,6 +68,9 @@ _RELEASE = (
 
 
 _CERTIFICATE = select(card_transactions.c.certificate_sealed).where(
+    card_transactions.c.interaction_id == bindparam("b_interaction_id"), card_transactions.c.released_at.is_not(None)
+)
+_EVIDENCE = select(card_transactions.c.evidence).where(
     card_transactions.c.interaction_id == bindparam("b_interaction_id"), card_transactions.c.released_at.is_not(None)
 )
 
@@ -123,6 +127,7 @@ class SQLCardTransactions:
             b_return_digest=return_digest,
             b_predecessor_issuer_key_hash=answer.predecessor.issuer_key_hash if answer.predecessor else None,
             b_predecessor_fingerprint=answer.predecessor.serial_fingerprint if answer.predecessor else None,
+            b_evidence=answer.evidence,
         ).one_or_none()
         return kept is not None
 
@@ -142,6 +147,10 @@ class SQLCardTransactions:
 
     def certificate(self, interaction_id: InteractionID) -> bytes | None:
         found: bytes | None = self._work.read(_CERTIFICATE, b_interaction_id=interaction_id).scalar_one_or_none()
+        return found
+
+    def evidence(self, interaction_id: InteractionID) -> str | None:
+        found: str | None = self._work.read(_EVIDENCE, b_interaction_id=interaction_id).scalar_one_or_none()
         return found
 
 
@@ -173,6 +182,7 @@ def _answer(row: Row[Any]) -> CardAnswer:
         reader_kind=row.reader_kind,
         revocation_source=row.revocation_source,
         revocation_this_update=row.revocation_this_update,
+        evidence=row.evidence or "",
         predecessor=None
         if row.predecessor_fingerprint is None
         else CredentialKey(

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, delete, exists, insert, select, update
 
-from broker.ids import AccountID, ClientID, CredentialID, GrantID, SessionID, Subject
+from broker.ids import AccountID, ClientID, CredentialID, GrantID, ReceiptID, SessionID, Subject
 from broker.oidc.grants import Authentication, Grant
 from broker.storage.schema import grant_certificates, grants, refresh_tokens
 from broker.storage.work import Work, can_hold
@@ -76,6 +76,7 @@ class SQLGrants:
             amr=" ".join(grant.authentication.amr),
             session_digest=grant.session_digest,
             session_id=grant.session_id,
+            receipt_id=grant.receipt_id,
             created_at=grant.created_at,
             expires_at=grant.expires_at,
         )
@@ -137,6 +138,7 @@ def grant_of(row: Any) -> Grant:
         authentication=Authentication(time=row.auth_time, acr=row.acr, amr=tuple(row.amr.split())),
         session_digest=row.session_digest,
         session_id=None if row.session_id is None else SessionID(row.session_id),
+        receipt_id=None if row.receipt_id is None else ReceiptID(row.receipt_id),
         created_at=row.created_at,
         expires_at=row.expires_at,
     )

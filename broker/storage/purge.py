@@ -48,6 +48,7 @@ from broker.storage.schema import (
     logout_deliveries,
     proofs,
     pushed_requests,
+    receipts,
     refresh_tokens,
     registrations,
     revoked_certificates,
@@ -169,6 +170,7 @@ PURGES: Final = (  # in this order: what refers to another goes first
     _rows(registrations, _past(registrations.c.not_after), kept_for=DAY, after="the certificate ran out"),
     _rows(account_orders, _past(account_orders.c.expires_at), kept_for=30 * DAY, after="the order ran out"),
     _rows(activities, _past(activities.c.last_at), kept_for=ACTIVITIES_KEPT, after="the use"),
+    _rows(receipts, _past(receipts.c.expires_at), after="the time that the settings gave the receipt"),
     _rows(leases, _past(leases.c.until), kept_for=DAY, after="the lease ran out"),
 )
 

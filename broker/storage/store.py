@@ -42,6 +42,7 @@ from broker.storage.operators import SQLOperators
 from broker.storage.proofs import SQLProofs
 from broker.storage.purge import BATCH, PURGES, count_left, delete_batch
 from broker.storage.pushed_requests import SQLPushedRequests
+from broker.storage.receipts import SQLReceipts
 from broker.storage.recovery_codes import SQLRecoveryCodes
 from broker.storage.refresh_tokens import SQLRefreshTokens
 from broker.storage.register import SQLRegister, SQLRegisterTree
@@ -214,6 +215,10 @@ class SQLTransaction:
     @property
     def proofs(self) -> SQLProofs:
         return SQLProofs(self._work)
+
+    @property
+    def receipts(self) -> SQLReceipts:
+        return SQLReceipts(self._work)
 
     @property
     def audit(self) -> SQLAuditLog:

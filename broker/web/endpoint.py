@@ -75,6 +75,8 @@ def wants_scope(path: str) -> str | None:
     (RFC 9449 §7.1)."""
     if path == "/userinfo":
         return "openid"
+    if path.startswith("/api/receipts"):
+        return "receipts"
     return "sign" if path.startswith("/api/sign-transactions") else None
 
 

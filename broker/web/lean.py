@@ -45,7 +45,8 @@ class Lean:
         started = time.perf_counter()
         request_id = self._ports.entropy(8).hex()
         response: EndpointResponse | None = None
-        if routes.route(path) is not None:
+        route = routes.route(path)
+        if route is not None:
             response = self._answer(environ, request_id)
         elif path == "/authorize":
             response = self._silent(environ, request_id)
@@ -57,7 +58,7 @@ class Lean:
         log_request(
             request_id=request_id,
             method=environ["REQUEST_METHOD"],
-            route=path,
+            route=route or path,
             status=response.status,
             seconds=time.perf_counter() - started,
         )

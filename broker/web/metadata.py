@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from hashlib import sha256
+from typing import Any
 
 from broker.flows.discovery import provider_metadata
 from broker.flows.ports import JWKS_MAX_AGE, KeyUse, Ports
@@ -25,9 +27,17 @@ def jwks(request: EndpointRequest, ports: Ports) -> EndpointResponse:
 
     How long it may be kept is what a rotation waits for before a new key signs. Unchanged, it is not sent again.
     """
-    uses = (KeyUse.ID_TOKEN, KeyUse.ACCESS_TOKEN, KeyUse.REQUEST_ENCRYPTION)
+    return _keys(ports.keys.jwks(KeyUse.ID_TOKEN, KeyUse.ACCESS_TOKEN, KeyUse.REQUEST_ENCRYPTION), request)
+
+
+def receipt_keys(request: EndpointRequest, ports: Ports) -> EndpointResponse:
+    """Every key that ever signed a receipt. They stand apart: a receipt is never taken for a token."""
+    return _keys(ports.keys.receipt_keys(), request)
+
+
+def _keys(keys: Mapping[str, Any], request: EndpointRequest) -> EndpointResponse:
     lasting = ("Cache-Control", f"public, max-age={int(JWKS_MAX_AGE.total_seconds())}")
-    response = json_response(ports.keys.jwks(*uses), headers=(lasting, *CROSS_ORIGIN))
+    response = json_response(keys, headers=(lasting, *CROSS_ORIGIN))
     tag = f'"{b64url(sha256(response.body).digest())}"'
     headers = (*response.headers, ("ETag", tag))
     if tag in request.if_none_match:

@@ -10,12 +10,25 @@ import werkzeug.exceptions
 
 from broker.flows.ports import Ports
 from broker.oidc.dpop import mint_nonce
-from broker.web import approvals, introspection, metadata, par, registration, sign_transactions, token, userinfo
+from broker.web import (
+    approvals,
+    introspection,
+    metadata,
+    par,
+    receipts,
+    registration,
+    sign_transactions,
+    token,
+    userinfo,
+)
 from broker.web.endpoint import Endpoint, EndpointRequest, EndpointResponse, most, refusal
 
 ROUTES: Final[dict[str, tuple[tuple[str, ...], Endpoint]]] = {
     "/.well-known/oauth-authorization-server": (("GET",), metadata.document),
     "/.well-known/openid-configuration": (("GET",), metadata.document),
+    "/.well-known/receipt-keys": (("GET",), metadata.receipt_keys),
+    "/api/receipts": (("GET",), receipts.page),
+    "/api/receipts/{id}": (("GET",), receipts.one),
     "/api/sign-transactions": (("POST",), sign_transactions.order),
     "/api/sign-transactions/{id}": (("GET", "DELETE"), sign_transactions.one),
     "/api/sign-transactions/{id}/result": (("GET",), sign_transactions.result),

@@ -9,14 +9,17 @@ from datetime import UTC, datetime, timedelta
 from broker.accounts.activity import Activity, How, Kind
 from broker.accounts.credential import Credential, CredentialKey
 from broker.accounts.session import Session
+from broker.audit.receipt import new_id
 from broker.flows.login_ports import Authenticated, CardAnswer, CardTransaction, Interaction
 from broker.flows.ports import Store
+from broker.flows.receipt_ports import StoredReceipt
 from broker.ids import (
     AccountID,
     ClientID,
     CredentialID,
     GrantID,
     InteractionID,
+    ReceiptID,
     SectorID,
     SessionID,
     Subject,
@@ -116,6 +119,19 @@ def card_answer(key: CredentialKey | None = None) -> CardAnswer:
         reader_kind="software",
         revocation_source="http://127.0.0.1:8010/crl",
         revocation_this_update=NOW - MINUTE,
+        evidence='{"kind":"login"}',
+    )
+
+
+def receipt(
+    login: LoggedIn, *, at: datetime = NOW, kept_for: timedelta = timedelta(days=400), subject: Subject | None = None
+) -> StoredReceipt:
+    return StoredReceipt(
+        receipt_id=new_id(at, secrets.token_bytes(10)),
+        client_id=login.client.client_id,
+        subject=subject or login.session.subject,
+        sealed=b"\x01sealed facts",
+        expires_at=at + kept_for,
     )
 
 
@@ -161,6 +177,7 @@ class LoggedIn:
             authorization_details="[]",
             resources=("https://api.example/", "urn:x:y"),
             nonce="n-0S6_WzA2Mj",
+            receipt_id=ReceiptID("0190163d-8694-739b-aea5-966c26f8ad91"),
             authentication=self.who().authentication,
             session_digest=self.session.digest,
             session_id=self.session.session_id,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
@@ -177,6 +178,51 @@ def test_a_new_key_is_published_first_signs_later_and_the_old_one_goes_last(plac
     assert old not in {key.kid for key, _, _ in keys.held()}
     assert keys.retire(now=place.now) == 0
     assert keys.trouble() is None
+
+
+def test_the_public_half_of_a_receipt_key_is_told_for_ever_and_the_private_half_destroyed(place: Place) -> None:
+    from broker.keys import directory
+
+    keys = place.open()
+    receipts = [signed(keys, KeyUse.RECEIPT)]
+    first = keys.signer(KeyUse.RECEIPT).kid
+    assert [jwk["kid"] for jwk in keys.receipt_keys()["keys"]] == [first]
+    for year in range(1, 4):
+        place.now = NOW + timedelta(days=365 * year)
+        place.rotate(KeyUse.RECEIPT)
+        place.now += PUBLISHED_BEFORE + OVERLAP[KeyUse.RECEIPT] + timedelta(minutes=1)
+        receipts.append(signed(keys, KeyUse.RECEIPT))
+        assert keys.retire(now=place.now) == 1
+    held = [key for key, _, _ in keys.held() if key.use is KeyUse.RECEIPT]
+    assert len(held) == 1
+    told = keys.receipt_keys()
+    assert told["issuer"] == "https://op.example"
+    assert [holds(receipt, told) for receipt in receipts] == [True] * 4
+    assert ["nbf" in jwk for jwk in told["keys"]] == [False, True, True, True]
+    assert ["exp" in jwk for jwk in told["keys"]] == [True, True, True, False]
+    assert all(earlier["exp"] > later["nbf"] for earlier, later in itertools.pairwise(told["keys"]))
+    assert all("d" not in jwk for jwk in told["keys"])
+    contents = directory.read(place.keys_folder, PASSPHRASE)
+    assert [row.keys() for row in contents["former"]] == [{"alg", "jwk", "begins", "ends"}] * 3
+    assert [jwk["kid"] for jwk in place.open().receipt_keys()["keys"]] == [jwk["kid"] for jwk in told["keys"]]
+    assert keys.trouble() is None
+
+
+def test_an_installation_from_before_receipts_gets_its_key_by_the_next_rotation(tmp_path: Path) -> None:
+    from broker.keys import directory
+
+    place = make(tmp_path, None, ("ES256",))
+    contents = directory.read(place.keys_folder, PASSPHRASE)
+    contents["signing"] = [row for row in contents["signing"] if row["use"] != KeyUse.RECEIPT]
+    directory.write(place.keys_folder, contents, PASSPHRASE, entropy=os.urandom)
+    keys = place.open()
+    assert keys.receipt_keys()["keys"] == []
+    with pytest.raises(StoreUnavailable, match="no ES256 key for receipt"):
+        keys.signer(KeyUse.RECEIPT)
+    (made,) = place.rotate(KeyUse.RECEIPT)
+    assert [jwk["kid"] for jwk in keys.receipt_keys()["keys"]] == [made]
+    place.now += PUBLISHED_BEFORE + timedelta(seconds=1)
+    assert keys.signer(KeyUse.RECEIPT).kid == made
 
 
 def test_at_once_means_as_soon_as_every_process_has_seen_it(place: Place) -> None:

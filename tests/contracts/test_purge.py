@@ -44,6 +44,7 @@ def live(store: SQLStore, engine: Engine, at: datetime) -> None:
         tx.revoked.remember(certificate.key, not_after=certificate.not_after, now=at)
         named = Registration(name=records.name(), key=certificate.key, not_after=certificate.not_after)
         tx.notices.register("https://platform.example", named)
+        tx.receipts.keep(records.receipt(login, at=at, kept_for=timedelta(days=20)))
         tx.leases.take(f"job-{later}", "host", now=at, length=MINUTE)
         operator = records.name()
         tx.operators.add(operator, records.digest(), now=at)
@@ -165,6 +166,7 @@ def test_a_row_stays_until_its_time_and_is_overdue_from_then_on(own_store: SQLSt
         "sign_transactions": NOW + 5 * MINUTE,
         "account_orders": NOW + 5 * MINUTE,
         "activities": NOW,
+        "receipts": NOW + timedelta(days=20),
         "leases": NOW + MINUTE,
     }
     assert instants.keys() == LIMITS.keys()

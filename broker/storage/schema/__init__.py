@@ -51,6 +51,7 @@ from broker.storage.schema.people import (
     revoked_certificates,
     subjects,
 )
+from broker.storage.schema.receipts import receipts
 from broker.storage.schema.register import (
     REGISTER_TRIGGERS,
     register_checkpoints,
@@ -111,6 +112,7 @@ __all__ = [
     "proofs",
     "pushed_requests",
     "raw_digests",
+    "receipts",
     "recovery_codes",
     "refresh_tokens",
     "register_checkpoints",

@@ -87,6 +87,7 @@ card_transactions = Table(
     Column("released_at", UTCDateTime),
     Column("predecessor_issuer_key_hash", LargeBinary),
     Column("predecessor_fingerprint", LargeBinary),
+    Column("evidence", Text),  # what the receipt will say of the answer: hashes, times and kinds
     Index(None, "interaction_id"),
 )
 

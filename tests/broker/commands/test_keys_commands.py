@@ -114,6 +114,7 @@ def test_keys_are_made_in_a_token_where_the_setting_names_one(office: Office, tm
         ("id-token", "token"),
         ("access-token", "token"),
         ("card-request", "token"),
+        ("receipt", "token"),
         ("request-encryption", "file"),
         ("register-log", "token"),
     }
