@@ -21,6 +21,7 @@ from cardreader import jpki_ap
 from cardreader.apdu import converse
 from cardreader.authentication import APDUCards
 from cardreader.cardfile import CardFile
+from cardreader.channel import Channel
 from cardreader.emulator import SoftwareCard
 from cardreader.softcard import CannotStart, PrivatePCSCD, why_not
 from cardreader.transport import CardConnection, CountingConnection, Readers
@@ -110,7 +111,7 @@ def _log_in(readers: Readers, pin: str) -> None:
 
 
 def _sign(readers: Readers, pin: str) -> None:
-    channel = jpki_ap.Channel(takes_short_identifiers=True)
+    channel = Channel(takes_short_identifiers=True)
     with readers.connect() as connection:
         converse(jpki_ap.select_jpki_ap(channel), connection.transmit)
         converse(jpki_ap.verify_auth_pin(pin, channel), connection.transmit)

@@ -13,6 +13,7 @@ from typing import Protocol, runtime_checkable
 
 from cardreader import hpki_ap, jpki_ap
 from cardreader.apdu import converse
+from cardreader.channel import Channel
 from cardreader.errors import NoAuthCertificate, NotJPKICard
 from cardreader.pinpad import PINPadConnection, pad_for_auth_pin, verify_auth_pin_on_reader
 from cardreader.transport import CardConnection, Readers
@@ -79,6 +80,32 @@ class PINPadCard(Protocol):
         """
 
 
+@runtime_checkable
+class SigningCard(Protocol):
+    """A card whose signing key (署名用) can be used as well, beside what AuthenticationCard promises."""
+
+    def present_signing_key(self) -> int | None:
+        """Tries left for the signing password, at no cost; None where the card does not tell. Raises NoSignCertificate.
+
+        To be called after `present`.
+        """
+
+    def sign_ca_certificate(self) -> bytes:
+        """The CA certificate (DER) beside it, free to read; it anchors nothing. Raises NoSignCertificate."""
+
+    def verify_sign_password(self, password: str) -> None:
+        """As AuthenticationCard.verify_pin, for the signing password; raises its own errors (SignPasswordRejected)."""
+
+    def sign_certificate(self) -> bytes:
+        """The signing certificate (DER); needs `verify_sign_password`. Raises NoSignCertificate."""
+
+    def sign_document(self, message: bytes) -> bytes:
+        """As AuthenticationCard.sign, by the signing key. Raises SignPasswordRequired without the password."""
+
+    def sign_digest(self, digest: bytes) -> bytes:
+        """Sign a SHA-256 digest of something that nobody here has seen. Raises as `sign_document`."""
+
+
 class AuthenticationCards(Protocol):
     """The way to the one card that lies on this machine's readers."""
 
@@ -89,7 +116,7 @@ class AuthenticationCards(Protocol):
 class APDUCards:
     """Cards in `readers`, spoken to by our own driver (jpki_ap).
 
-    `extended_length` asks for certificates in one piece (jpki_ap.Channel); not every reader passes that on.
+    `extended_length` asks for certificates in one piece (channel.Channel); not every reader passes that on.
     """
 
     def __init__(self, readers: Readers, *, extended_length: bool = False) -> None:
@@ -100,11 +127,11 @@ class APDUCards:
     def connect(self) -> Iterator[AuthenticationCard]:
         """See AuthenticationCards."""
         with self._readers.connect() as connection:
-            yield _APDUCard(connection, jpki_ap.Channel(extended_length=self._extended_length))
+            yield _APDUCard(connection, Channel(extended_length=self._extended_length))
 
 
 class _APDUCard:
-    def __init__(self, connection: CardConnection, channel: jpki_ap.Channel) -> None:
+    def __init__(self, connection: CardConnection, channel: Channel) -> None:
         self._connection = connection
         self._channel = channel
         self._face: jpki_ap.CardFace | None = None
@@ -154,3 +181,23 @@ class _APDUCard:
 
     def sign(self, message: bytes) -> bytes:
         return converse(jpki_ap.sign_with_auth_key(message, self._channel), self._connection.transmit)
+
+    def present_signing_key(self) -> int | None:
+        return converse(jpki_ap.read_sign_face(self._channel), self._connection.transmit)
+
+    def sign_ca_certificate(self) -> bytes:
+        return converse(jpki_ap.read_sign_ca_certificate(self._channel), self._connection.transmit)
+
+    def verify_sign_password(self, password: str) -> None:
+        jpki_ap.fold_sign_password(password)
+        self._connection.check_present()  # as for the PIN
+        converse(jpki_ap.verify_sign_password(password, self._channel), self._connection.transmit)
+
+    def sign_certificate(self) -> bytes:
+        return converse(jpki_ap.read_sign_certificate(self._channel), self._connection.transmit)
+
+    def sign_document(self, message: bytes) -> bytes:
+        return converse(jpki_ap.sign_with_sign_key(message, self._channel), self._connection.transmit)
+
+    def sign_digest(self, digest: bytes) -> bytes:
+        return converse(jpki_ap.sign_digest_with_sign_key(digest, self._channel), self._connection.transmit)

@@ -324,5 +324,37 @@ class SignatureMismatch(AgentError):
     """The card's signature does not fit the certificate that was read: another card, or a faulty reader."""
 
 
+class PasswordEntryMissing(AgentError):
+    """Documents are to be signed, and this machine has no means outside the browser to type the signing password."""
+
+
+class SigningOff(AgentError):
+    """Documents are to be signed, and this terminal, which everybody uses, is not set up for that (design 4.14)."""
+
+
+class SigningWayMissing(AgentError):
+    """Documents are to be signed, and the way to this card (a PKCS #11 module) leads to its other key only."""
+
+
+class SignLastTryNotConfirmed(AgentError):
+    """As LastTryNotConfirmed, for the signing password."""
+
+    def __init__(self, tries_left: int | None) -> None:
+        super().__init__("signing password: last try not confirmed")
+        self.tries_left = tries_left
+
+
+class SignCertificateUnsuitable(AgentError):
+    """The signing certificate cannot be read, or its key or key usage is not that of one."""
+
+
+class SignCertificateExpired(AgentError):
+    """The signing certificate was outside its period at the broker's time. `ended_on`: ISO date in Japan."""
+
+    def __init__(self, ended_on: str) -> None:
+        super().__init__("signing certificate outside its period")
+        self.ended_on = ended_on
+
+
 class AgentFault(AgentError):
     """A mistake of this program."""

@@ -23,6 +23,7 @@ from cardreader import jpki_ap
 from cardreader.agent.peer import holder_of_port
 from cardreader.agent.trust import TrustInvalid, load_trust
 from cardreader.apdu import converse
+from cardreader.channel import Channel
 from cardreader.doctor import CardFacts, Facts, ServiceState, TrustFacts
 from cardreader.errors import (
     CardError,
@@ -112,7 +113,7 @@ def look_at_card(readers: Readers) -> CardFacts:
     """What the card shows before a PIN, or the error that kept us from it."""
     try:
         with readers.connect() as connection:
-            channel = jpki_ap.Channel()
+            channel = Channel()
             try:
                 face = converse(jpki_ap.read_card(channel), connection.transmit)
             except NotJPKICard as error:
@@ -155,7 +156,7 @@ def _validity(der: bytes) -> tuple[datetime, datetime]:
     return certificate.not_valid_before_utc, certificate.not_valid_after_utc
 
 
-def _sign_tries(connection: CardConnection, channel: jpki_ap.Channel) -> int | None:
+def _sign_tries(connection: CardConnection, channel: Channel) -> int | None:
     with contextlib.suppress(NoSignCertificate, UnexpectedStatus):  # a child's card has no signing key
         return converse(jpki_ap.sign_tries_left(channel), connection.transmit)
     return None

@@ -21,6 +21,7 @@ from cardreader.apdu import (
     Conversation,
     ResponseAPDU,
 )
+from cardreader.channel import Channel
 from cardreader.errors import (
     CardError,
     HPKIPINBlocked,
@@ -45,7 +46,7 @@ from cardreader.errors import (
     TransportError,
     UnexpectedStatus,
 )
-from cardreader.jpki_profile import RSA_2048, CardKind, CardProfile, KeyFiles, SigningMode
+from cardreader.jpki_profile import CardKind, KeyFiles, SigningMode
 from cardreader.tlv import object_length
 
 OK = 0x9000
@@ -60,55 +61,6 @@ NO_EXTENDED_LENGTH = frozenset({0x6700, 0x6985})
 MAX_OBJECT = 4096  # bytes; real certificates have at most 1,319
 MAX_CARD_HASHED = 245  # bytes of a message that the card hashes itself
 _LABEL_LENGTH = 32  # CK_TOKEN_INFO.label, PKCS #11
-
-
-@dataclass(slots=True, kw_only=True)
-class Channel:
-    """What is known of one powered card: ISO/IEC 7816-4's current file, and whether short file identifiers work.
-
-    `takes_short_identifiers` is to be set where an earlier session with this very card has shown it. Where
-    `extended_length` is set, certificates are asked for in one piece; a card that declines is asked in pieces.
-    """
-
-    profile: CardProfile = RSA_2048
-    takes_short_identifiers: bool = False
-    extended_length: bool = False
-    _declines_short: bool = field(default=False, init=False)
-    _answered_short: set[int] = field(default_factory=set, init=False)
-    _current: int | None = field(default=None, init=False)
-
-    def may_read_by_short(self) -> bool:
-        """Whether a command that risks nothing should go by short identifier."""
-        return not self._declines_short
-
-    def may_use_by_short(self, identifier: int) -> bool:
-        """Whether a PIN or a key may go by short identifier: only where that is known to work for this file."""
-        return not self._declines_short and (self.takes_short_identifiers or identifier in self._answered_short)
-
-    def takes_any_short(self) -> bool:
-        """Whether any file has answered to its short identifier."""
-        return not self._declines_short and (self.takes_short_identifiers or bool(self._answered_short))
-
-    def is_current(self, identifier: int) -> bool:
-        """Whether this file was the last one selected, so that a command may leave it unnamed."""
-        return self._current == identifier
-
-    def application_selected(self) -> None:
-        """A SELECT by name leaves no file current."""
-        self._current = None
-
-    def selected(self, identifier: int | None) -> None:
-        """This file is current now; None where that is not certain."""
-        self._current = identifier
-
-    def answered_short(self, identifier: int) -> None:
-        """The card took this file's short identifier. What is current afterwards, cards need not agree on."""
-        self._answered_short.add(identifier)
-        self._current = None
-
-    def declined_short(self) -> None:
-        """The card wants a SELECT; it is not offered a short identifier again."""
-        self._declines_short = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -320,6 +272,22 @@ def sign_tries_left(channel: Channel | None = None) -> Conversation[int | None]:
     return (yield from _tries_left(channel, channel.profile.sign, _SIGN))
 
 
+def read_sign_face(channel: Channel | None = None) -> Conversation[int | None]:
+    """All that the card shows of its signing key before the password: that there is one, and the tries left.
+
+    Whether there is a certificate, only EF 0008 says before the password; a card without that file is taken at its
+    word about the counter. Raises NoSignCertificate, UnexpectedStatus.
+    """
+    channel = channel or Channel()
+    try:
+        presence = yield from read_presence(channel)
+    except (UnexpectedStatus, MalformedCardData):
+        presence = None
+    if presence is not None and not presence.sign:
+        raise NoSignCertificate("the card says that it has none")
+    return (yield from sign_tries_left(channel))
+
+
 def verify_sign_password(password: str, channel: Channel | None = None) -> Conversation[None]:
     """VERIFY the signing password (署名用パスワード) against EF 001B, small letters made large.
 
@@ -345,6 +313,17 @@ def sign_with_sign_key(
     """As `sign_with_auth_key`, with the signing key. Raises SignPasswordRequired without its password."""
     channel = channel or Channel()
     return (yield from _sign(channel, channel.profile.sign, message, mode, _SIGN))
+
+
+def sign_digest_with_sign_key(digest: bytes, channel: Channel | None = None) -> Conversation[bytes]:
+    """As `sign_with_sign_key`, over a digest of what nobody here has seen; by the signing key alone.
+
+    The authentication key never gets here: its signatures over chosen digests would log others in. Raises ValueError
+    for a digest of another length than the card's hash has.
+    """
+    channel = channel or Channel()
+    data = channel.profile.digest_input(digest)
+    return (yield from _sign_input(channel, channel.profile.sign, data, SigningMode.PKCS1_PADDING, _SIGN))
 
 
 # What both have in common
@@ -434,7 +413,12 @@ def _change(channel: Channel, files: KeyFiles, pin: str) -> Conversation[None]:
 def _sign(channel: Channel, files: KeyFiles, message: bytes, mode: SigningMode, secret: Secret) -> Conversation[bytes]:
     if mode.card_hashes and not 1 <= len(message) <= MAX_CARD_HASHED:
         raise ValueError(f"the card hashes messages of 1 to {MAX_CARD_HASHED} bytes")
-    data = channel.profile.signing_input(message, mode)
+    return (yield from _sign_input(channel, files, channel.profile.signing_input(message, mode), mode, secret))
+
+
+def _sign_input(
+    channel: Channel, files: KeyFiles, data: bytes, mode: SigningMode, secret: Secret
+) -> Conversation[bytes]:
     reply = None
     if channel.takes_any_short():
         reply = yield _signing_command(0x80 | files.key, data, mode)

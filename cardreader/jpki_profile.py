@@ -85,7 +85,13 @@ class CardProfile:
         if mode.card_hashes:
             return message
         digest = hashlib.new(self.hash_name, message).digest()
-        return self.digest_prefix + digest if mode is SigningMode.PKCS1_PADDING else digest
+        return self.digest_input(digest) if mode is SigningMode.PKCS1_PADDING else digest
+
+    def digest_input(self, digest: bytes) -> bytes:
+        """The data field that makes the card sign `digest` in the default mode. Raises ValueError for other lengths."""
+        if len(digest) != hashlib.new(self.hash_name).digest_size:
+            raise ValueError(f"not a {self.hash_name} digest")
+        return self.digest_prefix + digest
 
 
 RSA_2048 = CardProfile(

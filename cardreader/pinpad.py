@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from typing import Final, Protocol, runtime_checkable
 
 from cardreader.apdu import VERIFY, CommandAPDU, ResponseAPDU, converse
+from cardreader.channel import Channel
 from cardreader.errors import HoldExpired, LoginCancelled, MalformedCardData, PINFormatInvalid, TransportFault
-from cardreader.jpki_ap import Channel, verify_auth_pin
+from cardreader.jpki_ap import verify_auth_pin
 
 GET_FEATURE_REQUEST: Final = 0x42000000 + 3400  # CM_IOCTL_GET_FEATURE_REQUEST as pcsc-lite numbers it (SCARD_CTL_CODE)
 FEATURE_VERIFY_PIN_DIRECT: Final = 0x06  # PC/SC part 10 section 2.2

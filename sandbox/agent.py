@@ -8,6 +8,7 @@ import click
 
 from cardreader.agent.command import serve
 from cardreader.agent.journal import configure
+from cardreader.agent.means import find_password_asker
 from cardreader.agent.server import StartRefused
 from cardreader.agent.trust import TrustInvalid, load_trust
 from cardreader.authentication import APDUCards
@@ -26,7 +27,14 @@ def main(trust: Path, state: Path, port: int, tray: Path) -> None:
     cards = APDUCards(SoftwareReaders(software))
     try:
         with serve_tray(software, tray):
-            serve(load_trust(trust, sandbox=True), state, port=port, sandbox=True, cards=cards)
+            serve(
+                load_trust(trust, sandbox=True),
+                state,
+                port=port,
+                sandbox=True,
+                cards=cards,
+                password_asker=find_password_asker("auto"),
+            )
     except (TrustInvalid, StartRefused) as refused:
         raise click.ClickException(str(refused)) from None
 

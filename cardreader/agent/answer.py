@@ -10,6 +10,7 @@ from typing import Literal
 from joserfc import jwe
 from joserfc.jwk import ECKey
 
+from cardreader.agent.documents import SignedDocuments
 from cardreader.agent.request import SignRequest
 from cardreader.agent.signing import CardSignature
 
@@ -25,19 +26,44 @@ def app_version() -> str:
         return "unknown"
 
 
-def seal_answer(request: SignRequest, signature: CardSignature, *, pin_entry: PINEntry, reader_kind: str) -> str:
+def seal_answer(
+    request: SignRequest,
+    signature: CardSignature,
+    *,
+    pin_entry: PINEntry,
+    reader_kind: str,
+    signed: SignedDocuments | None = None,
+) -> str:
     """Compact JWE (RFC 7516), ECDH-ES with A256GCM to `request.answer_key`.
 
-    `pin_entry` and `reader_kind` are unsigned hints, informative only.
+    `pin_entry` and `reader_kind` are unsigned hints, informative only. `signed` is what became of the documents.
     """
-    members = {
+    members: dict[str, object] = {
         "format": FORMAT,
-        "unverified_certificate": base64.b64encode(signature.certificate).decode("ascii"),
+        "unverified_certificate": _base64(signature.certificate),
         "algorithm": signature.algorithm,
-        "signature": base64.b64encode(signature.signature).decode("ascii"),
+        "signature": _base64(signature.signature),
         "app_version": app_version(),
         "pin_entry": pin_entry,
         "reader_kind": reader_kind[:32],
     }
+    if signed is not None:
+        members |= _documents(signed)
     key = ECKey.import_key(dict(request.answer_key.jwk))
     return jwe.encrypt_compact({"alg": "ECDH-ES", "enc": "A256GCM"}, json.dumps(members).encode(), key)
+
+
+def _documents(signed: SignedDocuments) -> dict[str, object]:
+    """A list that would be empty is left out; the certificate stands apart only where no CMS carries it."""
+    members: dict[str, object] = {}
+    if signed.cms:
+        members["cms"] = [_base64(document) for document in signed.cms]
+    if signed.raw_signatures:
+        members["raw_signatures"] = [_base64(signature) for signature in signed.raw_signatures]
+    if not signed.cms:
+        members["sign_certificate"] = _base64(signed.certificate)
+    return members
+
+
+def _base64(raw: bytes) -> str:
+    return base64.b64encode(raw).decode("ascii")

@@ -13,19 +13,21 @@ from flask import Flask, Response, make_response, render_template, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from cardreader.agent.answer import app_version
-from cardreader.agent.desk import DEADLINE_SECONDS, HOLD_SECONDS, Desk, Refused
+from cardreader.agent.desk import DEADLINE_SECONDS, HOLD_SECONDS, Desk
+from cardreader.agent.display import displayable
 from cardreader.agent.entry import PINAsker, typed_pin
 from cardreader.agent.gate import SIGN_PATH, guard
+from cardreader.agent.jose import MAX_JWS
 from cardreader.agent.journal import log_fault
 from cardreader.agent.kiosk import SharedTerminal
 from cardreader.agent.pages import refuse, show, speak
-from cardreader.agent.request import displayable
+from cardreader.agent.sitting import Refused
 from cardreader.agent.trust import AgentState, Trust
 from cardreader.authentication import AuthenticationCards
 from cardreader.errors import AgentFault, CardError, PageStale, PageUnknown, RequestTooLarge
 
 DEFAULT_PORT = 24780
-MAX_BODY = 16 * 1024  # bytes
+MAX_BODY = MAX_JWS + 1024  # bytes
 
 
 def create_agent(
@@ -39,13 +41,16 @@ def create_agent(
     hold_seconds: float = HOLD_SECONDS,
     deadline_seconds: float = DEADLINE_SECONDS,
     asker: PINAsker | None = None,
+    password_asker: PINAsker | None = None,
     uses_pin_pad: bool = False,
     kiosk: SharedTerminal | None = None,
+    allows_signing: bool = False,
 ) -> Flask:
     """The agent's WSGI application. Whoever serves it has already refused other users' connections (server.py).
 
-    `asker` asks for the PIN outside the page; `uses_pin_pad` puts a reader's own keys before it. With `kiosk` this is a
-    terminal that everybody uses: no last try, and the kiosk hears of what happens.
+    `asker` asks for the PIN outside the page; `uses_pin_pad` puts a reader's own keys before it. `password_asker` asks
+    for the signing password, without which no document is signed. With `kiosk` this is a terminal that everybody uses:
+    no last try, nothing signed unless `allows_signing`, and the kiosk hears of what happens.
     Raises TrustInvalid where the English page texts were not compiled.
     """
     app = Flask(__name__)
@@ -63,8 +68,10 @@ def create_agent(
         hold_seconds=hold_seconds,
         deadline_seconds=deadline_seconds,
         asker=asker,
+        password_asker=password_asker,
         uses_pin_pad=uses_pin_pad,
         allows_last_try=kiosk is None,
+        allows_signing=kiosk is None or allows_signing,
         on_answer=kiosk.on_answer if kiosk is not None else lambda _: None,
     )
     if kiosk is not None:

@@ -20,7 +20,7 @@ from cardreader.agent.desk import HOLD_SECONDS
 from cardreader.agent.entry import CHOICES, EntryUnavailable, PINAsker
 from cardreader.agent.journal import configure, log
 from cardreader.agent.kiosk import IDLE_SECONDS, Kiosk, KioskRefused, require_read_only
-from cardreader.agent.means import find_asker
+from cardreader.agent.means import find_asker, find_password_asker
 from cardreader.agent.server import AgentServer, StartRefused, bind_loopback, only_agent, require_known_ownership
 from cardreader.agent.trust import AgentState, Trust, TrustInvalid, load_trust
 from cardreader.agent.unit import unit_file
@@ -60,6 +60,11 @@ _ENVIRONMENT = "CARDREADER"
     help="Where the PIN is typed. auto: a window, else a graphical pinentry, else the agent's own page.",
 )
 @click.option("--kiosk", "is_kiosk", is_flag=True, help="A terminal that everybody uses: sessions end with the card.")
+@click.option(
+    "--allow-signing",
+    is_flag=True,
+    help="Kiosk: also take requests that need the signing password (identity proofing, signing documents).",
+)
 @click.option("--browser", default="chromium", show_default=True, help="Kiosk: the browser to run (Chromium, Firefox).")
 @click.option(
     "--pkcs11",
@@ -85,6 +90,7 @@ def agent(
     start_url: str | None,
     sandbox: bool,
     is_kiosk: bool,
+    allow_signing: bool,
     extended_length: bool,
     print_unit: bool,
 ) -> None:
@@ -100,12 +106,22 @@ def agent(
     try:
         trust = load_trust(trust_path, sandbox=sandbox)
         asker, pads = find_asker(pin_entry), pin_entry == "auto"
+        password_asker = find_password_asker(pin_entry)
         readers = _system_readers()
         cards: AuthenticationCards = APDUCards(readers, extended_length=extended_length)
         if module is not None:
             cards = PKCS11Cards(module)
         if not is_kiosk:
-            serve(trust, state_folder, port=port, sandbox=sandbox, cards=cards, asker=asker, uses_pin_pad=pads)
+            serve(
+                trust,
+                state_folder,
+                port=port,
+                sandbox=sandbox,
+                cards=cards,
+                asker=asker,
+                password_asker=password_asker,
+                uses_pin_pad=pads,
+            )
             return
         require_read_only(trust_path)
         first_page = _start_page(start_url, sandbox=sandbox)
@@ -118,8 +134,10 @@ def agent(
                 sandbox=sandbox,
                 cards=cards,
                 asker=asker,
+                password_asker=password_asker,
                 uses_pin_pad=pads,
                 kiosk=kiosk,
+                allows_signing=allow_signing,
             )
     except (TrustInvalid, StartRefused, KioskRefused, EntryUnavailable) as error:
         raise click.ClickException(str(error)) from None
@@ -133,8 +151,10 @@ def serve(
     sandbox: bool,
     cards: AuthenticationCards,
     asker: PINAsker | None = None,
+    password_asker: PINAsker | None = None,
     uses_pin_pad: bool = False,
     kiosk: Kiosk | None = None,
+    allows_signing: bool = False,
     on_ready: Callable[[AgentServer], None] = lambda _: None,
 ) -> None:
     """Run the agent until SIGTERM, Ctrl-C or AgentServer.stop. Raises TrustInvalid or StartRefused before it serves.
@@ -151,8 +171,10 @@ def serve(
             state=state,
             port=port,
             asker=asker,
+            password_asker=password_asker,
             uses_pin_pad=uses_pin_pad,
             kiosk=kiosk,
+            allows_signing=allows_signing,
             hold_seconds=hold_seconds,
         )
         sockets = bind_loopback(port)

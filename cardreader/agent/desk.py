@@ -1,7 +1,8 @@
 """The desk: one person, one request, one card at a time, and which page comes next. Knows nothing of HTTP.
 
 A request becomes a sitting once it is fully verified. The sitting's key leads back to it from the agent's own pages; a
-PIN page's token works once, so that a double click never costs a second try.
+page's token works once, so that a double click never costs a second try. Where documents are to be signed, the signing
+password is asked for after the PIN, outside the browser, while the same card is held.
 """
 
 from __future__ import annotations
@@ -12,14 +13,15 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import datetime
 
 from cardreader.agent.answer import PINEntry, seal_answer
-from cardreader.agent.entry import EntryUnavailable, PINAsker, PinPrompt, first_language, typed_pin
+from cardreader.agent.documents import SignedDocuments
+from cardreader.agent.entry import EntryUnavailable, PINAsker, PinPrompt, Secret, first_language, typed_pin
 from cardreader.agent.hold import CardHold
 from cardreader.agent.request import SignRequest, verify_request
-from cardreader.agent.signing import PAD_SECONDS, OnPINPad, check_tries
+from cardreader.agent.signing import PAD_SECONDS, OnPINPad, check_sign_tries, check_tries
+from cardreader.agent.sitting import Answered, Ask, Page, Refused, Sitting
 from cardreader.agent.trust import AgentState, Trust
 from cardreader.authentication import AuthenticationCards
 from cardreader.errors import (
@@ -31,11 +33,16 @@ from cardreader.errors import (
     LastTryNotConfirmed,
     LoginCancelled,
     PageStale,
+    PasswordEntryMissing,
     PINFormatInvalid,
     PINRejected,
     RequestReplayed,
+    SigningOff,
+    SignLastTryNotConfirmed,
+    SignPasswordFormatInvalid,
+    SignPasswordRejected,
 )
-from cardreader.jpki_ap import check_pin_format
+from cardreader.jpki_ap import check_pin_format, fold_sign_password
 
 HOLD_SECONDS = 120.0  # design 4.3: the lock is dropped then
 DEADLINE_SECONDS = 20.0  # for one page's card work, far above the connection's own deadlines
@@ -43,68 +50,15 @@ SITTING_SECONDS = 600.0  # how long a page may lead back to its request
 STOP_SECONDS = 3.0  # how long a window may take to close when its request is ended elsewhere
 MAX_SITTINGS = 16
 PERSON_FLOOR = 2  # a person confirms before the last try
-
-
-@dataclass(slots=True, kw_only=True)
-class Sitting:
-    """One verified request and how far its person has come."""
-
-    key: str = field(repr=False)
-    request: SignRequest
-    arrived: float  # monotonic seconds
-    pin_token: str = field(default="", repr=False)
-    tries_left: int | None = None
-    last_try_confirmed: bool = False
-    hold: CardHold | None = None
-    is_working: bool = False
-    is_asking: bool = False
-    """Within `is_working`: a person is being asked outside the page, and nothing is on its way to the card."""
-    means: PINEntry = "page"
-    stop: threading.Event = field(default_factory=threading.Event)
-    """Set where the request is ended from another page while its person is being asked."""
-    error: CardError | None = None
-    answer: str | None = field(default=None, repr=False)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AskPIN:
-    """Show the PIN page; `error` says why it is shown again. `is_last_try` asks for the confirmation first.
-
-    `means` other than "page": the PIN is typed elsewhere, and the page only says where.
-    """
-
-    request: SignRequest
-    key: str = field(repr=False)
-    token: str = field(repr=False)
-    tries_left: int | None
-    is_last_try: bool
-    means: PINEntry = "page"
-    error: CardError | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answered:
-    """Hand `answer` to the broker."""
-
-    request: SignRequest
-    key: str = field(repr=False)
-    answer: str = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refused:
-    """Show `error`. With a `request` there is a way back to the service; with a `key` the same request can go on.
-
-    `may_take_over`: the request in the way only waits for its person, so that this one may take its place.
-    """
-
-    error: CardError
-    request: SignRequest | None = None
-    key: str | None = field(default=None, repr=False)
-    may_take_over: bool = False
-
-
-Page = AskPIN | Answered | Refused
+_ASK_AGAIN = (
+    PINRejected,
+    PINFormatInvalid,
+    LastTryNotConfirmed,
+    SignPasswordRejected,
+    SignPasswordFormatInvalid,
+    SignLastTryNotConfirmed,
+)
+"""After these the card stays held, and its person may go on."""
 
 
 class Desk:
@@ -122,14 +76,18 @@ class Desk:
         hold_seconds: float = HOLD_SECONDS,
         deadline_seconds: float = DEADLINE_SECONDS,
         asker: PINAsker | None = None,
+        password_asker: PINAsker | None = None,
         uses_pin_pad: bool = False,
         allows_last_try: bool = True,
+        allows_signing: bool = True,
         on_answer: Callable[[SignRequest], None] = lambda _: None,
     ) -> None:
         """`asker` asks for the PIN outside the page; without one the page asks. `uses_pin_pad` puts a reader's own keys
-        before both, where it has any. `on_answer` hears of each answer made.
+        before both, where it has any. `on_answer` hears of each answer made. `password_asker` asks for the signing
+        password; without one, requests with documents are refused before a card is touched.
 
-        Without `allows_last_try` a card with one try left is refused (terminals that everybody uses).
+        Terminals that everybody uses: without `allows_last_try` a card with one try left is refused, without
+        `allows_signing` every request with documents.
         """
         self._cards = cards
         self._trust = trust
@@ -140,8 +98,10 @@ class Desk:
         self._hold_seconds = hold_seconds
         self._deadline_seconds = deadline_seconds
         self._asker = asker
+        self._password_asker = password_asker
         self._uses_pin_pad = uses_pin_pad
         self._allows_last_try = allows_last_try
+        self._allows_signing = allows_signing
         self._on_answer = on_answer
         self._mutex = threading.Lock()
         self._seen_lock = threading.Lock()
@@ -164,6 +124,10 @@ class Desk:
                 self._state.remember(request.issuer, request.statement_seq)
         except CardError as error:
             return Refused(error=error)
+        if request.act.documents and not self._allows_signing:
+            return Refused(error=SigningOff("a terminal that everybody uses"), request=request)
+        if request.act.documents and self._password_asker is None:
+            return Refused(error=PasswordEntryMissing("neither a window nor pinentry"), request=request)
         with self._mutex:
             sitting = self._register(request)
         if sitting is None:
@@ -198,13 +162,13 @@ class Desk:
         return self._proceed(sitting)
 
     def ask_elsewhere(self, key: str, token: str) -> Page:
-        """Let the sitting's own means (not the page) ask for the PIN, and try what was typed. Waits for the person."""
+        """Let the sitting's own means (not the page) ask for its secret, and try what was typed. Waits for a person."""
         with self._mutex:
             sitting = self._find(key)
-            if sitting is None or not self._takes(sitting, token) or sitting.hold is None or sitting.means == "page":
+            if sitting is None or not self._takes(sitting, token) or sitting.hold is None or sitting.asks_on_page:
                 return self._stale(sitting)
             hold = sitting.hold
-            sitting.pin_token = ""
+            sitting.token = ""
             sitting.is_working = sitting.is_asking = True
         return self._work(sitting, lambda: self._ask_person(sitting, hold))
 
@@ -218,13 +182,13 @@ class Desk:
         return self._ask(sitting)
 
     def enter_pin(self, key: str, token: str, pin: str) -> Page:
-        """One PIN from the page that `token` was given to. The only place from which a PIN reaches a card."""
+        """One PIN from the page that `token` was given to. No signing password ever comes this way."""
         with self._mutex:
             sitting = self._find(key)
-            if sitting is None or not self._takes(sitting, token) or sitting.hold is None or sitting.means != "page":
+            if sitting is None or not self._takes(sitting, token) or sitting.hold is None or not sitting.asks_on_page:
                 return self._stale(sitting)
             hold = sitting.hold
-            sitting.pin_token = ""
+            sitting.token = ""
             sitting.is_working = True
         return self._work(sitting, lambda: self._try_pin(sitting, hold, pin))
 
@@ -296,73 +260,115 @@ class Desk:
         return self._ask(sitting) if is_held else self._work(sitting, lambda: self._open(sitting))
 
     def _open(self, sitting: Sitting) -> None:
-        sitting.hold = CardHold(
+        hold = CardHold(
             self._cards,
             sitting.request,
             hold_seconds=self._hold_seconds,
             deadline_seconds=self._deadline_seconds,
             on_fault=self._on_fault,
         )
-        sitting.last_try_confirmed = False
-        sitting.error = None
-        presented = sitting.hold.open()
-        sitting.tries_left = presented.tries_left
+        sitting.begin_card(hold)
+        presented = hold.open()
+        sitting.pin_tries_left, sitting.sign_tries_left = presented.tries_left, presented.sign_tries_left
         if self._uses_pin_pad and presented.has_pin_pad:
             sitting.means = "pinpad"
         if not self._allows_last_try:
-            check_tries(sitting.tries_left, floor=PERSON_FLOOR)
+            check_tries(presented.tries_left, floor=PERSON_FLOOR)
+            if sitting.request.act.documents:
+                check_sign_tries(presented.sign_tries_left, floor=PERSON_FLOOR)
 
     def _ask_person(self, sitting: Sitting, hold: CardHold) -> None:
-        """Ask outside the page. Where that cannot be done (any more), the page asks from now on."""
-        if not sitting.last_try_confirmed:
-            check_tries(sitting.tries_left, floor=PERSON_FLOOR)
-        if sitting.means == "pinpad":
+        """Ask outside the page, and try what was typed."""
+        if not hold.is_alive:
+            raise HoldExpired("the card was let go")
+        _require_last_try_confirmed(sitting)
+        if sitting.secret is Secret.SIGNING:
+            self._ask_password(sitting, hold)
+        elif sitting.means == "pinpad":
             with self._mutex:
                 sitting.is_asking = False  # the reader cannot be told to stop: nobody takes over meanwhile
                 if sitting.stop.is_set():
                     raise LoginCancelled("ended from another page")
             language = first_language(sitting.request.ui_locales) or "ja"
             self._sign(sitting, hold, OnPINPad(language=language, seconds=PAD_SECONDS))
-            return
-        if self._asker is None:
+        elif self._asker is None:
             raise AgentFault("nobody to ask")
-        prompt = PinPrompt.of(
-            sitting.request, phrase=self._trust.phrase, tries_left=sitting.tries_left, error=sitting.error
-        )
-        typed = None
+        else:
+            try:
+                typed = self._ask_by(self._asker, sitting, hold)
+            except EntryUnavailable as error:
+                self._on_fault(error)
+                sitting.means = "page"  # it asks from now on
+                return
+            self._try_pin(sitting, hold, typed)
+
+    def _ask_password(self, sitting: Sitting, hold: CardHold) -> None:
+        """The signing password has no page to fall back on: where nobody can ask, that is the end."""
         try:
-            typed = self._asker.ask(prompt, seconds=self._hold_seconds, stop=sitting.stop)
+            if self._password_asker is None:
+                raise EntryUnavailable("nobody to ask")
+            typed = self._ask_by(self._password_asker, sitting, hold)
         except EntryUnavailable as error:
             self._on_fault(error)
-            sitting.means = "page"
+            raise PasswordEntryMissing("the window for the signing password did not open") from None
+        if not hold.is_alive:
+            raise HoldExpired("the card was let go")
+        fold_sign_password(typed)
+        self._answer(sitting, hold.sign_documents(typed))
+
+    def _ask_by(self, asker: PINAsker, sitting: Sitting, hold: CardHold) -> str:
+        """What a person typed. Raises EntryUnavailable, LoginCancelled, HoldExpired."""
+        prompt = PinPrompt.of(
+            sitting.request,
+            phrase=self._trust.phrase,
+            tries_left=sitting.tries_left,
+            error=sitting.error,
+            secret=sitting.secret,
+        )
+        unavailable: EntryUnavailable | None = None
+        typed = None
+        try:
+            typed = asker.ask(prompt, seconds=self._hold_seconds, stop=sitting.stop)
+        except EntryUnavailable as error:
+            unavailable = error
         with self._mutex:
             sitting.is_asking = False
             is_stopped = sitting.stop.is_set()
         if is_stopped:
             raise LoginCancelled("ended from another page")
-        if sitting.means == "page":
-            return
+        if unavailable is not None:
+            raise unavailable
         if typed is None:
             raise LoginCancelled("by the person") if hold.is_alive else HoldExpired("the card was let go")
-        self._try_pin(sitting, hold, typed_pin(typed))
+        return typed_pin(typed)
 
     def _try_pin(self, sitting: Sitting, hold: CardHold, pin: str) -> None:
         if not hold.is_alive:
             raise HoldExpired("the card was let go")
         check_pin_format(pin)
-        if not sitting.last_try_confirmed:
-            check_tries(sitting.tries_left, floor=PERSON_FLOOR)
+        _require_last_try_confirmed(sitting)
         self._sign(sitting, hold, pin)
 
     def _sign(self, sitting: Sitting, hold: CardHold, pin: str | OnPINPad) -> None:
-        signature = hold.sign(pin)
+        sitting.signature = hold.sign(pin)
+        sitting.last_try_confirmed = False  # it was said of the PIN, not of the password that comes next
+        if not sitting.request.act.documents:
+            self._answer(sitting, None)
+
+    def _answer(self, sitting: Sitting, signed: SignedDocuments | None) -> None:
+        if sitting.signature is None:
+            raise AgentFault("an answer without the frame's signature")
         sitting.answer = seal_answer(
-            sitting.request, signature, pin_entry=sitting.means, reader_kind=signature.reader_kind
+            sitting.request,
+            sitting.signature,
+            pin_entry=sitting.means,
+            reader_kind=sitting.signature.reader_kind,
+            signed=signed,
         )
         self._on_answer(sitting.request)
 
     def _work(self, sitting: Sitting, step: Callable[[], None]) -> Page:
-        """Run one step of card work and say which page follows. The card stays held only where a PIN page follows."""
+        """Run one step of card work and say which page follows. The card stays held only where something is asked."""
         error: CardError | None = None
         try:
             step()
@@ -373,12 +379,13 @@ class Desk:
             self._on_fault(caught)
             error = AgentFault("a fault beside the card")
         if isinstance(error, PINRejected):
-            sitting.tries_left = error.tries_left
-            sitting.last_try_confirmed = False
-        keeps_card = isinstance(error, PINRejected | PINFormatInvalid | LastTryNotConfirmed) or (
-            error is None and sitting.answer is None
-        )
-        if not self._allows_last_try and (sitting.tries_left or 1) < PERSON_FLOOR:
+            sitting.pin_tries_left, sitting.last_try_confirmed = error.tries_left, False
+        elif isinstance(error, SignPasswordRejected):
+            sitting.sign_tries_left, sitting.last_try_confirmed = error.tries_left, False
+        keeps_card = isinstance(error, _ASK_AGAIN) or (error is None and sitting.answer is None)
+        if not self._allows_last_try and (
+            (sitting.tries_left or 1) < PERSON_FLOOR or isinstance(error, LastTryNotConfirmed | SignLastTryNotConfirmed)
+        ):
             keeps_card = False
         sitting.error = error
         if not keeps_card:
@@ -395,17 +402,18 @@ class Desk:
             return self._ask(sitting, error)
         return Refused(error=error or AgentFault("no answer"), request=sitting.request, key=sitting.key)
 
-    def _ask(self, sitting: Sitting, error: CardError | None = None) -> AskPIN:
+    def _ask(self, sitting: Sitting, error: CardError | None = None) -> Ask:
         with self._mutex:
-            if not sitting.pin_token:
-                sitting.pin_token = secrets.token_urlsafe(32)
-            is_last_try = not sitting.last_try_confirmed and (sitting.tries_left or 1) < PERSON_FLOOR
-            return AskPIN(
+            if not sitting.token:
+                sitting.token = secrets.token_urlsafe(32)
+            return Ask(
                 request=sitting.request,
                 key=sitting.key,
-                token=sitting.pin_token,
+                token=sitting.token,
+                secret=sitting.secret,
                 tries_left=sitting.tries_left,
-                is_last_try=is_last_try,
+                is_last_try=not sitting.last_try_confirmed and (sitting.tries_left or 1) < PERSON_FLOOR,
+                on_page=sitting.asks_on_page,
                 means=sitting.means,
                 error=error,
             )
@@ -413,7 +421,7 @@ class Desk:
     def _end(self, sitting: Sitting) -> None:
         """No page leads back to it any more, and nobody is asked for it. The caller holds the mutex."""
         self._sittings.pop(sitting.key, None)
-        sitting.pin_token = ""
+        sitting.token = ""
         sitting.stop.set()
 
     def _await_end(self, sitting: Sitting) -> None:
@@ -444,9 +452,9 @@ class Desk:
         return self._sittings.get(key)
 
     def _takes(self, sitting: Sitting, token: str) -> bool:
-        if sitting.is_working or sitting is not self._active or not sitting.pin_token:
+        if sitting.is_working or sitting is not self._active or not sitting.token:
             return False
-        return hmac.compare_digest(sitting.pin_token.encode(), token.encode())
+        return hmac.compare_digest(sitting.token.encode(), token.encode())
 
     def _stale(self, sitting: Sitting | None) -> Refused:
         """A PIN page that is not the current one: of a working or answered sitting the way on is known, else none."""
@@ -457,3 +465,10 @@ class Desk:
         is_expired = sitting.hold is not None and not sitting.hold.is_alive
         error = HoldExpired("the card was let go") if is_expired else PageStale("not the current page")
         return Refused(error=error, request=sitting.request, key=sitting.key)
+
+
+def _require_last_try_confirmed(sitting: Sitting) -> None:
+    if sitting.last_try_confirmed:
+        return
+    check = check_tries if sitting.secret is Secret.PIN else check_sign_tries
+    check(sitting.tries_left, floor=PERSON_FLOOR)

@@ -1,7 +1,8 @@
-"""Where the PIN is typed: what a person is shown, and the means of asking beside the agent's own page.
+"""Where PIN and signing password are typed: what a person is shown, and the means of asking beside the agent's page.
 
 Order (design 4.3, ux 1.3): the reader's own keys, a window of our own, pinentry, the page, the terminal. A window comes
-before the page because a browser's extensions may read pages.
+before the page because a browser's extensions may read pages. The signing password (署名用パスワード) is never typed on
+a page, and has letters, which a reader's keys have not: a window or pinentry takes it, or nothing does.
 """
 
 from __future__ import annotations
@@ -11,14 +12,26 @@ import shutil
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from typing import Protocol
 
 from babel.support import NullTranslations, Translations
 
+from cardreader.agent.action import Action
 from cardreader.agent.answer import PINEntry
+from cardreader.agent.display import displayable
 from cardreader.agent.request import SignRequest
+from cardreader.agent.wording import act_title, claim_name, document_facts, document_warning
 from cardreader.errors import CardError, answer_for
+
+
+class Secret(Enum):
+    """Which of the card's two is meant. Their words and counters are never mixed."""
+
+    PIN = "pin"  # 利用者証明用: four digits
+    SIGNING = "signing"  # 署名用パスワード
+
 
 CHOICES = ("auto", "native", "pinentry", "page", "terminal")
 """What `--pin-entry` takes; a reader's own keys are used by `auto` wherever a reader has them."""
@@ -26,14 +39,15 @@ CHOICES = ("auto", "native", "pinentry", "page", "terminal")
 LANGUAGES = ("ja", "en")
 TRANSLATIONS = Path(__file__).parent / "translations"
 MAX_TYPED = 64  # characters
+_NAME_IN_WINDOW = 40  # characters: ten documents must fit
 _TERMINAL_PINENTRY = ("pinentry-curses", "pinentry-tty")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PinPrompt:
-    """What a person must see before typing a PIN. `client` is None for an unvetted service without a host name.
+    """What a person must see before typing a secret. `client` is None for an unvetted service without a host name.
 
-    `error` is why the PIN is asked for again.
+    `tries_left` are that secret's own; `error` is why it is asked for again.
     """
 
     phrase: str
@@ -41,13 +55,20 @@ class PinPrompt:
     client_vetted: bool
     origin: str
     tries_left: int | None
-    released: tuple[str, ...]
+    act: Action
     language: str = "ja"
     error: CardError | None = None
+    secret: Secret = Secret.PIN
 
     @classmethod
     def of(
-        cls, request: SignRequest, *, phrase: str, tries_left: int | None, error: CardError | None = None
+        cls,
+        request: SignRequest,
+        *,
+        phrase: str,
+        tries_left: int | None,
+        error: CardError | None = None,
+        secret: Secret = Secret.PIN,
     ) -> PinPrompt:
         """The prompt for `request` over a card with `tries_left`."""
         return cls(
@@ -56,9 +77,10 @@ class PinPrompt:
             client_vetted=request.client_vetted,
             origin=request.origin,
             tries_left=tries_left,
-            released=request.released,
+            act=request.act,
             language=first_language(request.ui_locales) or "ja",
             error=error,
+            secret=secret,
         )
 
 
@@ -121,14 +143,14 @@ def write_prompt(prompt: PinPrompt | PromptText) -> PromptText:
         tries = ngettext("残り%(num)s回入力できます。", "残り%(num)s回入力できます。", prompt.tries_left) % {
             "num": prompt.tries_left
         }
-    what = _("ログイン（本人の確認）")
-    if prompt.released:
-        names = _released_names(speech)
-        listed = _("、").join(names[name] for name in prompt.released)
-        what = f"{_('ログイン（本人の確認）と、次の情報の提供')} {listed}"
+    what = act_title(prompt.act, _)
+    if prompt.act.released:
+        listed = _("、").join(claim_name(name, _) for name in prompt.act.released)
+        what = f"{what} {listed}"
     colon = _("：")
+    is_pin = prompt.secret is Secret.PIN
     return PromptText(
-        title=_("暗証番号（数字4桁）を入力してください"),
+        title=_("暗証番号（数字4桁）を入力してください") if is_pin else _("署名用パスワードを入力してください"),
         error=_error_text(prompt),
         lines=(
             f"{_('あなたの合言葉')}{colon}{prompt.phrase}",
@@ -136,12 +158,22 @@ def write_prompt(prompt: PinPrompt | PromptText) -> PromptText:
             f"{_('依頼したサービス')}{colon}{client}",
             f"{_('接続先')}{colon}{prompt.origin}",
             f"{_('すること')}{colon}{what}",
-            tries,
+            *_document_lines(prompt.act, _),
+            tries if is_pin else f"{tries} {_('4桁の暗証番号とは別に数えます。')}",
         ),
-        label=_("暗証番号（数字4桁）"),
+        label=_("暗証番号（数字4桁）") if is_pin else _("署名用パスワード（英数字6〜16文字）"),
         ok=_("確認する"),
         cancel=_("やめる"),
     )
+
+
+def _document_lines(act: Action, _: Callable[[str], str]) -> list[str]:
+    lines = []
+    for document in act.documents:
+        name = displayable(document.name, at_most=_NAME_IN_WINDOW)
+        facts = filter(None, (document_facts(document, _), document_warning(document, _)))
+        lines.append(f"{_('署名する文書')}{_('：')}{name}（{' '.join(facts)}）")
+    return lines
 
 
 def choose(
@@ -178,25 +210,35 @@ def choose(
     return terminal() if wanted == "terminal" else None
 
 
+def choose_for_password(
+    wanted: str,
+    *,
+    environment: Mapping[str, str],
+    find: Callable[[str], str | None] = shutil.which,
+    window: Callable[[], PINAsker | None],
+    pinentry: Callable[[str], PINAsker],
+) -> PINAsker | None:
+    """Who asks for the signing password where `wanted` (one of CHOICES) is said of the PIN; None where nobody can.
+
+    A window or pinentry that is named is taken; for every other choice whichever of the two can be shown. Raises
+    EntryUnavailable as `choose` does.
+    """
+    named = wanted if wanted in ("native", "pinentry") else "auto"
+    return choose(
+        named, environment=environment, find=find, window=window, pinentry=pinentry, terminal=_never_a_terminal
+    )
+
+
+def _never_a_terminal() -> PINAsker:
+    raise EntryUnavailable("the signing password is typed in a window or pinentry")
+
+
 def _error_text(prompt: PinPrompt) -> str:
     if prompt.error is None:
         return ""
     row = answer_for(prompt.error)
     words = row.en if prompt.language == "en" else row.ja
     return f"{words.title} ({row.code})"
-
-
-def _released_names(speech: NullTranslations) -> dict[str, str]:
-    _ = speech.gettext
-    return {
-        "name": _("氏名"),
-        "address": _("住所"),
-        "birthdate": _("生年月日"),
-        "gender": _("性別"),
-        "linked_id": _("このサービスでのお客様番号"),
-        "offline_access": _("ログインしていない間の利用の継続"),
-        "sign": _("文書への電子署名の準備"),
-    }
 
 
 def _speech(language: str) -> NullTranslations:

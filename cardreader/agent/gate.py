@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 from flask import Flask, Response, g, request
 
+from cardreader.agent.display import displayable
 from cardreader.agent.journal import log
-from cardreader.agent.request import displayable
 from cardreader.agent.trust import Trust
 from cardreader.errors import HostUnknown, NotANavigation, PageUnknown, SiteUnknown
 

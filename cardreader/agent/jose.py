@@ -19,7 +19,7 @@ from jwt.algorithms import ECAlgorithm
 
 from cardreader.errors import RequestMalformed, RequestSignatureInvalid
 
-MAX_JWS = 16 * 1024  # bytes
+MAX_JWS = 32 * 1024  # bytes; ten documents with long names take about 20,000
 MAX_DEPTH = 16
 _BASE64URL = re.compile(r"[A-Za-z0-9_-]*\Z")
 _JSON_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')

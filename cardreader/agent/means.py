@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from cardreader.agent.entry import PINAsker, choose
+from cardreader.agent.entry import PINAsker, choose, choose_for_password
 from cardreader.agent.native import find_window
 from cardreader.agent.pinentry import Pinentry
 from cardreader.agent.terminal import Terminal, terminal_name
@@ -22,6 +22,16 @@ def find_asker(wanted: str, *, environment: Mapping[str, str] = os.environ) -> P
         window=lambda: find_window(environment),
         pinentry=lambda program: Pinentry(program, environment=environment, terminal=terminal_name()),
         terminal=Terminal,
+    )
+
+
+def find_password_asker(wanted: str, *, environment: Mapping[str, str] = os.environ) -> PINAsker | None:
+    """As entry.choose_for_password, on this machine; None where nobody can ask. Raises EntryUnavailable."""
+    return choose_for_password(
+        wanted,
+        environment=environment,
+        window=lambda: find_window(environment),
+        pinentry=lambda program: Pinentry(program, environment=environment, terminal=terminal_name()),
     )
 
 

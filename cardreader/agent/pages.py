@@ -2,16 +2,37 @@
 
 from __future__ import annotations
 
-from flask import Flask, Response, g, make_response, render_template, request
-from flask_babel import Babel, get_locale
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
-from cardreader.agent.desk import Answered, AskPIN, Page, Refused
-from cardreader.agent.entry import LANGUAGES, TRANSLATIONS, first_language
+from flask import Flask, Response, g, make_response, render_template, request
+from flask_babel import Babel, get_locale, gettext
+
+from cardreader.agent.entry import LANGUAGES, TRANSLATIONS, Secret, first_language
+from cardreader.agent.sitting import Answered, Ask, Page, Refused
 from cardreader.agent.trust import TrustInvalid
-from cardreader.errors import Answer, CardError, CertificateExpired, LoginCancelled, PINBlocked, Wording, answer_for
+from cardreader.agent.wording import Gettext, act_title, claim_name, document_facts, document_warning
+from cardreader.errors import (
+    Answer,
+    CardError,
+    CertificateExpired,
+    LoginCancelled,
+    PINBlocked,
+    SignCertificateExpired,
+    SignPasswordBlocked,
+    Wording,
+    answer_for,
+)
 
 # Where trying the same card again cannot help, the way back comes first.
-_FINAL = frozenset({"pin_locked", "cert_expired", "cert_unsuitable", "no_cert", "request_replayed", "pin_last"})
+_FINAL = frozenset(
+    {
+        "pin_locked", "cert_expired", "cert_unsuitable", "no_cert", "request_replayed", "pin_last",
+        "sign_password_locked", "sign_cert_expired", "sign_cert_unsuitable", "no_sign_cert", "sign_password_last",
+        "no_password_entry", "signing_off", "no_signing_way",
+    }
+)  # fmt: skip
 
 
 def speak(app: Flask) -> None:
@@ -22,6 +43,8 @@ def speak(app: Flask) -> None:
     app.config.update(BABEL_TRANSLATION_DIRECTORIES=str(TRANSLATIONS), BABEL_DEFAULT_LOCALE=LANGUAGES[0])
     Babel(app, locale_selector=_choose_language)
     app.add_template_global(_language, "language")
+    for words in (act_title, claim_name, document_facts, document_warning):
+        app.add_template_global(partial(_in_page_language, words), words.__name__)
 
 
 def show(page: Page, *, phrase: str) -> Response:
@@ -34,13 +57,17 @@ def show(page: Page, *, phrase: str) -> Response:
             return make_response(render_template("answer.html", page=page))
         case Refused():
             return refuse(page)
-        case AskPIN():
+        case Ask():
             row = None if page.error is None else answer_for(page.error)
             g.code = "" if row is None else row.code
-            asking = "pin.html" if page.means == "page" else "elsewhere.html"
+            elsewhere = "elsewhere.html" if page.secret is Secret.PIN else "password.html"
+            asking = "pin.html" if page.on_page else elsewhere
             template = "last_try.html" if page.is_last_try else asking
             words = None if row is None else _words(row)
-            return make_response(render_template(template, page=page, phrase=phrase, error=row, words=words))
+            about = page.secret if page.error is None else secret_of(page.error)
+            return make_response(
+                render_template(template, page=page, phrase=phrase, error=row, words=words, about=about.value)
+            )
 
 
 def refuse(page: Refused) -> Response:
@@ -55,7 +82,8 @@ def refuse(page: Refused) -> Response:
         error=row,
         words=_words(row),
         pin_try=pin_try_used(page.error),
-        ended_on=page.error.ended_on if isinstance(page.error, CertificateExpired) else None,
+        about=secret_of(page.error).value,
+        ended_on=page.error.ended_on if isinstance(page.error, CertificateExpired | SignCertificateExpired) else None,
         stated_origin=g.get("stated_origin", ""),
         is_final=row.id in _FINAL,
         goes_back_itself=isinstance(page.error, LoginCancelled),
@@ -65,9 +93,18 @@ def refuse(page: Refused) -> Response:
 
 def pin_try_used(error: CardError) -> str:
     """no, yes or unknown. Of a blocked PIN the error itself knows: found blocked, or blocked by the try just made."""
-    if isinstance(error, PINBlocked):
+    if isinstance(error, PINBlocked | SignPasswordBlocked):
         return "no" if error.by_this_try is False else "yes"
     return answer_for(error).pin_try_used
+
+
+def secret_of(error: CardError) -> Secret:
+    """Of which secret the tries are that `error` speaks of."""
+    return Secret.SIGNING if answer_for(error).id.startswith("sign_password") else Secret.PIN
+
+
+def _in_page_language(words: Callable[[Any, Gettext], str], of: Any) -> str:
+    return words(of, gettext)
 
 
 def _choose_language() -> str:

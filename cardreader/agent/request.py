@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from cardreader.agent.action import Action, parse_action
+from cardreader.agent.display import displayable
 from cardreader.agent.jose import (
     PublicKey,
     UnverifiedJWS,
-    canonical_json,
     decode_base64url,
-    parse_json,
     parse_jws,
     parse_public_key,
     verify,
 )
 from cardreader.agent.trust import Trust, TrustedBroker, origin_of
 from cardreader.errors import (
-    ActionUnknown,
     RequestMalformed,
     RequestSignatureInvalid,
     SiteUnknown,
@@ -32,12 +30,10 @@ from cardreader.errors import (
 AUDIENCE = "card-agent"
 REQUEST_TYP = "card-request+jwt"
 STATEMENT_TYP = "card-request-keys+jwt"
-AUTH_TAG = "JPKI-FED-AUTH/1"
 MAX_LIFETIME = 300  # seconds, design 4.3
 MAX_STATEMENT_LIFETIME = 90 * 86400  # seconds
 CLOCK_TOLERANCE = timedelta(minutes=5)  # beyond it the page warns
 STATEMENT_GRACE = timedelta(days=1)  # how far past a statement's end a home clock may stand
-RELEASABLE = ("name", "address", "birthdate", "gender", "linked_id", "offline_access", "sign")
 _MAX_TEXT = 256  # characters of a name or id
 _MAX_ISSUERS = 64
 _MAX_KEYS = 16
@@ -90,6 +86,8 @@ class SignRequest:
     client_vetted: bool
     tag: str
     action: str
+    act: Action
+    """What `action` says, read."""
     previous: bytes = field(repr=False)
     accepted_issuers: frozenset[bytes]  # SHA-256 of DER SubjectPublicKeyInfo
     answer_key: PublicKey
@@ -106,12 +104,6 @@ class SignRequest:
         """The service's name; of an unvetted one only a host name is worth showing, and None where it gave none."""
         name = displayable(self.client_name)
         return name if self.client_vetted or _HOST_NAME.match(self.client_name) else None
-
-    @property
-    def released(self) -> tuple[str, ...]:
-        """The claims that this act releases beyond the login itself, in the order of our own list."""
-        named = parse_json(self.action, what="action").get("release", [])
-        return tuple(name for name in RELEASABLE if name in named)
 
 
 def verify_request(jws: str, *, trust: Trust, origin: str, now: datetime) -> SignRequest:
@@ -133,7 +125,7 @@ def verify_request(jws: str, *, trust: Trust, origin: str, now: datetime) -> Sig
         raise RequestSignatureInvalid("the statement does not name the request's key")
     claims = verify(unverified, key)
     issued_at, expires_at = _period(claims, broker=broker)
-    action = _require_action(claims)
+    act = parse_action(claims["tag"], claims["action"], issued_at=issued_at)
     return SignRequest(
         issuer=claims["iss"],
         origin=origin,
@@ -146,7 +138,8 @@ def verify_request(jws: str, *, trust: Trust, origin: str, now: datetime) -> Sig
         client_name=_text(claims, "client_name"),
         client_vetted=claims["client_vetted"],
         tag=claims["tag"],
-        action=action,
+        action=claims["action"],
+        act=act,
         previous=_previous(claims),
         accepted_issuers=_accepted_issuers(claims),
         answer_key=parse_public_key(claims["answer_key"], what="answer_key"),
@@ -157,17 +150,6 @@ def verify_request(jws: str, *, trust: Trust, origin: str, now: datetime) -> Sig
         end_handle=_end_handle(claims),
         clock_doubtful=not issued_at - CLOCK_TOLERANCE <= now <= expires_at + CLOCK_TOLERANCE,
     )
-
-
-def displayable(text: str, *, at_most: int = 60) -> str:
-    """`text` without control, bidirectional and invisible characters, in one line, shortened with an ellipsis."""
-    visible = "".join(
-        " " if unicodedata.category(character) in ("Zs", "Zl", "Zp", "Cc") else character
-        for character in text
-        if unicodedata.category(character) not in ("Cf", "Cs", "Co", "Cn")
-    )
-    line = " ".join(visible.split())
-    return line if len(line) <= at_most else line[: at_most - 1] + "…"
 
 
 def _verify_statement(
@@ -218,21 +200,6 @@ def _time(claims: Mapping[str, Any], name: str) -> datetime:
     if not 0 <= claims[name] <= _LATEST:
         raise RequestMalformed(f"{name} is not a time")
     return datetime.fromtimestamp(claims[name], UTC)
-
-
-def _require_action(claims: Mapping[str, Any]) -> str:
-    text = claims["action"]
-    if claims["tag"] != AUTH_TAG:
-        raise ActionUnknown("a tag that is reserved or unknown")
-    action = parse_json(text, what="action")
-    if not isinstance(action, dict) or canonical_json(action) != text:
-        raise RequestMalformed("action is not an object in RFC 8785 form")
-    release = action.get("release", [])
-    if action.keys() - {"release"} or not isinstance(release, list) or len(set(map(str, release))) != len(release):
-        raise ActionUnknown("action has members without a template")
-    if not all(name in RELEASABLE for name in release):
-        raise ActionUnknown("action releases what has no template")
-    return str(text)
 
 
 def _transaction(claims: Mapping[str, Any]) -> str:

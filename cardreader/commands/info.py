@@ -9,6 +9,7 @@ import click
 
 from cardreader import jpki_ap
 from cardreader.apdu import Conversation
+from cardreader.channel import Channel
 from cardreader.commands import hpki
 from cardreader.commands.session import (
     CardSession,
@@ -21,7 +22,6 @@ from cardreader.commands.session import (
     told_in_words,
 )
 from cardreader.errors import NoAuthCertificate, NoSignCertificate, UnexpectedStatus
-from cardreader.jpki_ap import Channel
 
 
 @click.command("info")

@@ -13,9 +13,9 @@ from typing import NoReturn
 import click
 import platformdirs
 
+from cardreader.agent.display import displayable
 from cardreader.agent.entry import EntryUnavailable, PINAsker, PinPrompt, typed_pin, write_prompt
 from cardreader.agent.means import WITHOUT_PAGE, find_asker_without_page
-from cardreader.agent.request import displayable
 from cardreader.agent.server import StartRefused, only_agent
 from cardreader.agent.signing import PAD_SECONDS, OnPINPad
 from cardreader.agent.trust import AgentState, TrustInvalid, load_trust, origin_of

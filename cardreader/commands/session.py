@@ -18,6 +18,7 @@ from cardreader.agent.entry import EntryUnavailable, PromptText
 from cardreader.agent.means import WITHOUT_PAGE, find_asker_without_page
 from cardreader.agent.terminal import Terminal
 from cardreader.apdu import Conversation, converse
+from cardreader.channel import Channel
 from cardreader.errors import (
     CardError,
     HPKICardGiven,
@@ -28,7 +29,7 @@ from cardreader.errors import (
     answer_for,
 )
 from cardreader.hpki_ap import name_hpki_card
-from cardreader.jpki_ap import Channel, select_jpki_ap
+from cardreader.jpki_ap import select_jpki_ap
 from cardreader.transport import CardConnection, Readers
 
 T = TypeVar("T")

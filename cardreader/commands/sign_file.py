@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from cardreader import cms, hpki_ap, jpki_ap
-from cardreader.agent.request import displayable
+from cardreader.agent.display import displayable
 from cardreader.commands.hpki import verify_signing_pin
 from cardreader.commands.pin import verify
 from cardreader.commands.session import (

@@ -9,7 +9,7 @@ import click
 import platformdirs
 
 from cardreader.agent import pairing
-from cardreader.agent.request import displayable
+from cardreader.agent.display import displayable
 from cardreader.agent.trust import MAX_PHRASE, TrustInvalid
 
 _SAME = "same"

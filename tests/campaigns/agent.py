@@ -142,7 +142,7 @@ def _other_method(booth: Booth) -> Sent:
 
 
 def _oversized(booth: Booth) -> Sent:
-    size = booth.random.choice([16_500, 40_000, 70_000])
+    size = booth.random.choice([34_000, 40_000, 70_000])
     return booth.form({"request": "A" * size})
 
 

@@ -20,9 +20,9 @@ from pathlib import Path
 
 from cardreader import cms, jpki_ap
 from cardreader.apdu import CommandAPDU, Conversation, ResponseAPDU, converse
+from cardreader.channel import Channel
 from cardreader.emulator import SoftwareCard
 from cardreader.errors import CardError, TransportFault
-from cardreader.jpki_ap import Channel
 from cardreader.jpki_profile import P_384, SigningMode
 
 MAX_SECONDS = 0.050  # of processor time for one input

@@ -79,17 +79,19 @@ class CardMaker:
         token_label: str | None = None,
         blocked_status: int = 0x6984,
         sign: bool = True,
+        sign_certificate: bytes | None = b"",
+        sign_tries: int = 5,
     ) -> CardFile:
         der = self.certificate if certificate == b"" else certificate
         auth = KeySlot(
             certificate=der, ca_certificate=self.certificate, private_key=self.pem, pin="1234", tries=tries, tries_max=3
         )
         signing = KeySlot(
-            certificate=self.certificate,
+            certificate=self.certificate if sign_certificate == b"" else sign_certificate,
             ca_certificate=self.certificate,
             private_key=self.pem,
             pin="ABC123",
-            tries=5,
+            tries=sign_tries,
             tries_max=5,
         )
         return CardFile(

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cardreader.apdu import CommandAPDU, Conversation, ResponseAPDU, converse
+from cardreader.channel import Channel
 from cardreader.errors import CardRemoved, CardTimeout, MalformedCardData, PINOutcomeUnknown, TransportFault
-from cardreader.jpki_ap import Channel, verify_auth_pin
+from cardreader.jpki_ap import verify_auth_pin
 from cardreader.tlv import object_length
 
 commands = st.builds(

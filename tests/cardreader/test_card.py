@@ -11,6 +11,7 @@ from cardreader import jpki_ap
 from cardreader.apdu import CommandAPDU, Conversation, converse
 from cardreader.authentication import APDUCards
 from cardreader.cardfile import Kind
+from cardreader.channel import Channel
 from cardreader.emulator import SoftwareCard
 from cardreader.errors import (
     CardAbsent,
@@ -34,7 +35,7 @@ from tests.cardreader.conftest import CardMaker, Rig
 
 
 def login(pin: str, message: bytes) -> Conversation[tuple[jpki_ap.CardFace, bytes]]:
-    channel = jpki_ap.Channel()
+    channel = Channel()
     face = yield from jpki_ap.read_card(channel)
     yield from jpki_ap.verify_auth_pin(pin, channel)
     signature = yield from jpki_ap.sign_with_auth_key(message, channel)
@@ -88,7 +89,7 @@ def test_a_signature_alone_costs_three_apdus_on_a_card_known_to_take_short_ident
     rig: Rig, card_maker: CardMaker
 ) -> None:
     rig.insert(card_maker())
-    channel = jpki_ap.Channel(takes_short_identifiers=True)
+    channel = Channel(takes_short_identifiers=True)
     with rig.readers.connect() as connection:
         counting = CountingConnection(connection)
         converse(jpki_ap.select_jpki_ap(channel), counting.transmit)
@@ -100,7 +101,7 @@ def test_a_signature_alone_costs_three_apdus_on_a_card_known_to_take_short_ident
 
 def test_extended_length_brings_the_certificate_in_one_piece(rig: Rig, card_maker: CardMaker) -> None:
     rig.insert(card_maker())
-    channel = jpki_ap.Channel(extended_length=True)
+    channel = Channel(extended_length=True)
     with rig.readers.connect() as connection:
         counting = CountingConnection(connection)
         face = converse(jpki_ap.read_card(channel), counting.transmit)
@@ -112,7 +113,7 @@ def test_extended_length_brings_the_certificate_in_one_piece(rig: Rig, card_make
 def test_a_card_that_declines_extended_length_is_read_in_pieces(card_maker: CardMaker, short_identifiers: bool) -> None:
     card = SoftwareCard(card_maker(), extended_length=False, short_identifiers=short_identifiers)
     card.power_on()
-    channel = jpki_ap.Channel(extended_length=True)
+    channel = Channel(extended_length=True)
     assert converse(jpki_ap.read_card(channel), card.transmit).certificate == card_maker.certificate
     assert channel.extended_length is False
 
@@ -247,7 +248,7 @@ def test_card_lost_before_the_pin_costs_no_try_and_says_so(rig: Rig, card_maker:
 def test_card_lost_at_verify_leaves_the_outcome_unknown(rig: Rig, card_maker: CardMaker) -> None:
     rig.insert(card_maker())
     with rig.readers.connect() as connection:
-        channel = jpki_ap.Channel()
+        channel = Channel()
         converse(jpki_ap.read_card(channel), connection.transmit)
         rig.remove()
         with pytest.raises(PINOutcomeUnknown):

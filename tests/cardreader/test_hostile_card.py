@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from cardreader import jpki_ap
 from cardreader.apdu import CommandAPDU, Conversation, ResponseAPDU, converse
+from cardreader.channel import Channel
 from cardreader.emulator import SoftwareCard
 from cardreader.errors import CardError, PINBlocked, PINRejected
 from tests.cardreader.conftest import CardMaker
@@ -46,7 +47,7 @@ CONVERSATIONS: list[Callable[[], Conversation[object]]] = [
     jpki_ap.auth_tries_left,
     lambda: jpki_ap.verify_auth_pin("1234"),
     lambda: jpki_ap.sign_with_auth_key(b"message"),
-    lambda: jpki_ap.sign_with_auth_key(b"message", jpki_ap.Channel(takes_short_identifiers=True)),
+    lambda: jpki_ap.sign_with_auth_key(b"message", Channel(takes_short_identifiers=True)),
     lambda: login("1234", b"message"),
 ]
 

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, utils
 from cardreader import jpki_ap
 from cardreader.apdu import CommandAPDU, Conversation, ResponseAPDU, converse
 from cardreader.cardfile import CardFile
+from cardreader.channel import Channel
 from cardreader.cms import SCHEMES, signed_attributes, verify_attributes
 from cardreader.emulator import SoftwareCard
 from cardreader.errors import (
@@ -34,7 +35,6 @@ from cardreader.errors import (
     SignPasswordRejected,
     SignPasswordRequired,
 )
-from cardreader.jpki_ap import Channel
 from cardreader.jpki_profile import P_384, CardKind, SigningMode
 from tests.cardreader.conftest import CardMaker
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from cardreader import pinpad
 from cardreader.apdu import CommandAPDU, ResponseAPDU, converse
+from cardreader.channel import Channel
 from cardreader.emulator import SoftwareCard
 from cardreader.errors import (
     CardError,
@@ -20,7 +21,7 @@ from cardreader.errors import (
     PINRejected,
     TransportFault,
 )
-from cardreader.jpki_ap import Channel, read_card, sign_with_auth_key
+from cardreader.jpki_ap import read_card, sign_with_auth_key
 from tests.cardreader.conftest import CardMaker
 
 FEATURES = bytes.fromhex("060442330006 0704 42330007 1204 42330012")

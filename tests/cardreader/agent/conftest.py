@@ -10,7 +10,8 @@ import json
 import secrets
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -28,7 +29,10 @@ from joserfc import jwe
 from joserfc.jwk import ECKey
 from werkzeug.test import TestResponse
 
+from cardreader.agent.answer import PINEntry
 from cardreader.agent.app import create_agent
+from cardreader.agent.entry import EntryUnavailable, PinPrompt
+from cardreader.agent.request import SignRequest
 from cardreader.agent.trust import AgentState, Trust, parse_trust
 from cardreader.authentication import APDUCards
 from cardreader.emulator import SoftwareCard
@@ -70,6 +74,42 @@ def public_jwk(key: ec.EllipticCurvePrivateKey) -> dict[str, str]:
 def thumbprint(jwk: dict[str, str]) -> str:
     """RFC 7638 section 3, written out here independently of the agent."""
     return b64url(hashlib.sha256(json.dumps(jwk, sort_keys=True, separators=(",", ":")).encode()).digest())
+
+
+def attributes(digest: bytes, *, iat: int) -> bytes:
+    """The attributes that a broker asks to be signed, put together by hand: RFC 5652 section 11, in DER."""
+    moment = datetime.fromtimestamp(iat, UTC).strftime("%y%m%d%H%M%SZ").encode()
+    kind = bytes.fromhex("301806092a864886f70d010903310b06092a864886f70d010701")
+    time = bytes.fromhex("301c06092a864886f70d010905310f170d") + moment
+    return bytes.fromhex("3169") + kind + time + bytes.fromhex("302f06092a864886f70d01090431220420") + digest
+
+
+def document(text: str = "申込書", *, iat: int | None = None, **changes: Any) -> dict[str, Any]:
+    """A document of an action: text that the broker wrote, unless `changes` say otherwise (None takes a member out)."""
+    digest = hashlib.sha256(text.encode()).digest()
+    row = {
+        "attributes": b64url(attributes(digest, iat=int(NOW.timestamp()) if iat is None else iat)),
+        "name": "本人確認の申込書",
+        "sha256": b64url(digest),
+        "size": len(text.encode()),
+        "type": "text/plain",
+    }
+    return {name: value for name, value in {**row, **changes}.items() if value is not None}
+
+
+def raw_document(asked: bytes, **changes: Any) -> dict[str, Any]:
+    """A document of which a digest alone is known, to be signed as it is."""
+    bare = {"name": "指紋だけ", "attributes": None, "size": None, "type": None, "form": "raw"}
+    return document(sha256=b64url(asked), **{**bare, "digest": b64url(asked), **changes})
+
+
+def proof(
+    *documents: dict[str, Any], kind: str = "proof", release: Sequence[Any] = ("name", "address")
+) -> dict[str, str]:
+    """Tag and action of a request that has documents signed."""
+    action = {"documents": list(documents or (document(),)), "kind": kind, "release": list(release)}
+    canonical = json.dumps(action, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return {"tag": "JPKI-FED-PROOF/1", "action": canonical}
 
 
 def spki(key: rsa.RSAPublicKey) -> bytes:
@@ -176,7 +216,8 @@ class Hierarchy:
 
     def ca_certificate(self) -> bytes:
         begins, ends = NOW - timedelta(days=900), NOW + timedelta(days=900)
-        builder = self._builder(self.name, self.key.public_key(), begins, ends)
+        constraints = x509.BasicConstraints(ca=True, path_length=None)
+        builder = self._builder(self.name, self.key.public_key(), begins, ends).add_extension(constraints, critical=True)
         return builder.sign(self.key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
 
     def _builder(
@@ -316,6 +357,43 @@ class Person:
         self.body = response.get_data(as_text=True)
         self.page = _Forms(self.body)
         return response
+
+
+class Window:
+    """A window in whose place a test types. Answers in order; None gives up, an event is waited for."""
+
+    name: PINEntry = "native"
+
+    def __init__(self, *answers: str | EntryUnavailable | None) -> None:
+        self.answers = list(answers)
+        self.prompts: list[PinPrompt] = []
+        self.opened = threading.Event()
+        self.held_open = False
+
+    def ask(self, prompt: PinPrompt, *, seconds: float, stop: threading.Event) -> str | None:
+        self.prompts.append(prompt)
+        self.opened.set()
+        if self.held_open:
+            stop.wait(seconds)
+            return None
+        answer = self.answers.pop(0)
+        if isinstance(answer, EntryUnavailable):
+            raise answer
+        return answer
+
+
+class Terminal:
+    """A kiosk that only listens."""
+
+    def __init__(self) -> None:
+        self.requests = 0
+        self.answered: list[SignRequest] = []
+
+    def on_request(self) -> None:
+        self.requests += 1
+
+    def on_answer(self, request: SignRequest) -> None:
+        self.answered.append(request)
 
 
 @dataclass(kw_only=True)

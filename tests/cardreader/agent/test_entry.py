@@ -19,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cardreader.agent import window
+from cardreader.agent.action import Action
 from cardreader.agent.entry import EntryUnavailable, PINAsker, PinPrompt, choose, typed_pin, write_prompt
 from cardreader.agent.native import NativeWindow, find_window
 from cardreader.agent.pinentry import AssuanFault, Pinentry, escape, read_reply
@@ -31,7 +32,7 @@ PROMPT = PinPrompt(
     client_vetted=True,
     origin="https://login.example.jp",
     tries_left=3,
-    released=(),
+    act=Action(kind="login"),
 )
 CURSES = shutil.which("pinentry-curses")
 SYSTEM_PYTHON = "/usr/bin/python3"
@@ -88,7 +89,7 @@ def test_every_prompt_shows_phrase_service_origin_act_and_tries_in_both_language
             client_vetted=False,
             origin="https://login.example.jp",
             tries_left=None,
-            released=("name", "address"),
+            act=Action(kind="login", released=("name", "address")),
             language="en",
             error=PINRejected(2),
         )

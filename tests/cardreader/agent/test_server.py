@@ -178,7 +178,7 @@ def test_pin_is_taken_from_the_agents_own_page_only(running: Running) -> None:
 
 @linux_only
 def test_large_and_unknown_requests_get_a_page(running: Running) -> None:
-    status, page, _ = running.sign("A" * 20000)
+    status, page, _ = running.sign("A" * 40000)
     assert (status, Forms(page).ids["error-code"]) == (413, "AGENT-005")
     status, page, _ = running.ask("GET", "/v1/pin")
     assert (status, Forms(page).ids["error-code"]) == (404, "AGENT-004")

@@ -11,55 +11,27 @@ from pathlib import Path
 import pytest
 from flask import Flask
 
-from cardreader.agent.answer import PINEntry
 from cardreader.agent.app import create_agent
-from cardreader.agent.entry import EntryUnavailable, PinPrompt
-from cardreader.agent.request import SignRequest
+from cardreader.agent.entry import EntryUnavailable
 from cardreader.agent.trust import AgentState, TrustInvalid
 from cardreader.apdu import VERIFY, CommandAPDU, ResponseAPDU
 from cardreader.authentication import APDUCards
 from cardreader.emulator import SoftwareCard
 from cardreader.pinpad import PINPad
 from cardreader.transport import CardConnection
-from tests.cardreader.agent.conftest import AGENT, ISSUER, NOW, PHRASE, Broker, Desk, Hierarchy, Person
+from tests.cardreader.agent.conftest import (
+    AGENT,
+    ISSUER,
+    NOW,
+    PHRASE,
+    Broker,
+    Desk,
+    Hierarchy,
+    Person,
+    Terminal,
+    Window,
+)
 from tests.cardreader.conftest import CardMaker
-
-
-class Window:
-    """A window in whose place a test types. Answers in order; None gives up, an event is waited for."""
-
-    name: PINEntry = "native"
-
-    def __init__(self, *answers: str | EntryUnavailable | None) -> None:
-        self.answers = list(answers)
-        self.prompts: list[PinPrompt] = []
-        self.opened = threading.Event()
-        self.held_open = False
-
-    def ask(self, prompt: PinPrompt, *, seconds: float, stop: threading.Event) -> str | None:
-        self.prompts.append(prompt)
-        self.opened.set()
-        if self.held_open:
-            stop.wait(seconds)
-            return None
-        answer = self.answers.pop(0)
-        if isinstance(answer, EntryUnavailable):
-            raise answer
-        return answer
-
-
-class Terminal:
-    """A kiosk that only listens."""
-
-    def __init__(self) -> None:
-        self.requests = 0
-        self.answered: list[SignRequest] = []
-
-    def on_request(self) -> None:
-        self.requests += 1
-
-    def on_answer(self, request: SignRequest) -> None:
-        self.answered.append(request)
 
 
 @pytest.fixture
