@@ -49,11 +49,12 @@ JUDGE_PACKAGES = (
     *("opensc", "opensc-pkcs11", "openssl", "softhsm2", "postgresql", "chromium", "fonts-noto-cjk"),
     *("slapd", "ldap-utils", "libldap2-dev", "libsasl2-dev"),
     *("pinentry-curses", "python3-tk", "xvfb", "systemd", "apache2-bin", "libapache2-mod-auth-openidc"),
+    "poppler-utils",
 )
 """What the tests hold us against: another card driver, a PKCS#11 token, a database server, a browser with kanji, a
 directory server (with the headers that python-ldap is built against), programs that ask for a PIN, a screen for their
 windows, the judge of unit files, and a web server that logs people in by OpenID Connect (of it the program alone: the
-package `apache2` would start a server of its own)."""
+package `apache2` would start a server of its own), and the reader of signed PDFs that Debian has (`pdfsig`)."""
 
 FRONT_PACKAGES = ("nginx-light",)
 """What stands in front of the broker under `TLS=1`."""

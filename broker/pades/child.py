@@ -14,7 +14,7 @@ from io import BytesIO
 from typing import Any, Final
 
 from broker import confined
-from broker.pades.placeholder import RESERVED
+from broker.pades.placeholder import BEFORE_TIME, RESERVED
 
 CPU_SECONDS: Final = 5
 MEMORY: Final = 768 * 1024 * 1024
@@ -84,14 +84,14 @@ def prepare(document: bytes) -> tuple[dict[str, int], bytes]:
     )
     room, output = steps.send(SigIOSetup(md_algorithm="sha256"))
     made: bytes = output.getvalue()
-    mark = made.find(b"/M (D\\07220000101000000", room.reserved_region_end)
+    mark = made.find(BEFORE_TIME + b"20000101000000Z)", room.reserved_region_end)
     if not made.startswith(document) or mark < 0:
         raise Refused(MALFORMED)
     return {
         "size": len(document),
         "start": room.reserved_region_start,
         "end": room.reserved_region_end,
-        "time": mark + len(rb"/M (D\072"),
+        "time": mark + len(BEFORE_TIME),
     }, made
 
 

@@ -18,6 +18,9 @@ RESERVED: Final = 16 * 1024
 TIME_DIGITS: Final = 14
 """`YYYYMMDDHHMMSS` of a PDF date (ISO 32000-2 §7.9.4), always in UTC."""
 
+BEFORE_TIME: Final = rb"/M (D\072"
+"""As pyHanko writes the beginning of a date."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placeholder:
@@ -42,6 +45,7 @@ class Placeholder:
             or room != b"<" + b"0" * RESERVED + b">"
             or self.start < self.time + TIME_DIGITS <= self.end
             or not self.pdf[self.time : self.time + TIME_DIGITS].isdigit()
+            or self.pdf[self.time - len(BEFORE_TIME) : self.time] != BEFORE_TIME
         ):
             raise DocumentRefused("the room for a signature is not where it should be")
 

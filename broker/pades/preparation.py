@@ -13,7 +13,7 @@ from broker.pades.placeholder import RESERVED, Placeholder
 
 MAX_PDF: Final = 5 * 1024 * 1024
 """Octets."""
-SECONDS: Final = 8.0
+SECONDS: Final = 15.0
 """How long a document may take, with the wait for its turn."""
 _CHILDREN: Final = BoundedSemaphore(2)
 _MOST_ADDED: Final = RESERVED + 256 * 1024
@@ -49,8 +49,8 @@ def _made(document: bytes) -> bytes:
         raise StoreUnavailable("pyHanko is not installed: no PDF can be signed")
     if done.status in child.REFUSALS:
         raise DocumentRefused(f"PDF: {child.REFUSALS[done.status]}")
-    if done.status is None:
-        raise DocumentRefused("the PDF could not be judged in time")
+    if done.status is None:  # its own bound on processor time has not been reached: too much is going on here
+        raise StoreUnavailable("no room to judge the document in time")
     if done.status != 0 or len(done.output) > len(document) + _MOST_ADDED:
         raise DocumentRefused("the PDF could not be judged")
     return done.output
