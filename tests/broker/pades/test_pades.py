@@ -182,12 +182,12 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
     ),
     "objects without end": (lambda: paper(dict.fromkeys(range(5, 60000), "null")), "more objects or pages"),
     "a catalog that is itself": (lambda: paper({1: "1 0 R"}), "without guessing"),
-    "nested without end": (lambda: paper({5: "[" * 60_000 + "]" * 60_000}), ""),
+    "nested without end": (lambda: paper({5: "[" * 60_000 + "]" * 60_000}), "PDF"),
     "a stream that unpacks to gigabytes": (
         lambda: paper({5: stream("/Type /ObjStm /N 1 /First 4 /Filter /FlateDecode", bomb())}),
-        "",
+        "PDF",
     ),
-    "cross-references that unpack to gigabytes": (bomb_of_references, ""),
+    "cross-references that unpack to gigabytes": (bomb_of_references, "PDF"),
 }
 
 
