@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parent.parent
 RUN_TIME_EXTRAS = frozenset({"reader", "postgres", "hsm", "pades", "sandbox"})
 """The extras that come to run beside our code. Test tools and documentation tools may be under any free licence."""
 
-RUN_LOCK_EXTRAS = frozenset({"reader", "sandbox"})
+RUN_LOCK_EXTRAS = frozenset({"reader", "pades", "sandbox"})
 """The extras that locks/run.lock serves; locks/all.lock serves every one."""
 
 

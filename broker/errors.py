@@ -405,6 +405,21 @@ class RawDigestRefused(SigningError):
     """A signature over a digest that a client once chose counts as nothing else, ever (design 4.12)."""
 
 
+# --- sealed documents ------------------------------------------------------------------------------------------------
+
+
+class SealError(BrokerError):
+    """A sealed document could not be made; nothing was handed out."""
+
+
+class RecordUnprintable(SealError):
+    """The record cannot be put on paper without guessing: a character in no font, or one that is not seen."""
+
+
+class SealFailed(SealError):
+    """The seal could not be set, or the sealed document does not verify: key, certificate, time stamp or evidence."""
+
+
 # --- links -----------------------------------------------------------------------------------------------------------
 
 

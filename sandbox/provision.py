@@ -49,12 +49,15 @@ JUDGE_PACKAGES = (
     *("opensc", "opensc-pkcs11", "openssl", "softhsm2", "postgresql", "chromium", "fonts-noto-cjk"),
     *("slapd", "ldap-utils", "libldap2-dev", "libsasl2-dev"),
     *("pinentry-curses", "python3-tk", "xvfb", "systemd", "apache2-bin", "libapache2-mod-auth-openidc"),
-    "poppler-utils",
+    *("poppler-utils", "mupdf-tools", "qpdf", "faketime"),
 )
 """What the tests hold us against: another card driver, a PKCS#11 token, a database server, a browser with kanji, a
 directory server (with the headers that python-ldap is built against), programs that ask for a PIN, a screen for their
-windows, the judge of unit files, and a web server that logs people in by OpenID Connect (of it the program alone: the
-package `apache2` would start a server of its own), and the reader of signed PDFs that Debian has (`pdfsig`)."""
+windows, the judge of unit files, a web server that logs people in by OpenID Connect (of it the program alone: the
+package `apache2` would start a server of its own), programs that read signed PDFs, and one that sets a clock."""
+
+DOCUMENT_PACKAGES = ("fonts-ipaexfont-gothic", "fonts-ipamj-mincho")
+"""The fonts of sealed documents: the second has the characters of family registers (戸籍)."""
 
 FRONT_PACKAGES = ("nginx-light",)
 """What stands in front of the broker under `TLS=1`."""
@@ -91,9 +94,11 @@ class Profile:
 
 
 PROFILES: dict[str, Profile] = {
-    "run": Profile((*CARD_PACKAGES, *BUILD_PACKAGES), "run.lock"),
-    "run-tls": Profile((*CARD_PACKAGES, *BUILD_PACKAGES, *FRONT_PACKAGES), "run.lock"),
-    "test": Profile((*CARD_PACKAGES, *BUILD_PACKAGES, *FRONT_PACKAGES, *JUDGE_PACKAGES), "all.lock", peers=True),
+    "run": Profile((*CARD_PACKAGES, *BUILD_PACKAGES, *DOCUMENT_PACKAGES), "run.lock"),
+    "run-tls": Profile((*CARD_PACKAGES, *BUILD_PACKAGES, *DOCUMENT_PACKAGES, *FRONT_PACKAGES), "run.lock"),
+    "test": Profile(
+        (*CARD_PACKAGES, *BUILD_PACKAGES, *DOCUMENT_PACKAGES, *FRONT_PACKAGES, *JUDGE_PACKAGES), "all.lock", peers=True
+    ),
     "check": Profile((*CARD_PACKAGES, *BUILD_PACKAGES), "all.lock"),
 }
 

@@ -116,10 +116,10 @@ class Authority(Holder):
             builder = builder.add_extension(x509.CRLDistributionPoints([point]), critical=False)
         return Holder(key=key, certificate=builder.sign(self.key, hashes.SHA256()))
 
-    def stamper(self, *, ends: datetime = AT + 10 * YEAR, **changed: Any) -> Holder:
+    def stamper(self, *, ends: datetime = AT + 10 * YEAR, key: PrivateKey | None = None, **changed: Any) -> Holder:
         return self.leaf(
             "Time Stamp Authority",
-            key=rsa.generate_private_key(public_exponent=65537, key_size=2048),
+            key=key or rsa.generate_private_key(public_exponent=65537, key_size=2048),
             usages=("digital_signature",),
             purposes=(ExtendedKeyUsageOID.TIME_STAMPING,),
             ends=ends,

@@ -1,0 +1,132 @@
+"""Writes the revision with a seal, by pyHanko: evidence first, then the signature over everything."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from asn1crypto import algos, core, tsp, x509
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from pyhanko.pdf_utils import generic
+from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
+from pyhanko.pdf_utils.misc import PdfError
+from pyhanko.sign import fields, signers
+from pyhanko.sign.fields import MDPPerm, SigSeedSubFilter
+from pyhanko.sign.signers.pdf_cms import PdfCMSSignedAttributes
+from pyhanko.sign.timestamps import TimeStamper
+from pyhanko.sign.timestamps.common_utils import TimestampRequestError
+from pyhanko_certvalidator.registry import SimpleCertificateStore
+
+from broker.delegation.sealing import SealMaterial, Stamp
+from broker.errors import SealFailed
+from broker.jose import Signer
+
+FIELD: Final = "Seal"
+_RESERVED: Final = 24 * 1024
+"""Hexadecimal digits for the signature with its certificates and time stamp; unused ones are zeros."""
+_MECHANISMS: Final[dict[str, dict[str, Any]]] = {
+    "ES256": {"algorithm": "sha256_ecdsa"},
+    "RS256": {"algorithm": "sha256_rsa", "parameters": core.Null()},
+}
+
+
+class _PortSigner(signers.Signer):
+    """pyHanko's signer over our port: the key may be in a token, and sees only the signed attributes."""
+
+    def __init__(self, port: Signer, material: SealMaterial) -> None:
+        if port.alg not in _MECHANISMS:
+            raise SealFailed(f"a seal is made by ES256 or RS256, not {port.alg}")
+        registry = SimpleCertificateStore()
+        registry.register_multiple([x509.Certificate.load(each) for each in material.others])
+        super().__init__(
+            embed_roots=False,
+            signing_cert=x509.Certificate.load(material.certificate),
+            cert_registry=registry,
+            signature_mechanism=algos.SignedDigestAlgorithm(_MECHANISMS[port.alg]),
+        )
+        self._port = port
+
+    async def async_sign_raw(self, data: bytes, digest_algorithm: str, dry_run: bool = False) -> bytes:
+        if digest_algorithm != "sha256":
+            raise SealFailed("a seal is made with SHA-256")
+        if dry_run:
+            return bytes(512)
+        signature = self._port.sign(data)
+        if self._port.alg != "ES256":
+            return signature
+        half = len(signature) // 2  # JOSE puts R and S side by side, CMS wants DER (RFC 5753 §7.2)
+        return encode_dss_signature(int.from_bytes(signature[:half]), int.from_bytes(signature[half:]))
+
+
+class _PortStamper(TimeStamper):
+    """pyHanko's time-stamp client over our port."""
+
+    def __init__(self, stamp: Stamp) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._stamp = stamp
+
+    async def async_request_tsa_response(self, req: tsp.TimeStampReq) -> tsp.TimeStampResp:
+        return tsp.TimeStampResp.load(self._stamp(req.dump()), strict=True)
+
+
+def write_seal(unsigned: bytes, *, signer: Signer, material: SealMaterial, stamp: Stamp, at: datetime) -> bytes:
+    """Raises SealFailed, and what `signer` and `stamp` raise."""
+    try:
+        return asyncio.run(_written(unsigned, _PortSigner(signer, material), material, _PortStamper(stamp), at))
+    except (PdfError, TimestampRequestError, ValueError, TypeError) as failed:
+        raise SealFailed(f"the seal could not be written ({type(failed).__name__})") from failed
+
+
+async def _written(
+    unsigned: bytes, signer: _PortSigner, material: SealMaterial, stamper: _PortStamper, at: datetime
+) -> bytes:
+    writer = IncrementalPdfFileWriter(io.BytesIO(unsigned))
+    _add_evidence(writer, material)
+    session = signers.PdfSigner(
+        signers.PdfSignatureMetadata(
+            field_name=FIELD,
+            md_algorithm="sha256",
+            subfilter=SigSeedSubFilter.PADES,
+            certify=True,
+            docmdp_permissions=MDPPerm.NO_CHANGES,
+        ),
+        signer=signer,
+        timestamper=stamper,
+        new_field_spec=fields.SigFieldSpec(sig_field_name=FIELD),
+    ).init_signing_session(writer)
+    session.system_time = at.astimezone(UTC)
+    document: Any = session.prepare_tbs_document(validation_info=None, bytes_reserved=_RESERVED)
+    digest, out = document.digest_tbs_document()
+    finished = await document.perform_signature(
+        document_digest=digest.document_digest,
+        pdf_cms_signed_attrs=PdfCMSSignedAttributes(signing_time=session.system_time),
+    )
+    await finished.post_signature_processing(out)
+    sealed: bytes = out.getvalue()
+    return sealed
+
+
+def _add_evidence(writer: IncrementalPdfFileWriter, material: SealMaterial) -> None:
+    """The document security store, without VRI: everything in it serves the one signature."""
+
+    def streams(ders: tuple[bytes, ...]) -> generic.ArrayObject:
+        made = []
+        for each in ders:
+            stream = generic.StreamObject(stream_data=each)
+            stream.compress()
+            made.append(writer.add_object(stream))
+        return generic.ArrayObject(made)
+
+    store = generic.DictionaryObject({generic.pdf_name("/Type"): generic.pdf_name("/DSS")})
+    parts = (
+        ("/Certs", (material.certificate, *material.others)),
+        ("/CRLs", material.crls),
+        ("/OCSPs", material.ocsps),
+    )
+    for name, ders in parts:
+        if ders:
+            store[generic.pdf_name(name)] = streams(ders)
+    writer.root[generic.pdf_name("/DSS")] = writer.add_object(store)
+    writer.update_root()

@@ -1,0 +1,317 @@
+"""From a record to its sealed document: the same bytes each time, one revision, and no seal that does not verify."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from broker.delegation.document import look
+from broker.delegation.rendering import FONTS, Renderer
+from broker.delegation.sealing import SealMaterial, commitment, holds, seal, unsigned_part
+from broker.delegation.verification import verify_document
+from broker.errors import RecordUnprintable, SealFailed, SettingsError
+from broker.keys.algorithms import signer
+from sandbox.tsa import StampAuthority
+from tests.broker.delegation.workshop import AT, DAY, YEAR, Holder, Workshop
+
+SALT = bytes(range(32))
+
+
+def record(**changed: Any) -> bytes:
+    told = {
+        "v": 1,
+        "id": "0b5b7a3e-9f5e-4c0e-b7b1-2f1d0d8d5d10",
+        "type": "poa.business",
+        "issued_at": "2026-11-20T12:00:00+09:00",
+        "principal": {
+            "kind": "corporation",
+            "corporate_number": "7000012050002",
+            "name": "株式会社サンドボックス",
+            "representative": {"title": "代表取締役", "name": "𠮷田 太郎"},
+        },
+        "agent": {"kind": "person", "name": "山田 花子"},
+        "power": [{"acts": ["bid", "contract"], "limit": {"amount_max": 50_000_000, "tax": "incl"}}],
+    }
+    return json.dumps(told | changed, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def program(name: str) -> str:
+    found = shutil.which(name)
+    if found is None:
+        if os.environ.get("CI"):
+            pytest.fail(f"missing: {name}")
+        pytest.skip(f"missing: {name}")
+    return found
+
+
+@pytest.fixture(scope="module")
+def renderer() -> Renderer:
+    if not all(font.exists() for font in FONTS):
+        pytest.skip("missing: fonts-ipaexfont-gothic, fonts-ipamj-mincho")
+    return Renderer()
+
+
+@pytest.fixture(scope="module")
+def workshop() -> Workshop:
+    made = Workshop()
+    made.tsa = made.root.stamper(key=ec.generate_private_key(ec.SECP256R1()), names_a_source=True)
+    made.seal = made.authority.leaf(names_a_source=True)
+    return made
+
+
+@pytest.fixture(scope="module")
+def material(workshop: Workshop) -> SealMaterial:
+    return SealMaterial(
+        certificate=workshop.seal.der,
+        others=(workshop.authority.der, workshop.tsa.der),
+        crls=(workshop.root.crl(), workshop.authority.crl()),
+        anchors=(workshop.root.der,),
+    )
+
+
+def stamp(workshop: Workshop, *, at: datetime = AT, by: Holder | None = None) -> Any:
+    holder = by or workshop.tsa
+    assert isinstance(holder.key, ec.EllipticCurvePrivateKey)
+    authority = StampAuthority(certificate=holder.certificate, key=holder.key)
+    return lambda request: authority.answer(request, now=at)
+
+
+def sealed_by(workshop: Workshop, usual: SealMaterial, unsigned: bytes, **changed: Any) -> bytes:
+    arguments: dict[str, Any] = {
+        "signer": signer(workshop.seal.key, "ES256"),
+        "material": usual,
+        "stamp": stamp(workshop),
+        "at": AT,
+    }
+    return seal(unsigned, **(arguments | changed))
+
+
+@pytest.fixture(scope="module")
+def unsigned(renderer: Renderer) -> bytes:
+    return renderer.render(record())
+
+
+@pytest.fixture(scope="module")
+def sealed(workshop: Workshop, material: SealMaterial, unsigned: bytes) -> bytes:
+    return sealed_by(workshop, material, unsigned)
+
+
+# --- on paper --------------------------------------------------------------------------------------------------------
+
+
+def test_a_second_process_makes_the_same_bytes(renderer: Renderer, unsigned: bytes) -> None:
+    assert renderer.render(record()) == unsigned
+    assert renderer.rendered_apart(record()) == unsigned
+    assert Renderer().template_hash == renderer.template_hash
+    assert len(bytes.fromhex(renderer.template_hash)) == 32
+
+
+def test_the_date_is_the_records(renderer: Renderer, unsigned: bytes) -> None:
+    assert b"2026" in unsigned
+    assert renderer.render(record(issued_at="2031-01-02T03:04:05Z")) != unsigned
+
+
+def test_another_template_has_another_hash(renderer: Renderer, tmp_path: Path) -> None:
+    template = tmp_path / "record.typ"
+    template.write_text("#sys.inputs.record")
+    assert Renderer(template=template).template_hash != renderer.template_hash
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"name": "\U0002f800\U0001f600"},  # an emoji is in neither font
+        {"name": "a\u202eb"},
+        {"name": "a\u200bb"},
+        {"name": "a\nb"},
+        {"name": "か\u3099"},
+        {"issued_at": None},
+        {"issued_at": "2026-11-20T12:00:00"},
+        {"issued_at": "yesterday"},
+    ],
+)
+def test_what_cannot_be_printed_without_guessing_is_refused(renderer: Renderer, changed: dict[str, Any]) -> None:
+    with pytest.raises(RecordUnprintable):
+        renderer.render(record(**changed))
+
+
+@pytest.mark.parametrize("name", ['#image("/etc/passwd")', "*bold* $x$ @ref <label>", "\\u{41}", "]]#panic()"])
+def test_a_name_is_never_markup(renderer: Renderer, name: str, tmp_path: Path) -> None:
+    path = tmp_path / "name.pdf"
+    path.write_bytes(renderer.render(record(name=name)))
+    printed = subprocess.run(
+        [program("pdftotext"), "-raw", path, "-"], capture_output=True, text=True, check=True
+    ).stdout
+    assert "".join(name.split()) in "".join(printed.split())
+
+
+def test_a_missing_font_stops_the_start() -> None:
+    with pytest.raises(SettingsError, match="font"):
+        Renderer(fonts=[Path("/nowhere/font.ttf")])
+
+
+def test_every_member_of_the_record_is_on_paper(renderer: Renderer, tmp_path: Path) -> None:
+    path = tmp_path / "all.pdf"
+    path.write_bytes(renderer.render(record(unforeseen={"deep": ["x1", {"deeper": "x2"}], "flag": True, "n": 17})))
+    printed = subprocess.run([program("pdftotext"), path, "-"], capture_output=True, text=True, check=True).stdout
+    for wanted in ("unforeseen", "deep", "deeper", "x1", "x2", "17", "yes", "𠮷田 太郎", "50,000,000", "7000012050002"):
+        assert wanted in printed, wanted
+
+
+# --- sealed ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_sealed_document_begins_with_the_unsigned_one_and_has_one_signature(
+    sealed: bytes, unsigned: bytes, material: SealMaterial
+) -> None:
+    assert sealed.startswith(unsigned)
+    assert unsigned_part(sealed) == unsigned
+    (signature,) = look(sealed).signatures
+    assert signature.covered == len(sealed)
+    verdict = verify_document(sealed, anchors=material.anchors, at=AT)
+    assert verdict.reasons == ()
+    assert verdict.record == record()
+    assert verdict.sealed_at == AT
+
+
+def test_a_seal_holds_after_three_years_and_until_the_stamps_authority_ends(
+    sealed: bytes, material: SealMaterial
+) -> None:
+    for at in (AT + 3 * YEAR, AT + 10 * YEAR - DAY):
+        assert verify_document(sealed, anchors=material.anchors, at=at).accepted
+    assert not verify_document(sealed, anchors=material.anchors, at=AT + 10 * YEAR + DAY).accepted
+
+
+def test_an_rsa_seal_holds(workshop: Workshop, material: SealMaterial, unsigned: bytes) -> None:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    holder = workshop.authority.leaf(key=key, names_a_source=True)
+    made = sealed_by(workshop, replace(material, certificate=holder.der), unsigned, signer=signer(key, "RS256"))
+    assert verify_document(made, anchors=material.anchors, at=AT).accepted
+
+
+def test_the_commitment_is_to_this_document_alone(sealed: bytes, unsigned: bytes, renderer: Renderer) -> None:
+    commit = commitment(salt=SALT, record=record(), unsigned=unsigned)
+    assert (
+        commit == hashlib.sha256(SALT + hashlib.sha256(record()).digest() + hashlib.sha256(unsigned).digest()).digest()
+    )
+    assert holds(commit, salt=SALT, record=record(), sealed=sealed)
+    assert not holds(commit, salt=SALT[::-1], record=record(), sealed=sealed)
+    assert not holds(commit, salt=SALT, record=record(v=2), sealed=sealed)
+    assert not holds(commit, salt=SALT, record=record(), sealed=renderer.render(record(v=2)))
+    assert not holds(commit, salt=b"short", record=record(), sealed=sealed)
+    assert not holds(commit, salt=SALT, record=record(), sealed=b"")
+
+
+@pytest.mark.parametrize("fault", ["another key", "no evidence", "revoked", "expired", "stranger's stamp", "no stamp"])
+def test_a_seal_that_would_not_verify_is_not_handed_out(
+    workshop: Workshop, material: SealMaterial, unsigned: bytes, fault: str
+) -> None:
+    changed: dict[str, Any] = {
+        "another key": {"signer": signer(ec.generate_private_key(ec.SECP256R1()), "ES256")},
+        "no evidence": {"material": replace(material, crls=())},
+        "revoked": {"material": replace(material, crls=(workshop.root.crl(), workshop.authority.crl(workshop.seal)))},
+        "expired": {"stamp": stamp(workshop, at=AT + 5 * YEAR), "at": AT + 5 * YEAR},
+        "stranger's stamp": {"stamp": stamp(workshop, by=Workshop().root.leaf())},
+        "no stamp": {"stamp": lambda _request: b"\x30\x00"},
+    }[fault]
+    with pytest.raises(SealFailed):
+        sealed_by(workshop, material, unsigned, **changed)
+
+
+def test_only_a_document_of_one_revision_is_sealed(workshop: Workshop, material: SealMaterial, sealed: bytes) -> None:
+    with pytest.raises(SealFailed):
+        sealed_by(workshop, material, sealed)
+
+
+def test_the_sealed_document_holds_nothing_of_the_jpki(sealed: bytes) -> None:
+    assert b"JPKI" not in sealed
+    (signature,) = look(sealed).signatures
+    assert b"JPKI" not in signature.cms
+
+
+# --- judges ----------------------------------------------------------------------------------------------------------
+
+
+def _run(*command: Any, **more: Any) -> str:
+    done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False, timeout=60, **more)
+    return done.stdout + done.stderr
+
+
+def _root_pem(workshop: Workshop, folder: Path) -> Path:
+    from cryptography.hazmat.primitives.serialization import Encoding
+
+    path = folder / "root.pem"
+    path.write_bytes(workshop.root.certificate.public_bytes(Encoding.PEM))
+    return path
+
+
+def test_pdfsig_calls_the_total_document_signed(sealed: bytes, tmp_path: Path) -> None:
+    (tmp_path / "poa.pdf").write_bytes(sealed)
+    told = _run(program("pdfsig"), "-nocert", tmp_path / "poa.pdf")
+    assert "Total document signed" in told
+    assert "Signature is Valid" in told
+    assert "ETSI.CAdES.detached" in told
+
+
+def test_pdfdetach_gives_the_records_exact_bytes(sealed: bytes, tmp_path: Path) -> None:
+    (tmp_path / "poa.pdf").write_bytes(sealed)
+    _run(program("pdfdetach"), "-saveall", "-o", tmp_path, tmp_path / "poa.pdf")
+    assert (tmp_path / "record.json").read_bytes() == record()
+
+
+def test_qpdf_finds_no_fault(sealed: bytes, tmp_path: Path) -> None:
+    (tmp_path / "poa.pdf").write_bytes(sealed)
+    assert "No syntax or stream encoding errors found" in _run(program("qpdf"), "--check", tmp_path / "poa.pdf")
+
+
+def test_mutool_calls_it_unchanged(sealed: bytes, tmp_path: Path) -> None:
+    (tmp_path / "poa.pdf").write_bytes(sealed)
+    told = _run(program("mutool"), "sign", "-v", tmp_path / "poa.pdf")
+    assert "The document is unchanged since signing" in told
+
+
+def test_openssl_verifies_the_envelope(sealed: bytes, workshop: Workshop, tmp_path: Path) -> None:
+    (signature,) = look(sealed).signatures
+    (tmp_path / "seal.der").write_bytes(signature.cms)
+    (tmp_path / "signed").write_bytes(signature.signed(sealed))
+    told = _run(
+        *(program("openssl"), "cms", "-verify", "-cades", "-inform", "DER", "-in", tmp_path / "seal.der"),
+        *("-content", tmp_path / "signed", "-binary", "-CAfile", _root_pem(workshop, tmp_path), "-purpose", "any"),
+        *("-attime", str(int(AT.timestamp())), "-out", "/dev/null"),
+    )
+    assert "CAdES Verification successful" in told or "Verification successful" in told
+
+
+def test_openssl_verifies_the_time_stamp(workshop: Workshop, tmp_path: Path) -> None:
+    (tmp_path / "data").write_bytes(b"something that existed")
+    openssl = program("openssl")
+    query = ["ts", "-query", "-data", tmp_path / "data", "-sha256", "-cert", "-out", tmp_path / "query"]
+    _run(openssl, *query)
+    (tmp_path / "reply").write_bytes(stamp(workshop)((tmp_path / "query").read_bytes()))
+    told = _run(
+        *(openssl, "ts", "-verify", "-queryfile", tmp_path / "query", "-in", tmp_path / "reply"),
+        *("-CAfile", _root_pem(workshop, tmp_path), "-attime", str(int(AT.timestamp()))),
+    )
+    assert "Verification: OK" in told
+
+
+@pytest.mark.parametrize("request_", [b"", b"\x30\x00", b"junk"])
+def test_the_stamp_authority_refuses_what_it_cannot_read(workshop: Workshop, request_: bytes, tmp_path: Path) -> None:
+    (tmp_path / "reply").write_bytes(stamp(workshop)(request_))
+    told = _run(program("openssl"), "ts", "-reply", "-in", tmp_path / "reply", "-text")
+    assert "Status: Rejected" in told
+
+
+def test_now_is_an_argument(workshop: Workshop, material: SealMaterial, unsigned: bytes) -> None:
+    with pytest.raises(ValueError, match="zone"):
+        sealed_by(workshop, material, unsigned, at=datetime.now(UTC).replace(tzinfo=None))
