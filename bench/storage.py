@@ -65,7 +65,7 @@ def _cell(column: Column[Any]) -> object:
 
 def _row(table: Table) -> Values:
     """Every column that does not count by itself; the same cells in every table, so that every reference holds."""
-    return {c.name: _cell(c) for c in table.c if not (c.primary_key and isinstance(c.type, Integer))}
+    return {c.name: _cell(c) for c in table.c if c is not table.autoincrement_column}
 
 
 _CODE_ROW: Final = _row(codes)

@@ -249,9 +249,13 @@ def _check_extensions(octets: Octets, words: NDArray[np.uint64], at: Offsets, li
 
 
 def _check_unknown(octets: Octets, unknown: list[tuple[Offsets, Offsets]]) -> None:
-    """That no unknown extension stands twice in an entry: `unknown` has (entry, place of the name), round by round."""
+    """That each unknown extension has a name, and none stands twice in an entry: `unknown` has (entry, place of the
+    name), round by round.
+    """
     entries = np.concatenate([entries for entries, _ in unknown])
     names = np.concatenate([names for _, names in unknown])
+    if names.size:
+        _check_names(octets, names, names + octets[names - 1])
     several = np.flatnonzero(np.bincount(entries, minlength=1)[entries] > 1)
     if several.size > _MAX_STRANGE * 2:
         raise RevocationUnknown("CRL: more unknown entry extensions than are judged here")
@@ -260,6 +264,13 @@ def _check_unknown(octets: Octets, unknown: list[tuple[Offsets, Offsets]]) -> No
     }
     if len(met) != several.size:
         raise RevocationUnknown("CRL: an entry extension stands twice")
+
+
+def _check_names(octets: Octets, at: Offsets, ends: Offsets) -> None:
+    """That the numbers of each object identifier are whole and in their shortest form (X.690 §8.19.2)."""
+    _must(octets[ends - 1] < 0x80)
+    padded = np.flatnonzero((octets[1:] == 0x80) & (octets[:-1] < 0x80)) + 1
+    _must(np.searchsorted(padded, at) == np.searchsorted(padded, ends))
 
 
 def _pairs(entries: Offsets, names: Offsets, chosen: Offsets) -> zip[tuple[int, int]]:

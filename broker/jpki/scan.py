@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Final, Protocol, TypeAlias
 
@@ -179,12 +180,19 @@ def _scan(source: Source, width: int, sink: Sink) -> Scanned:
     hasher.update(outline.signed[0])
     begin, end = outline.begin, outline.end
     walk = _Walk(width=width, version=outline.version, longest=end - begin, sink=sink)
-    while begin < end:
-        piece = walk.room(end - begin)
-        source.read_into(begin, piece)
-        hasher.update(piece)
-        begin += len(piece)
-        walk.take(len(piece), last=begin == end)
+    with ThreadPoolExecutor(1) as beside:  # a thread begins with the first piece that is not the last
+        while begin < end:
+            piece = walk.room(end - begin)
+            source.read_into(begin, piece)
+            begin += len(piece)
+            if begin == end:
+                hasher.update(piece)
+                walk.take(len(piece), last=True)
+            else:
+                hashed = beside.submit(hasher.update, piece)
+                walk.take(len(piece), last=False)
+                hashed.result()
+                walk.make_room()
     hasher.update(outline.signed[1])
     return Scanned(
         head=outline.head,
@@ -277,26 +285,35 @@ class _Walk:
         self._width, self._version, self._sink = width, version, sink
         self._data = np.zeros(_BEFORE + min(CHUNK, longest) + _AFTER, np.uint8)
         self._words: Words = np.ndarray((len(self._data) - 7,), "<u8", buffer=self._data, strides=(1,))
-        self._stop = _BEFORE
+        self._stop = self._taken = _BEFORE
 
     def room(self, left: int) -> memoryview:
         """Where the next octets of the list go: at most `left`."""
         return self._data.data[self._stop : min(self._stop + left, len(self._data) - _AFTER)]
 
     def take(self, length: int, *, last: bool) -> None:
-        """Read all whole entries of what has come; the rest waits for what follows."""
+        """Read all whole entries of what has come; the rest waits for what follows, once there is room."""
         self._stop += length
         at = _BEFORE
-        while at < self._stop:
+        while at < self._stop and not self._cut_off(at):
             end = self._usual(at) or self._unusual(at)
             if end == at:
                 break
             at = end
         if at < self._stop and (last or at == _BEFORE):
             raise RevocationUnknown("CRL: entries are not in DER")
-        left = self._stop - at
-        self._data[_BEFORE : _BEFORE + left] = self._data[at : self._stop].copy()
+        self._taken = at
+
+    def make_room(self) -> None:
+        """Forget what has been taken."""
+        left = self._stop - self._taken
+        self._data[_BEFORE : _BEFORE + left] = self._data[self._taken : self._stop].copy()
         self._stop = _BEFORE + left
+
+    def _cut_off(self, begin: int) -> bool:
+        """Whether the entry at `begin` is a short one that goes on in the next piece."""
+        length = int(self._data[begin + 1])
+        return length < 0x80 and begin + 2 + length > self._stop
 
     def _usual(self, begin: int) -> int:
         """Where the entries from `begin` on end, if all are in their usual form; 0 where any is not."""
@@ -315,6 +332,12 @@ class _Walk:
             starts, heads, lengths, times, ends, dates = (
                 each[good] for each in (starts, heads, lengths, times, ends, dates)
             )
+        if not (starts[1:] == ends[:-1]).all():  # a serial number that looks like an entry: none ends where it begins
+            reached = np.zeros(stop + 1, np.bool_)
+            reached[ends] = reached[begin] = True
+            real = reached[starts]
+            starts, heads, lengths = starts[real], heads[real], lengths[real]
+            times, ends, dates = times[real], ends[real], dates[real]
         if not starts.size or starts[0] != begin or not (starts[1:] == ends[:-1]).all():
             return 0
         first, second = (heads >> np.uint64(32)) & _OCTET, (heads >> np.uint64(40)) & _OCTET
