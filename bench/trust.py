@@ -201,7 +201,7 @@ def measure(count: int, rounds: int) -> Report:
     def peer() -> None:
         context = ValidationContext(trust_roots=[root], moment=NOW)  # it remembers answers, so each login needs its own
         validator = CertificateValidator(asn1_x509.Certificate.load(next(theirs)), validation_context=context)
-        loop.run_until_complete(validator.async_validate_usage({"digital_signature"}))  # type: ignore[no-untyped-call]  # untyped there
+        loop.run_until_complete(validator.async_validate_usage({"digital_signature"}))
 
     decide()
     peer()

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 import subprocess
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,32 +15,14 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from broker.delegation.document import look
 from broker.delegation.rendering import FONTS, Renderer
-from broker.delegation.sealing import SealMaterial, commitment, holds, seal, unsigned_part
+from broker.delegation.sealing import commitment, holds, unsigned_part
 from broker.delegation.verification import verify_document
 from broker.errors import RecordUnprintable, SealFailed, SettingsError
 from broker.keys.algorithms import signer
-from sandbox.tsa import StampAuthority
-from tests.broker.delegation.workshop import AT, DAY, YEAR, Holder, Workshop
+from tests.broker.delegation.sealed import material, record, seal_workshop, sealed_by, stamp
+from tests.broker.delegation.workshop import AT, DAY, YEAR, Workshop
 
 SALT = bytes(range(32))
-
-
-def record(**changed: Any) -> bytes:
-    told = {
-        "v": 1,
-        "id": "0b5b7a3e-9f5e-4c0e-b7b1-2f1d0d8d5d10",
-        "type": "poa.business",
-        "issued_at": "2026-11-20T12:00:00+09:00",
-        "principal": {
-            "kind": "corporation",
-            "corporate_number": "7000012050002",
-            "name": "株式会社サンドボックス",
-            "representative": {"title": "代表取締役", "name": "𠮷田 太郎"},
-        },
-        "agent": {"kind": "person", "name": "山田 花子"},
-        "power": [{"acts": ["bid", "contract"], "limit": {"amount_max": 50_000_000, "tax": "incl"}}],
-    }
-    return json.dumps(told | changed, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def program(name: str) -> str:
@@ -63,37 +43,7 @@ def renderer() -> Renderer:
 
 @pytest.fixture(scope="module")
 def workshop() -> Workshop:
-    made = Workshop()
-    made.tsa = made.root.stamper(key=ec.generate_private_key(ec.SECP256R1()), names_a_source=True)
-    made.seal = made.authority.leaf(names_a_source=True)
-    return made
-
-
-@pytest.fixture(scope="module")
-def material(workshop: Workshop) -> SealMaterial:
-    return SealMaterial(
-        certificate=workshop.seal.der,
-        others=(workshop.authority.der, workshop.tsa.der),
-        crls=(workshop.root.crl(), workshop.authority.crl()),
-        anchors=(workshop.root.der,),
-    )
-
-
-def stamp(workshop: Workshop, *, at: datetime = AT, by: Holder | None = None) -> Any:
-    holder = by or workshop.tsa
-    assert isinstance(holder.key, ec.EllipticCurvePrivateKey)
-    authority = StampAuthority(certificate=holder.certificate, key=holder.key)
-    return lambda request: authority.answer(request, now=at)
-
-
-def sealed_by(workshop: Workshop, usual: SealMaterial, unsigned: bytes, **changed: Any) -> bytes:
-    arguments: dict[str, Any] = {
-        "signer": signer(workshop.seal.key, "ES256"),
-        "material": usual,
-        "stamp": stamp(workshop),
-        "at": AT,
-    }
-    return seal(unsigned, **(arguments | changed))
+    return seal_workshop()
 
 
 @pytest.fixture(scope="module")
@@ -102,8 +52,8 @@ def unsigned(renderer: Renderer) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def sealed(workshop: Workshop, material: SealMaterial, unsigned: bytes) -> bytes:
-    return sealed_by(workshop, material, unsigned)
+def sealed(workshop: Workshop, unsigned: bytes) -> bytes:
+    return sealed_by(workshop, unsigned)
 
 
 # --- on paper --------------------------------------------------------------------------------------------------------
@@ -172,31 +122,31 @@ def test_every_member_of_the_record_is_on_paper(renderer: Renderer, tmp_path: Pa
 
 
 def test_a_sealed_document_begins_with_the_unsigned_one_and_has_one_signature(
-    sealed: bytes, unsigned: bytes, material: SealMaterial
+    sealed: bytes, unsigned: bytes, workshop: Workshop
 ) -> None:
     assert sealed.startswith(unsigned)
     assert unsigned_part(sealed) == unsigned
     (signature,) = look(sealed).signatures
     assert signature.covered == len(sealed)
-    verdict = verify_document(sealed, anchors=material.anchors, at=AT)
+    verdict = verify_document(sealed, anchors=workshop.anchors, at=AT)
     assert verdict.reasons == ()
     assert verdict.record == record()
     assert verdict.sealed_at == AT
 
 
-def test_a_seal_holds_after_three_years_and_until_the_stamps_authority_ends(
-    sealed: bytes, material: SealMaterial
-) -> None:
+def test_a_seal_holds_after_three_years_and_until_the_stamps_authority_ends(sealed: bytes, workshop: Workshop) -> None:
     for at in (AT + 3 * YEAR, AT + 10 * YEAR - DAY):
-        assert verify_document(sealed, anchors=material.anchors, at=at).accepted
-    assert not verify_document(sealed, anchors=material.anchors, at=AT + 10 * YEAR + DAY).accepted
+        assert verify_document(sealed, anchors=workshop.anchors, at=at).accepted
+    assert not verify_document(sealed, anchors=workshop.anchors, at=AT + 10 * YEAR + DAY).accepted
 
 
-def test_an_rsa_seal_holds(workshop: Workshop, material: SealMaterial, unsigned: bytes) -> None:
+def test_an_rsa_seal_holds(workshop: Workshop, unsigned: bytes) -> None:
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     holder = workshop.authority.leaf(key=key, names_a_source=True)
-    made = sealed_by(workshop, replace(material, certificate=holder.der), unsigned, signer=signer(key, "RS256"))
-    assert verify_document(made, anchors=material.anchors, at=AT).accepted
+    made = sealed_by(
+        workshop, unsigned, material=material(workshop, certificate=holder.der), signer=signer(key, "RS256")
+    )
+    assert verify_document(made, anchors=workshop.anchors, at=AT).accepted
 
 
 def test_the_commitment_is_to_this_document_alone(sealed: bytes, unsigned: bytes, renderer: Renderer) -> None:
@@ -213,24 +163,22 @@ def test_the_commitment_is_to_this_document_alone(sealed: bytes, unsigned: bytes
 
 
 @pytest.mark.parametrize("fault", ["another key", "no evidence", "revoked", "expired", "stranger's stamp", "no stamp"])
-def test_a_seal_that_would_not_verify_is_not_handed_out(
-    workshop: Workshop, material: SealMaterial, unsigned: bytes, fault: str
-) -> None:
+def test_a_seal_that_would_not_verify_is_not_handed_out(workshop: Workshop, unsigned: bytes, fault: str) -> None:
     changed: dict[str, Any] = {
         "another key": {"signer": signer(ec.generate_private_key(ec.SECP256R1()), "ES256")},
-        "no evidence": {"material": replace(material, crls=())},
-        "revoked": {"material": replace(material, crls=(workshop.root.crl(), workshop.authority.crl(workshop.seal)))},
+        "no evidence": {"material": material(workshop, crls=())},
+        "revoked": {"material": material(workshop, crls=(workshop.root.crl(), workshop.authority.crl(workshop.seal)))},
         "expired": {"stamp": stamp(workshop, at=AT + 5 * YEAR), "at": AT + 5 * YEAR},
         "stranger's stamp": {"stamp": stamp(workshop, by=Workshop().root.leaf())},
         "no stamp": {"stamp": lambda _request: b"\x30\x00"},
     }[fault]
     with pytest.raises(SealFailed):
-        sealed_by(workshop, material, unsigned, **changed)
+        sealed_by(workshop, unsigned, **changed)
 
 
-def test_only_a_document_of_one_revision_is_sealed(workshop: Workshop, material: SealMaterial, sealed: bytes) -> None:
+def test_only_a_document_of_one_revision_is_sealed(workshop: Workshop, sealed: bytes) -> None:
     with pytest.raises(SealFailed):
-        sealed_by(workshop, material, sealed)
+        sealed_by(workshop, sealed)
 
 
 def test_the_sealed_document_holds_nothing_of_the_jpki(sealed: bytes) -> None:
@@ -312,6 +260,6 @@ def test_the_stamp_authority_refuses_what_it_cannot_read(workshop: Workshop, req
     assert "Status: Rejected" in told
 
 
-def test_now_is_an_argument(workshop: Workshop, material: SealMaterial, unsigned: bytes) -> None:
+def test_now_is_an_argument(workshop: Workshop, unsigned: bytes) -> None:
     with pytest.raises(ValueError, match="zone"):
-        sealed_by(workshop, material, unsigned, at=datetime.now(UTC).replace(tzinfo=None))
+        sealed_by(workshop, unsigned, at=datetime.now(UTC).replace(tzinfo=None))
