@@ -320,6 +320,14 @@ class HierarchyForeign(AgentError):
     """No CA that the broker accepts has issued this certificate."""
 
 
+class LinkCardChanged(AgentError):
+    """A link's second reading is of another card than its first: nothing was signed, and no PIN was asked for."""
+
+
+class LinkingOff(AgentError):
+    """Nothing is bound at a terminal that everybody uses, unless its operator has allowed it."""
+
+
 class SignatureMismatch(AgentError):
     """The card's signature does not fit the certificate that was read: another card, or a faulty reader."""
 

@@ -16,6 +16,7 @@ from typing import Any, Final, Literal, cast
 from cardreader import cms
 from cardreader.agent.display import displayable
 from cardreader.agent.jose import canonical_json, decode_base64url, parse_json
+from cardreader.agent.linking import LINK_TAGS, Link, parse_link
 from cardreader.errors import ActionUnknown, RequestMalformed
 
 AUTH_TAG: Final = "JPKI-FED-AUTH/1"
@@ -37,7 +38,7 @@ _DOCUMENT_MEMBERS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
 )
 
 Form = Literal["cms", "pades", "raw"]
-Kind = Literal["login", "proof", "sign"]
+Kind = Literal["login", "proof", "sign", "link"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,15 +78,19 @@ class Action:
     kind: Kind
     released: tuple[str, ...] = ()
     documents: tuple[Document, ...] = ()
+    link: Link | None = None
+    """What is bound, of kind "link" alone; nothing else is released then."""
 
 
 def parse_action(tag: str, text: str, *, issued_at: datetime) -> Action:
     """Read the action of a request with `tag`, made at `issued_at`. Raises ActionUnknown, RequestMalformed."""
-    if tag not in (AUTH_TAG, PROOF_TAG):
+    if tag not in (AUTH_TAG, PROOF_TAG, *LINK_TAGS):
         raise ActionUnknown("a tag that is reserved or unknown")
     action = parse_json(text, what="action")
     if not isinstance(action, dict) or canonical_json(action) != text:
         raise RequestMalformed("action is not an object in RFC 8785 form")
+    if tag in LINK_TAGS:
+        return Action(kind="link", link=parse_link(tag, action))
     if tag == AUTH_TAG:
         if action.keys() - {"release"}:
             raise ActionUnknown("action has members without a template")

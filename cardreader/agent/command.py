@@ -63,7 +63,7 @@ _ENVIRONMENT = "CARDREADER"
 @click.option(
     "--allow-signing",
     is_flag=True,
-    help="Kiosk: also take requests that need the signing password (identity proofing, signing documents).",
+    help="Kiosk: also take requests that sign documents (identity proofing too) or bind a service's number.",
 )
 @click.option("--browser", default="chromium", show_default=True, help="Kiosk: the browser to run (Chromium, Firefox).")
 @click.option(

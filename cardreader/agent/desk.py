@@ -31,6 +31,7 @@ from cardreader.errors import (
     CardTimeout,
     HoldExpired,
     LastTryNotConfirmed,
+    LinkingOff,
     LoginCancelled,
     PageStale,
     PasswordEntryMissing,
@@ -87,7 +88,7 @@ class Desk:
         password; without one, requests with documents are refused before a card is touched.
 
         Terminals that everybody uses: without `allows_last_try` a card with one try left is refused, without
-        `allows_signing` every request with documents.
+        `allows_signing` every request with documents and every link.
         """
         self._cards = cards
         self._trust = trust
@@ -126,6 +127,8 @@ class Desk:
             return Refused(error=error)
         if request.act.documents and not self._allows_signing:
             return Refused(error=SigningOff("a terminal that everybody uses"), request=request)
+        if request.act.link is not None and not self._allows_signing:
+            return Refused(error=LinkingOff("a terminal that everybody uses"), request=request)
         if request.act.documents and self._password_asker is None:
             return Refused(error=PasswordEntryMissing("neither a window nor pinentry"), request=request)
         with self._mutex:

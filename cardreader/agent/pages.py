@@ -12,7 +12,7 @@ from flask_babel import Babel, get_locale, gettext
 from cardreader.agent.entry import LANGUAGES, TRANSLATIONS, Secret, first_language
 from cardreader.agent.sitting import Answered, Ask, Page, Refused
 from cardreader.agent.trust import TrustInvalid
-from cardreader.agent.wording import Gettext, act_title, claim_name, document_facts, document_warning
+from cardreader.agent.wording import Gettext, act_title, claim_name, document_facts, document_warning, link_facts
 from cardreader.errors import (
     Answer,
     CardError,
@@ -43,7 +43,7 @@ def speak(app: Flask) -> None:
     app.config.update(BABEL_TRANSLATION_DIRECTORIES=str(TRANSLATIONS), BABEL_DEFAULT_LOCALE=LANGUAGES[0])
     Babel(app, locale_selector=_choose_language)
     app.add_template_global(_language, "language")
-    for words in (act_title, claim_name, document_facts, document_warning):
+    for words in (act_title, claim_name, document_facts, document_warning, link_facts):
         app.add_template_global(partial(_in_page_language, words), words.__name__)
 
 
@@ -103,7 +103,7 @@ def secret_of(error: CardError) -> Secret:
     return Secret.SIGNING if answer_for(error).id.startswith("sign_password") else Secret.PIN
 
 
-def _in_page_language(words: Callable[[Any, Gettext], str], of: Any) -> str:
+def _in_page_language(words: Callable[[Any, Gettext], object], of: Any) -> object:
     return words(of, gettext)
 
 

@@ -18,6 +18,7 @@ from cardreader.agent.jose import (
     parse_public_key,
     verify,
 )
+from cardreader.agent.linking import check_previous
 from cardreader.agent.trust import Trust, TrustedBroker, origin_of
 from cardreader.errors import (
     RequestMalformed,
@@ -126,6 +127,9 @@ def verify_request(jws: str, *, trust: Trust, origin: str, now: datetime) -> Sig
     claims = verify(unverified, key)
     issued_at, expires_at = _period(claims, broker=broker)
     act = parse_action(claims["tag"], claims["action"], issued_at=issued_at)
+    previous = _previous(claims)
+    if act.link is not None:
+        check_previous(previous, claims, origin=origin)
     return SignRequest(
         issuer=claims["iss"],
         origin=origin,
@@ -140,7 +144,7 @@ def verify_request(jws: str, *, trust: Trust, origin: str, now: datetime) -> Sig
         tag=claims["tag"],
         action=claims["action"],
         act=act,
-        previous=_previous(claims),
+        previous=previous,
         accepted_issuers=_accepted_issuers(claims),
         answer_key=parse_public_key(claims["answer_key"], what="answer_key"),
         return_uri=_return_uri(claims, broker=broker),

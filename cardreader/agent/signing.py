@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cardreader.agent.certificates import AUTHENTICATION, judge_certificate
 from cardreader.agent.documents import present_signing_key
 from cardreader.agent.frame import build_frame
+from cardreader.agent.linking import check_same_card
 from cardreader.agent.request import SignRequest
 from cardreader.authentication import AuthenticationCard, CardFace, PINPadCard, PINPadMissing
 from cardreader.errors import LastTryNotConfirmed, PINBlocked, SignatureMismatch, SignLastTryNotConfirmed
@@ -54,8 +55,9 @@ def present_card(card: AuthenticationCard, request: SignRequest) -> PresentedCar
     """Read and judge the card for `request`; uses no PIN try.
 
     Raises the card's own errors, PINBlocked where no try is left, CertificateUnsuitable, CertificateExpired,
-    HierarchyForeign, and what `present_signing_key` raises where documents are to be signed: a person is asked for
-    nothing that cannot lead to the end. A phone shows its certificate only after the PIN: it is judged then.
+    HierarchyForeign, LinkCardChanged, and what `present_signing_key` raises where documents are to be signed: a person
+    is asked for nothing that cannot lead to the end. A phone shows its certificate only after the PIN: it is judged
+    then.
     """
     face = card.present()
     if face.tries_left == 0:
@@ -134,4 +136,6 @@ def sign_with_pin(
 
 
 def _judge(der: bytes, card: AuthenticationCard, request: SignRequest) -> rsa.RSAPublicKey:
+    if request.act.link is not None and request.act.link.step == "commit":
+        check_same_card(request.previous, der)
     return judge_certificate(der, request, purpose=AUTHENTICATION, ca_certificate=card.ca_certificate)

@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from cardreader.agent.action import Action, Document, age_of
+from cardreader.agent.linking import Link
 
 Gettext = Callable[[str], str]
 
 
 def act_title(act: Action, _: Gettext) -> str:
     """What will happen, in one phrase; what is released and signed is listed after it."""
+    if act.link is not None:
+        if act.link.step == "start":
+            return _("サービスの番号とカードとの結びつけ（2回のうち1回目の確認）")
+        return _("サービスの番号とカードとの結びつけ（2回のうち2回目の確認）")
     match act.kind, bool(act.released):
         case "proof", False:
             return _("署名用電子証明書による本人確認")
@@ -41,6 +46,16 @@ def claim_name(name: str, _: Gettext) -> str:
         "sign": _("文書への電子署名の準備"),
     }
     return names[name]
+
+
+def link_facts(link: Link, _: Gettext) -> list[tuple[str, str]]:
+    """What is bound, as pairs of a name and a value."""
+    if link.source:
+        return [(_("使えるようになる番号"), _("「%(source)s」でのあなたの番号") % {"source": link.display_source})]
+    facts = [(_("結びつける番号"), link.number)]
+    if link.replaces:
+        facts.append((_("使われなくなる番号"), link.display_replaces))
+    return facts
 
 
 def document_facts(document: Document, _: Gettext) -> str:

@@ -217,7 +217,9 @@ class Hierarchy:
     def ca_certificate(self) -> bytes:
         begins, ends = NOW - timedelta(days=900), NOW + timedelta(days=900)
         constraints = x509.BasicConstraints(ca=True, path_length=None)
-        builder = self._builder(self.name, self.key.public_key(), begins, ends).add_extension(constraints, critical=True)
+        builder = self._builder(self.name, self.key.public_key(), begins, ends).add_extension(
+            constraints, critical=True
+        )
         return builder.sign(self.key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
 
     def _builder(
