@@ -21,6 +21,7 @@ from broker.commands.jobs import jobs
 from broker.commands.keys import keys
 from broker.commands.ocsp import ocsp
 from broker.commands.purge import purge
+from broker.commands.receipts import evidence
 from broker.commands.session import session
 from broker.settings import read
 
@@ -32,7 +33,7 @@ def main() -> None:
     structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
 
 
-for _group in (certificate, client, config, crl, db, doctor, jobs, keys, ocsp, purge, session):
+for _group in (certificate, client, config, crl, db, doctor, evidence, jobs, keys, ocsp, purge, session):
     main.add_command(_group)
 
 

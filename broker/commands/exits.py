@@ -1,15 +1,23 @@
-"""How a command ends: 0 done, 1 refused, 2 wrong usage, 3 settings, 4 storage unavailable."""
+"""How a command ends: 0 done, 1 refused, 2 wrong usage, 3 settings, 4 storage unavailable.
+
+What checks a document that somebody hands in tells its verdicts apart from 10 on.
+"""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
 from functools import wraps
-from typing import NoReturn, ParamSpec, TypeVar
+from typing import Final, NoReturn, ParamSpec, TypeVar
 
 import click
 
 from broker.errors import BrokerError, SettingsError, StoreUnavailable
+
+NOT_COVERED: Final = 12
+"""Genuine, and about something else."""
+FORGED: Final = 13
+CANNOT_TELL: Final = 14
 
 P = ParamSpec("P")
 R = TypeVar("R")
