@@ -173,7 +173,7 @@ def _document_lines(act: Action, _: Callable[[str], str]) -> list[str]:
     for document in act.documents:
         name = displayable(document.name, at_most=_NAME_IN_WINDOW)
         facts = filter(None, (document_facts(document, _), document_warning(document, _)))
-        lines.append(f"{_('署名する文書')}{_('：')}{name}（{' '.join(facts)}）")
+        lines.append(f"{_('署名する文書')}{_('：')}{name} ({' '.join(facts)})")
     return lines
 
 

@@ -23,6 +23,7 @@ from cardreader.errors import (
     LoginCancelled,
     PINRejected,
     RequestReplayed,
+    SignLastTryNotConfirmed,
     SiteUnknown,
 )
 from cardreader.webclient import Form, Page, WebClient, origin_of, place_of
@@ -62,8 +63,12 @@ class Person:
     """Whether to type the PIN once more."""
     last_try: Callable[[int | None], bool]
     """Whether to use the last try (the number is None where the card does not tell)."""
+    last_password_try: Callable[[int | None], bool]
+    """The same for the signing password. A wrong one ends the login: the person begins it again."""
     consent: Callable[[str], bool]
     """Whether the service may have what the broker's consent page lists."""
+    password: Callable[[PinPrompt], str | None] | None = None
+    """Asks for the signing password, where documents are to be signed; None where no means of it is at hand."""
     on_pad: Callable[[PinPrompt], OnPINPad] | None = None
     """Where the reader has keys of its own: tells the person to type there. None leaves them unused."""
 
@@ -137,7 +142,7 @@ def _answer(
     clock: Callable[[], datetime],
 ) -> str:
     error: CardError | None = None
-    floor = PERSON_FLOOR
+    floor = password_floor = PERSON_FLOOR
     while True:
         shown = error
 
@@ -159,12 +164,18 @@ def _answer(
                 now=clock(),
                 pin_entry=person.pin_entry,
                 tries_floor=floor,
+                password=person.password,
+                password_floor=password_floor,
                 on_pad=None if person.on_pad is None else tell,
             )
         except LastTryNotConfirmed as few:
             if not person.last_try(few.tries_left):
                 raise
             floor = 1
+        except SignLastTryNotConfirmed as few:
+            if not person.last_password_try(few.tries_left):
+                raise
+            password_floor = 1
         except PINRejected as rejected:
             if not person.again(rejected):
                 raise

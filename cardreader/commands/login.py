@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -15,13 +16,13 @@ import platformdirs
 
 from cardreader.agent.display import displayable
 from cardreader.agent.entry import EntryUnavailable, PINAsker, PinPrompt, typed_pin, write_prompt
-from cardreader.agent.means import WITHOUT_PAGE, find_asker_without_page
+from cardreader.agent.means import WITHOUT_PAGE, find_asker_without_page, find_password_asker
 from cardreader.agent.server import StartRefused, only_agent
 from cardreader.agent.signing import PAD_SECONDS, OnPINPad
 from cardreader.agent.trust import AgentState, TrustInvalid, load_trust, origin_of
 from cardreader.agent.visit import LoginRefused, Outcome, Person, log_in
 from cardreader.authentication import APDUCards, AuthenticationCards
-from cardreader.commands.session import on_the_reader
+from cardreader.commands.session import on_the_reader, tries_after
 from cardreader.errors import CardError, PINRejected, answer_for
 from cardreader.webclient import WebClient, WebFault
 
@@ -86,7 +87,7 @@ def login(
     folder = state_folder / "terminal"  # beside the agent's own, which may be running
     try:
         trust = load_trust(trust_path, sandbox=sandbox)
-        asker = find_asker_without_page(pin_entry)
+        asker, password_asker = find_asker_without_page(pin_entry), find_password_asker(pin_entry)
         state = AgentState(folder)
         for issuer, seq in AgentState(state_folder).seen().items():
             state.remember(issuer, seq)
@@ -97,13 +98,14 @@ def login(
                 trust=trust,
                 state=state,
                 cards=_system_cards(),
-                person=_person(asker, agrees=yes, uses_pin_pad=pin_entry == "auto"),
+                person=_person(asker, password_asker, agrees=yes, uses_pin_pad=pin_entry == "auto"),
                 clock=lambda: datetime.now(UTC),
             )
     except CardError as error:
         row = answer_for(error)
         words = row.en if _language() == "en" else row.ja
-        _fail(CARD, f"{words.title} {words.action}", code=row.code, as_json=as_json)
+        told = " ".join(filter(None, (words.title, tries_after(error), words.action)))
+        _fail(CARD, told, code=row.code, as_json=as_json)
     except LoginRefused as refused:
         _fail(REFUSED, str(refused), code=refused.code, as_json=as_json)
     except WebFault as fault:
@@ -136,10 +138,12 @@ def _fail(status: int, words: str, *, code: str, as_json: bool) -> NoReturn:
     sys.exit(status)
 
 
-def _person(asker: PINAsker, *, agrees: bool, uses_pin_pad: bool) -> Person:
-    def pin(prompt: PinPrompt) -> str | None:
-        typed = asker.ask(prompt, seconds=_PIN_SECONDS, stop=threading.Event())
-        return None if typed is None else typed_pin(typed)
+def _ask(asker: PINAsker, prompt: PinPrompt) -> str | None:
+    typed = asker.ask(prompt, seconds=_PIN_SECONDS, stop=threading.Event())
+    return None if typed is None else typed_pin(typed)
+
+
+def _person(asker: PINAsker, password_asker: PINAsker | None, *, agrees: bool, uses_pin_pad: bool) -> Person:
 
     def on_pad(prompt: PinPrompt) -> OnPINPad:
         text = write_prompt(prompt)
@@ -153,8 +157,11 @@ def _person(asker: PINAsker, *, agrees: bool, uses_pin_pad: bool) -> Person:
         return click.confirm(f"Wrong PIN; {left} tries left. Type it once more?", default=False, err=True)
 
     def last_try(tries_left: int | None) -> bool:
-        known = "Only one try is left" if tries_left == 1 else "The card does not tell how many tries are left"
-        return click.confirm(f"{known}; a wrong PIN may lock the card. Go on?", default=False, err=True)
+        return click.confirm(f"{_few(tries_left)}; a wrong PIN may lock the card. Go on?", default=False, err=True)
+
+    def last_password_try(tries_left: int | None) -> bool:
+        question = f"{_few(tries_left)} for the signing password; a wrong one may lock it. Go on?"
+        return click.confirm(question, default=False, err=True)
 
     def consent(text: str) -> bool:
         click.echo(displayable(text, at_most=2000), err=True)
@@ -162,12 +169,18 @@ def _person(asker: PINAsker, *, agrees: bool, uses_pin_pad: bool) -> Person:
 
     return Person(
         pin_entry=asker.name,
-        pin=pin,
+        pin=partial(_ask, asker),
         again=again,
         last_try=last_try,
+        last_password_try=last_password_try,
         consent=consent,
+        password=None if password_asker is None else partial(_ask, password_asker),
         on_pad=on_pad if uses_pin_pad else None,
     )
+
+
+def _few(tries_left: int | None) -> str:
+    return "Only one try is left" if tries_left == 1 else "The card does not tell how many tries are left"
 
 
 def _language() -> str:

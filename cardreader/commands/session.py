@@ -168,11 +168,15 @@ def explain(error: CardError) -> str:
     row = answer_for(error)
     in_japanese = language(os.environ) == "ja"
     words = row.ja if in_japanese else row.en
-    tries = ""
-    if isinstance(error, PINRejected | SignPasswordRejected | HPKIPINRejected) and error.tries_left is not None:
-        tries = f"残り{error.tries_left}回です。" if in_japanese else f"Tries left: {error.tries_left}."
-    parts = [words.title, words.text, tries, words.action, f"({row.code})"]
+    parts = [words.title, words.text, tries_after(error), words.action, f"({row.code})"]
     return " ".join(filter(None, parts))
+
+
+def tries_after(error: CardError) -> str:
+    """How many tries a refusal has left, in the terminal's language; "" where nobody tells, or it is no refusal."""
+    if not isinstance(error, PINRejected | SignPasswordRejected | HPKIPINRejected) or error.tries_left is None:
+        return ""
+    return in_words(ja=f"残り{error.tries_left}回です。", en=f"Tries left: {error.tries_left}.")
 
 
 def language(environment: Mapping[str, str]) -> str:

@@ -33,7 +33,20 @@ from cardreader.agent.trust import AgentState
 from cardreader.authentication import APDUCards
 from cardreader.emulator import SoftwareCard
 from cardreader.tray import Tray
-from tests.cardreader.agent.conftest import ISSUER, NOW, Broker, Hierarchy, WatchedReaders, b64url, sign, spki
+from tests.cardreader.agent.conftest import (
+    ISSUER,
+    NOW,
+    Broker,
+    Hierarchy,
+    WatchedReaders,
+    Window,
+    b64url,
+    document,
+    proof,
+    raw_document,
+    sign,
+    spki,
+)
 from tests.cardreader.agent.conftest import _Forms as Forms
 from tests.cardreader.conftest import CardMaker, make_card_maker
 
@@ -69,6 +82,12 @@ class Booth:
     @property
     def own(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def tries(self) -> int:
+        """Left on the card, of both counters together."""
+        status = self.tray.status()
+        return (status.auth_tries or 0) + (status.sign_tries or 0)
 
     def send(self, sent: Sent) -> tuple[int, str]:
         """The status and text; 0 where the agent closed the connection instead of answering."""
@@ -201,6 +220,25 @@ def _malformed(booth: Booth) -> Sent:
     return booth.form(booth.request(**booth.random.choice(changes)))
 
 
+def _malformed_proof(booth: Booth) -> Sent:
+    """Documents that are not exactly right, and sound ones that meet an open page."""
+    far = b64url(booth.random.randbytes(32))
+    now = int(NOW.timestamp())
+    rows: list[list[dict[str, Any]]] = [
+        [document()] * 11, [], [document(iat=now + booth.random.choice([-1, 1, 3600]))], [document(sha256=far)],
+        [document(url="http://evil.example")], [document(form="xades")], [document(name="x" * 201)],
+        [document(attributes=b64url(booth.random.randbytes(107)))], [document(attributes="A" * 20_000)],
+        [document(size=-1)], [document(type="<script>")], [raw_document(booth.random.randbytes(32), digest=far)],
+        [raw_document(booth.random.randbytes(booth.random.choice([0, 20, 31, 33, 64])))], [document(type=None)],
+        [document(attributes=None)], [document(name="\u202e")], [document()],
+    ]  # fmt: skip
+    kind = booth.random.choice(["proof", "sign", "mandate", ""])
+    release: list[Any] = booth.random.choice([[], ["name"], ["my_number"], ["age_over_999"], ["name", "name"], [1]])
+    asked = proof(*booth.random.choice(rows), kind=kind, release=release)
+    tag = booth.random.choice([asked["tag"], "JPKI-FED-AUTH/1", "JPKI-FED-MANDATE/1", "JPKI-FED-ACCEPT/1"])
+    return booth.form(booth.request(**{**asked, "tag": tag}))
+
+
 def _noise(booth: Booth) -> Sent:
     return Sent(headers={"Origin": ISSUER}, body=booth.random.randbytes(booth.random.randint(0, 2000)))
 
@@ -219,7 +257,7 @@ def _second_request(booth: Booth) -> Sent:
 
 KINDS: tuple[Kind, ...] = (
     _foreign_origin, _no_origin, _foreign_host, _frame, _fetch, _other_method, _oversized, _many_fields, _replayed,
-    _expired, _unsigned, _malformed, _noise, _guessed_pin, _second_request,
+    _expired, _unsigned, _malformed, _malformed_proof, _noise, _guessed_pin, _second_request,
 )  # fmt: skip
 
 
@@ -231,7 +269,7 @@ class Verdict:
     seed: int
     statuses: Mapping[str, Mapping[int, int]]
     apdus: int
-    tries_lost: int
+    tries_lost: int  # of the PIN and of the signing password
     memory_growth: int
     answered_at_the_end: bool
 
@@ -250,7 +288,7 @@ def run(count: int, *, seed: int, card_maker: CardMaker, hierarchy: Hierarchy, f
         if "answer-form" not in Forms(page).ids:
             raise RuntimeError("the first login did not go through")
         _, page = booth.send(booth.form(booth.request()))
-        apdus, tries = booth.readers.apdus, booth.tray.status().auth_tries
+        apdus, tries = booth.readers.apdus, booth.tries
         statuses: dict[str, Counter[int]] = {kind.__name__.strip("_"): Counter() for kind in KINDS}
         before = 0
         for number in range(count):
@@ -260,14 +298,14 @@ def run(count: int, *, seed: int, card_maker: CardMaker, hierarchy: Hierarchy, f
             status, _ = booth.send(kind(booth))
             statuses[kind.__name__.strip("_")][status] += 1
         after = _resident_bytes()
-        spent, left = booth.readers.apdus - apdus, booth.tray.status().auth_tries
+        spent, left = booth.readers.apdus - apdus, booth.tries
         _, page = _type(booth, page)
         return Verdict(
             requests=count,
             seed=seed,
             statuses={name: dict(seen) for name, seen in statuses.items()},
             apdus=spent,
-            tries_lost=(tries or 0) - (left or 0),
+            tries_lost=tries - left,
             memory_growth=max(0, after - before),
             answered_at_the_end="answer-form" in Forms(page).ids,
         )
@@ -293,6 +331,7 @@ def _booth(card_maker: CardMaker, hierarchy: Hierarchy, folder: Path, chosen: ra
         clock=lambda: NOW,
         port=port,
         hold_seconds=3600,
+        password_asker=Window(),  # without one, proofs would be refused for that alone
     )
     server = AgentServer(app, sockets)
     thread = threading.Thread(target=server.run)

@@ -24,7 +24,7 @@ from cardreader.agent.trust import AgentState
 from cardreader.authentication import APDUCards
 from cardreader.emulator import SoftwareCard
 from cardreader.tray import Tray
-from tests.cardreader.agent.conftest import NOW, Broker, Hierarchy, WatchedReaders, spki
+from tests.cardreader.agent.conftest import NOW, Broker, Hierarchy, WatchedReaders, document, proof, raw_document, spki
 from tests.cardreader.conftest import CardMaker
 
 CHROMIUM = shutil.which("chromium")
@@ -40,6 +40,8 @@ class Site:
     tray: Tray
     insert: Callable[..., None]
     typist: Typist | None = None
+    signer: Typist
+    """Types signing passwords in a window."""
     request_changes: dict[str, Any] = field(default_factory=dict)
     posted: list[tuple[str | None, dict[str, list[str]]]] = field(default_factory=list)
 
@@ -53,10 +55,12 @@ def site(request: pytest.FixtureRequest, hierarchy: Hierarchy, card_maker: CardM
     """Parametrised with what is typed in a window; with the agent's page otherwise."""
     typed: tuple[str, ...] = getattr(request, "param", ())
     typist = Typist(*typed) if typed else None
+    signer = Typist("WRONG1", "ABC123")
     tray = Tray()
 
     def insert(**options: Any) -> None:
-        tray.insert_card(SoftwareCard(card_maker(**{"certificate": hierarchy.certificate(), **options})))
+        both = {"certificate": hierarchy.certificate(), "sign_certificate": hierarchy.certificate(signing=True)}
+        tray.insert_card(SoftwareCard(card_maker(**{**both, **options})))
 
     insert()
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler)
@@ -70,8 +74,9 @@ def site(request: pytest.FixtureRequest, hierarchy: Hierarchy, card_maker: CardM
         clock=lambda: NOW,
         port=port,
         asker=typist,
+        password_asker=signer,
     )
-    site = Site(broker=broker, agent_port=port, tray=tray, insert=insert, typist=typist)
+    site = Site(broker=broker, agent_port=port, tray=tray, insert=insert, typist=typist, signer=signer)
     server.RequestHandlerClass = _handler(site)
     agent = AgentServer(app, sockets)
     threads = [threading.Thread(target=agent.run), threading.Thread(target=server.serve_forever)]
@@ -253,6 +258,58 @@ def test_window_opens_without_a_click_and_the_page_goes_on_by_itself(chromium: B
         _open(page, site)
         page.wait_for_selector("#back")
         assert "answer" in site.posted[-1][1]
+
+
+@pytest.mark.parametrize("language", ["ja", "en"])
+@pytest.mark.parametrize("width", [1024, 320])
+def test_pages_of_a_signature_are_accessible_and_fit(
+    chromium: Browser, site: Site, tmp_path: Path, language: str, width: int
+) -> None:
+    with _context(chromium, locale=language, viewport={"width": width, "height": 800}) as context:
+        page = context.new_page()
+        context.route("**/submit.js", lambda route: route.abort())
+
+        def judge(name: str) -> None:
+            _judge(page, tmp_path / f"{name}-{language}-{width}.png")
+
+        rows = [document(type="application/pdf"), document(size=None, type=None), raw_document(b"d" * 32)]
+        _open(page, site, ui_locales=language, **proof(*rows, kind="sign", release=["age_over_20"]))
+        judge("sign-pin")
+        page.click("#cancel")
+        _open(page, site, ui_locales=language, **proof(document(name="口座開設の申込書" * 20)))
+        judge("proof-pin")
+        page.fill("#pin", "1234")
+        page.click("#pin-submit")
+        judge("password")
+        site.signer.go_on.set()
+        page.click("#password")
+        assert page.text_content("#tries-left") == "4"
+        judge("password-wrong")
+        page.click("#password")
+        page.wait_for_selector("#answer-form")
+        site.insert(sign_tries=1)
+        _open(page, site, ui_locales=language, **proof())
+        page.fill("#pin", "1234")
+        page.click("#pin-submit")
+        assert page.locator("#last-try-form").count() == 1
+        judge("password-last")
+        page.click("#cancel")
+        site.insert(sign_tries=0)
+        _open(page, site, ui_locales=language, **proof())
+        assert page.text_content("#error-code") == "CARD-027"
+        judge("password-locked")
+
+
+def test_window_for_the_password_opens_by_itself_after_the_pin(chromium: Browser, site: Site) -> None:
+    site.signer.typed = ["ABC123"]
+    with _context(chromium) as context:
+        page = context.new_page()
+        threading.Timer(2, site.signer.go_on.set).start()
+        _open(page, site, **proof())
+        page.fill("#pin", "1234")
+        page.click("#pin-submit")
+        page.wait_for_selector("#back")
+        assert len(site.broker.open(site.posted[-1][1]["answer"][0])["cms"]) == 1
 
 
 @pytest.mark.parametrize("language", ["ja", "en"])
