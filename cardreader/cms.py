@@ -63,10 +63,11 @@ def signed_attributes(*, digest: bytes, certificate: bytes, signed_at: datetime,
     return _set_of([*_document_values(digest, signed_at), _certificate_value(certificate, issuer_serial=named)])
 
 
-def document_attributes(*, digest: bytes, signed_at: datetime) -> bytes:
+def document_attributes(*, digest: bytes, signed_at: datetime | None) -> bytes:
     """The DER SET OF attributes as a broker writes it: content type, message digest (SHA-256), signing time.
 
-    `signed_at` is aware; seconds are kept.
+    `signed_at` is aware; seconds are kept; None for a PDF, which states its time itself (ETSI EN 319 142-1 section
+    6.3).
     """
     return _set_of(_document_values(digest, signed_at))
 
@@ -134,10 +135,13 @@ def signed_data(
     return bytes(cms.ContentInfo({"content_type": "signed_data", "content": data}).dump())
 
 
-def _document_values(digest: bytes, signed_at: datetime) -> list[tuple[str, object]]:
+def _document_values(digest: bytes, signed_at: datetime | None) -> list[tuple[str, object]]:
+    values: list[tuple[str, object]] = [("content_type", "data"), ("message_digest", digest)]
+    if signed_at is None:
+        return values
     moment = signed_at.astimezone(UTC).replace(microsecond=0)
     kind = "utc_time" if moment.year < _UTC_TIME_UNTIL else "generalized_time"
-    return [("content_type", "data"), ("message_digest", digest), ("signing_time", cms.Time({kind: moment}))]
+    return [*values, ("signing_time", cms.Time({kind: moment}))]
 
 
 def _certificate_value(certificate: bytes, *, issuer_serial: object) -> tuple[str, object]:

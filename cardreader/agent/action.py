@@ -159,14 +159,15 @@ def _document(row: object, *, issued_at: datetime) -> Document:
 def _attributes(row: Mapping[str, Any], form: str, sha256: bytes, *, issued_at: datetime) -> bytes:
     """The attributes, equal to what we would have written: the digest at their end is all that a broker may choose.
 
-    Of a PDF the signature covers a byte range of another digest than the document's that was shown (PAdES).
+    Of a PDF the signature covers a byte range of another digest than the document's that was shown, and the byte range
+    states the time instead of the attributes (PAdES).
     """
     text = row["attributes"]
     if not isinstance(text, str) or len(text) > 2 * MAX_ATTRIBUTES:
         raise RequestMalformed("attributes is no text of at most 256 bytes")
     attributes = decode_base64url(text, what="attributes")
-    digest = attributes[-32:] if form == "pades" else sha256
-    if attributes != cms.document_attributes(digest=digest, signed_at=issued_at):
+    digest, signed_at = (attributes[-32:], None) if form == "pades" else (sha256, issued_at)
+    if attributes != cms.document_attributes(digest=digest, signed_at=signed_at):
         raise RequestMalformed("attributes are not content type, digest and the request's own time")
     return attributes
 

@@ -34,7 +34,8 @@ ISSUED_AT = datetime.fromtimestamp(VECTORS["issued_at"], UTC)
 @documents
 def test_signed_document_is_the_published_one_byte_for_byte(document: dict[str, Any]) -> None:
     asked, signature = _raw(document["attributes"]), _raw(document["signature"])
-    assert cms.document_attributes(digest=asked[-32:], signed_at=ISSUED_AT) == asked
+    signed_at = None if document["form"] == "pades" else ISSUED_AT
+    assert cms.document_attributes(digest=asked[-32:], signed_at=signed_at) == asked
     whole = cms.with_certificate(asked, certificate=CERTIFICATE)
     assert whole == _raw(document["attributes_signed"])
     cms.verify_attributes(whole, signature, certificate=CERTIFICATE)

@@ -76,12 +76,17 @@ def thumbprint(jwk: dict[str, str]) -> str:
     return b64url(hashlib.sha256(json.dumps(jwk, sort_keys=True, separators=(",", ":")).encode()).digest())
 
 
-def attributes(digest: bytes, *, iat: int) -> bytes:
-    """The attributes that a broker asks to be signed, put together by hand: RFC 5652 section 11, in DER."""
-    moment = datetime.fromtimestamp(iat, UTC).strftime("%y%m%d%H%M%SZ").encode()
+def attributes(digest: bytes, *, iat: int | None) -> bytes:
+    """The attributes that a broker asks to be signed, put together by hand: RFC 5652 section 11, in DER.
+
+    A PDF's have no time of signing (`iat` None): ETSI EN 319 142-1 section 6.3.
+    """
     kind = bytes.fromhex("301806092a864886f70d010903310b06092a864886f70d010701")
-    time = bytes.fromhex("301c06092a864886f70d010905310f170d") + moment
-    return bytes.fromhex("3169") + kind + time + bytes.fromhex("302f06092a864886f70d01090431220420") + digest
+    tail = bytes.fromhex("302f06092a864886f70d01090431220420") + digest
+    if iat is None:
+        return bytes.fromhex("314b") + kind + tail
+    moment = datetime.fromtimestamp(iat, UTC).strftime("%y%m%d%H%M%SZ").encode()
+    return bytes.fromhex("3169") + kind + bytes.fromhex("301c06092a864886f70d010905310f170d") + moment + tail
 
 
 def document(text: str = "申込書", *, iat: int | None = None, **changes: Any) -> dict[str, Any]:

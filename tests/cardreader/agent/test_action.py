@@ -47,7 +47,7 @@ def test_proof_names_what_it_releases_and_the_application_it_signs(broker: Broke
 
 
 def test_signing_takes_each_form_and_documents_of_which_only_the_fingerprint_is_known(broker: Broker) -> None:
-    prepared = attributes(hashlib.sha256(b"byte range").digest(), iat=EPOCH)
+    prepared = attributes(hashlib.sha256(b"byte range").digest(), iat=None)
     rows = [
         document(),
         document(attributes=b64url(prepared), form="pades", type="application/pdf"),
@@ -105,9 +105,10 @@ MALFORMED: dict[str, dict[str, str]] = {
     "endless attributes": proof(document(attributes="A" * 20_000)),
     "an attribute more": proof(document(attributes=b64url(attributes(b"d" * 32, iat=EPOCH) + b"\x30\x00"))),
     "attributes that are a frame": proof(document(attributes=b64url(b"JPKI-FED-AUTH/1\0" + bytes(91)))),
-    "a prepared PDF at another time": proof(
-        document(attributes=b64url(attributes(b"d" * 32, iat=EPOCH + 1)), form="pades"), kind="sign"
+    "a prepared PDF with a time beside its own": proof(
+        document(attributes=b64url(attributes(b"d" * 32, iat=EPOCH)), form="pades"), kind="sign"
     ),
+    "a document without a time": proof(document(attributes=b64url(attributes(b"d" * 32, iat=None))), kind="sign"),
     "a raw digest of another document": proof(raw_document(b"d" * 32, digest=OTHER), kind="sign"),
     "a raw digest of 20 bytes": proof(raw_document(b"d" * 32, digest=b64url(b"d" * 20)), kind="sign"),
 }

@@ -63,13 +63,13 @@ def attribute(kind: bytes, value: bytes) -> bytes:
     return sequence(kind, set_of(value))
 
 
-def asked(digest: bytes, at: int) -> list[bytes]:
+def asked(digest: bytes, at: int | None) -> list[bytes]:
+    """Without a time for a PDF, which states it itself (ETSI EN 319 142-1 section 6.3)."""
+    wanted = [attribute(CONTENT_TYPE, DATA), attribute(MESSAGE_DIGEST, tlv(0x04, digest))]
+    if at is None:
+        return wanted
     moment = datetime.fromtimestamp(at, UTC).strftime("%y%m%d%H%M%SZ").encode()
-    return [
-        attribute(CONTENT_TYPE, DATA),
-        attribute(SIGNING_TIME, tlv(0x17, moment)),
-        attribute(MESSAGE_DIGEST, tlv(0x04, digest)),
-    ]
+    return [*wanted, attribute(SIGNING_TIME, tlv(0x17, moment))]
 
 
 def with_certificate(attributes: list[bytes], certificate: bytes) -> list[bytes]:
@@ -132,7 +132,7 @@ def vectors() -> dict[str, object]:
 
     def document(name: str, *, content: str, form: str = "", message: bytes = b"") -> dict[str, object]:
         digest = sha256(content.encode())
-        wanted = asked(sha256(message) if message else digest, ISSUED_AT)
+        wanted = asked(sha256(message), None) if message else asked(digest, ISSUED_AT)
         whole = with_certificate(wanted, der)
         signature = key.sign(set_of(*whole), padding.PKCS1v15(), hashes.SHA256())
         return {
