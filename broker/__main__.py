@@ -22,7 +22,9 @@ from broker.commands.keys import keys
 from broker.commands.ocsp import ocsp
 from broker.commands.purge import purge
 from broker.commands.receipts import evidence
+from broker.commands.register import register
 from broker.commands.session import session
+from broker.commands.witness import witness
 from broker.settings import read
 
 
@@ -33,7 +35,22 @@ def main() -> None:
     structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
 
 
-for _group in (certificate, client, config, crl, db, doctor, evidence, jobs, keys, ocsp, purge, session):
+for _group in (
+    certificate,
+    client,
+    config,
+    crl,
+    db,
+    doctor,
+    evidence,
+    jobs,
+    keys,
+    ocsp,
+    purge,
+    register,
+    session,
+    witness,
+):
     main.add_command(_group)
 
 

@@ -10,8 +10,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from flask import Blueprint, Flask
 
-from broker.errors import CertificateMalformed, SettingsError
+from broker.audit.policy import read_policy
+from broker.errors import CertificateMalformed, CheckpointInvalid, SettingsError
 from broker.flows.ports import Policy, Ports
+from broker.flows.register_ports import Register
 from broker.flows.revocation_ports import CorrespondenceSource, RevocationSource
 from broker.jobs import start_embedded
 from broker.jpki.certificate import issuer_key_hash, parse
@@ -28,6 +30,7 @@ from broker.network.ocsp import FirstProof, OCSPSource
 from broker.network.outbound import OutboundGuard
 from broker.network.pings import GuardedPings
 from broker.network.platform import PlatformOperator
+from broker.network.witness import GuardedWitnesses
 from broker.oidc.client import SecurityProfile
 from broker.settings import Settings, refuse_plain_http
 from broker.storage.engine import open_engine
@@ -126,6 +129,7 @@ def join(settings: Settings, *, guard: OutboundGuard, refresh_after: timedelta =
         client_pings=GuardedPings(guard),
         client_keys=PublishedKeys(documents, now),
         correspondence=_corresponding(settings, sources.platform, guard),
+        register=read_register(settings, guard),
         notices=PlatformOperator(sources.platform, guard, now, os.urandom)
         if sources.platform is not None and sources.platform.notices
         else None,
@@ -154,6 +158,26 @@ def _decided_by(sources: Sources, lists: CRLSource, guard: OutboundGuard) -> Rev
             return PlatformOperator(sources.platform, guard, now, os.urandom)
         case RevocationPolicy.PLATFORM:
             raise SettingsError("crl_sources: policy platform needs a source of type platform")
+
+
+def read_register(settings: Settings, guard: OutboundGuard) -> Register | None:
+    """Who witnesses the register of mandates; None where no register is kept.
+
+    Raises SettingsError: an unreadable policy, a witness without an address, or, outside the sandbox, none asked for.
+    """
+    if not settings.register_policy:
+        return None
+    try:
+        policy = read_policy(Path(settings.register_policy).read_bytes())
+    except (OSError, CheckpointInvalid) as wrong:
+        raise SettingsError(f"register_policy: {wrong}") from wrong
+    if any(not witness.url for witness in policy.witnesses):
+        raise SettingsError("register_policy: every witness needs the address where it takes checkpoints")
+    if policy.satisfied_by(()) and not guard.allow_loopback_http:
+        raise SettingsError(
+            "register_policy: a quorum of no witness proves nothing; name at least one of another house"
+        )
+    return Register(policy=policy, witnesses=GuardedWitnesses(guard=guard))
 
 
 def now() -> datetime:

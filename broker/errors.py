@@ -359,7 +359,11 @@ class CheckpointInvalid(RegisterError):
 
 
 class RegisterForked(RegisterError):
-    """Two checkpoints of one log cannot both be true: it shrank, or it has two pasts."""
+    """Two checkpoints of one log cannot both be true: it shrank (`rolled_back`), or it has two pasts."""
+
+    def __init__(self, message: str, *, rolled_back: bool = False) -> None:
+        super().__init__(message)
+        self.rolled_back = rolled_back
 
 
 class WitnessMissing(RegisterError):

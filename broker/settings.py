@@ -116,6 +116,13 @@ class Settings:
         default=2557,
         metadata=_means("the same for proofs of name and address and for signatures; 2557 days are seven years"),
     )
+    register_policy: str = field(
+        default="",
+        metadata=_means(
+            "the log policy (C2SP tlog-policy) whose witnesses cosign the register of mandates; each needs an address;"
+            " empty: no register is kept, and there are no mandates"
+        ),
+    )
     host: str = field(default="127.0.0.1", metadata=_means("the address to listen on"))
     port: int = field(default=8000, metadata=_means("the port to listen on"))
     workers: int = field(default=2, metadata=_means("worker processes; at most 2 on SQLite"))

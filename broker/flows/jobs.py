@@ -15,6 +15,7 @@ from broker.flows.backchannel_logout import deliver_due
 from broker.flows.ciba import announce_all
 from broker.flows.notices import take_notices
 from broker.flows.ports import Ports
+from broker.flows.register import witness_all
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +56,7 @@ JOBS = (
     Job(name="take-notices", every=timedelta(minutes=10), run=take_notices),
     Job(name="deliver-logouts", every=timedelta(seconds=30), run=deliver_due),
     Job(name="notify-clients", every=timedelta(minutes=1), run=announce_all),
+    Job(name="witness-register", every=timedelta(seconds=30), run=witness_all),
     Job(name="purge", every=timedelta(minutes=10), run=purge),
     Job(name="retire-keys", every=timedelta(hours=1), run=retire_keys),
 )

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from sqlalchemy import Row, bindparam, insert, select, update
 
-from broker.audit.merkle import HASH_SIZE, Growth
+from broker.audit.merkle import HASH_SIZE, MAX_SIZE, Growth
 from broker.audit.tiles import HEIGHT
 from broker.errors import StoreUnavailable
 from broker.flows.register_ports import LogHead, Published
@@ -74,7 +74,7 @@ _PUBLISHED = (
     .order_by(register_checkpoints.c.size.desc())
     .limit(1)
 )
-_MOST = 2**63 - 1
+_ANY = range(MAX_SIZE + 1)
 
 
 def _head(row: Row[tuple[int, str, int, bytes, bytes]]) -> LogHead:
@@ -104,12 +104,6 @@ class SQLRegister:
         return _head(row)
 
     def extend(self, head: LogHead, entries: Sequence[bytes], growth: Growth, note: bytes) -> None:
-        leaves = [found for level, _place, found in growth.made if level == 0]
-        for position, (entry, found) in enumerate(zip(entries, leaves, strict=True), start=head.size):
-            self._work.write(_ADD_ENTRY, log=head.id, position=position, entry=entry, leaf_hash=found)
-        for level, place, found in growth.made:
-            if level:
-                self._work.write(_ADD_NODE, log=head.id, level=level // HEIGHT, position=place, hash=found)
         moved = self._work.write(
             _MOVE,
             b_id=head.id,
@@ -120,6 +114,12 @@ class SQLRegister:
         )
         if moved.rowcount != 1:
             raise StoreUnavailable("the register moved on while an entry was added")
+        leaves = [found for level, _place, found in growth.made if level == 0]
+        for position, (entry, found) in enumerate(zip(entries, leaves, strict=True), start=head.size):
+            self._work.write(_ADD_ENTRY, log=head.id, position=position, entry=entry, leaf_hash=found)
+        for level, place, found in growth.made:
+            if level:
+                self._work.write(_ADD_NODE, log=head.id, level=level // HEIGHT, position=place, hash=found)
 
     def publish(self, origin: str, size: int, note: bytes, *, now: datetime) -> None:
         log = self._work.read(_HEAD, b_origin=origin).one().id
@@ -150,8 +150,12 @@ class SQLRegisterTree:
         return tuple(bytes(row[0]) for row in found)
 
     def published(self, origin: str, sizes: range | None = None) -> Published | None:
-        least, most = (0, _MOST) if sizes is None else (sizes[0], sizes[-1])
-        row = self._work.read(_PUBLISHED, b_origin=origin, b_least=least, b_most=min(most, _MOST)).one_or_none()
+        if sizes is None:
+            sizes = _ANY
+        if sizes.start >= sizes.stop or sizes.start > MAX_SIZE:
+            return None
+        most = min(sizes.stop - 1, MAX_SIZE)
+        row = self._work.read(_PUBLISHED, b_origin=origin, b_least=sizes.start, b_most=most).one_or_none()
         if row is None:
             return None
         return Published(size=row.size, note=bytes(row.note), published_at=row.published_at)

@@ -10,7 +10,7 @@ from flask_babel import Babel
 
 from broker.errors import SettingsError
 from broker.flows.ports import Ports
-from broker.web import authorization, card, consent, device, health, logging, logout, pages
+from broker.web import authorization, card, consent, device, health, logging, logout, pages, register_log
 from broker.web.endpoint import MAX_BODY
 from broker.web.errors import register_handlers
 from broker.web.form import HandleConverter
@@ -50,6 +50,6 @@ def register(app: Flask, ports: Ports, *, web: WebSettings) -> None:
     app.register_blueprint(
         Blueprint("web", __name__, static_folder="static", static_url_path="/assets", template_folder="templates")
     )
-    for module in (authorization, card, consent, device, logout, health):
+    for module in (authorization, card, consent, device, logout, health, register_log):
         app.register_blueprint(module.blueprint)
     app.wsgi_app = Lean(app.wsgi_app, ports, web=web)  # type: ignore[method-assign]  # the way Flask documents

@@ -47,7 +47,7 @@ _UNDER: Final = "/api/"
 _NAMED: Final = tuple(
     (re.compile(re.escape(path).replace(r"\{id\}", "[A-Za-z0-9_-]{1,64}")), path) for path in ROUTES if "{id}" in path
 )
-_JSON_PATHS: Final = ("/healthz", "/readyz", "/.well-known/", "/api/")
+_JSON_PATHS: Final = ("/healthz", "/readyz", "/.well-known/", "/api/", "/register-log/")
 """Beside them: where a refusal is JSON and not a page."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -56,7 +57,8 @@ def test_every_endpoint_for_programs_is_described_with_its_methods_and_no_other(
 def test_everything_described_is_served(document: dict[str, Any], house: House) -> None:
     pages: dict[str, set[str]] = {}
     for rule in house.app.url_map.iter_rules():
-        pages.setdefault(rule.rule, set()).update(rule.methods or ())
+        path = re.sub(r"<(?:[^:>]*:)?([^>]+)>", r"{\1}", rule.rule)
+        pages.setdefault(path, set()).update(rule.methods or ())
     for path, method, _ in operations(document):
         assert path in ROUTES or method.upper() in pages.get(path, set()), f"{method} {path} is not served"
 
