@@ -19,7 +19,7 @@ from typing import Final
 
 from cardreader import jpki_ap
 from cardreader.apdu import converse
-from cardreader.authentication import APDUCards
+from cardreader.authentication import APDUCards, SigningCard
 from cardreader.cardfile import CardFile
 from cardreader.channel import Channel
 from cardreader.emulator import SoftwareCard
@@ -80,11 +80,22 @@ class RoundTrip:
 
 
 def driver_costs(card: CardFile) -> dict[str, tuple[CardCost, int]]:
-    """What our driver asks of `card` in one cold authentication, and in a signature alone; with the limit of APDUs.
+    """What our driver asks of `card` in one cold authentication, in a signature alone, and in an identity proofing,
+    which reads two certificates and asks both secrets; with the limit of APDUs.
 
-    The card is a software card of this process: commands and bytes are the same through a reader.
+    The card is a software card of this process: commands and bytes are the same through a reader. The 署名用 CA's key
+    stands in the agent's trust file, so that its certificate is not read from the card.
     """
     cold = "our driver, cold: certificate, PIN, signature"
+    proof = "our driver, identity proofing: a login, then password, 署名用 certificate, one document"
+    proofs = (
+        {}
+        if card.sign is None
+        else {
+            f"{proof}, by short identifiers": (_cost(card, _prove, short_identifiers=True), 19),
+            f"{proof}, each file selected": (_cost(card, _prove, short_identifiers=False), 29),
+        }
+    )
     return {
         f"{cold}, by short identifiers": (_cost(card, _log_in, short_identifiers=True), 9),
         f"{cold}, each file selected": (_cost(card, _log_in, short_identifiers=False), 13),
@@ -92,29 +103,44 @@ def driver_costs(card: CardFile) -> dict[str, tuple[CardCost, int]]:
             _cost(card, _sign, short_identifiers=True),
             3,
         ),
+        **proofs,
     }
 
 
-def _cost(card: CardFile, act: Callable[[Readers, str], None], *, short_identifiers: bool) -> CardCost:
+def _cost(card: CardFile, act: Callable[[Readers, CardFile], None], *, short_identifiers: bool) -> CardCost:
     tray = Tray()
     tray.insert_card(SoftwareCard(card, short_identifiers=short_identifiers))
     readers = CountingReaders(SoftwareReaders(tray))
-    act(readers, card.auth.pin)
+    act(readers, card)
     return readers.last
 
 
-def _log_in(readers: Readers, pin: str) -> None:
+def _log_in(readers: Readers, file: CardFile) -> None:
     with APDUCards(readers).connect() as card:
         card.present()
-        card.verify_pin(pin)
+        card.verify_pin(file.auth.pin)
         card.sign(b"bench")
 
 
-def _sign(readers: Readers, pin: str) -> None:
+def _prove(readers: Readers, file: CardFile) -> None:
+    """The commands of the agent's documents.sign_documents, without its judgements."""
+    with APDUCards(readers).connect() as card:
+        if file.sign is None or not isinstance(card, SigningCard):
+            raise NotMeasured("the card has no signing key")
+        card.present()
+        card.present_signing_key()
+        card.verify_pin(file.auth.pin)
+        card.sign(b"bench")
+        card.verify_sign_password(file.sign.pin)
+        card.sign_certificate()
+        card.sign_document(b"bench")
+
+
+def _sign(readers: Readers, file: CardFile) -> None:
     channel = Channel(takes_short_identifiers=True)
     with readers.connect() as connection:
         converse(jpki_ap.select_jpki_ap(channel), connection.transmit)
-        converse(jpki_ap.verify_auth_pin(pin, channel), connection.transmit)
+        converse(jpki_ap.verify_auth_pin(file.auth.pin, channel), connection.transmit)
         converse(jpki_ap.sign_with_auth_key(b"bench", channel), connection.transmit)
 
 

@@ -78,7 +78,7 @@ def test_one_quick_run_prints_every_figure_and_keeps_the_cards_limits(tmp_path: 
     else:
         assert document["opensc"]["apdus"] > document["opensc_forced"]["apdus"] > document["card"]["apdus"]
     costs = [(cost["apdus"], limit) for cost, limit in document["driver"].values()]
-    assert [limit for _, limit in costs] == [9, 13, 3]
+    assert [limit for _, limit in costs] == [9, 13, 3, 19, 29]
     assert all(apdus <= limit for apdus, limit in costs)
     if document["round_trip"] is None:
         assert document["round_trip_missing"] in done.stdout

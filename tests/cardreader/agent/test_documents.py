@@ -7,6 +7,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -402,6 +403,108 @@ def test_card_taken_away_between_the_entries_has_lost_no_try(desk: Desk, sit: Ca
     assert card is not None
     assert card.card.sign is not None
     assert card.card.sign.tries == 5
+
+
+def test_locked_one_left_cancelled_and_removed_cost_no_try_through_either_reader(
+    rig: Rig, agent: Callable[..., Flask], broker: Broker, make_card: MakeCard
+) -> None:
+    window = Window("WRONG1")
+    person = Person(agent(rig.readers, window=window).test_client())
+
+    def begin(**options: Any) -> None:
+        rig.insert(make_card(**options))
+        person.open_request(broker.request(**proof()))
+
+    begin(sign_tries=0)
+    assert person.text("error-code") == "CARD-027"
+    begin(sign_tries=1)
+    person.enter("1234")
+    assert person.sees("last-try-form")
+    person.press("cancel")
+    assert (rig.status().auth_tries, rig.status().sign_tries) == (3, 1)
+    begin()
+    person.enter("1234")
+    person.press("cancel")
+    assert (rig.status().auth_tries, rig.status().sign_tries) == (3, 5)
+    person.open_request(broker.request(**proof()))
+    person.enter("1234")
+    rig.remove()
+    person.press("password")
+    assert person.text("error-code") == "CARD-007"
+    begin(sign=False)
+    assert person.text("error-code") == "CARD-023"
+    assert [prompt.tries_left for prompt in window.prompts] == [5]
+
+
+def test_card_lost_at_any_command_of_a_proof_gives_no_answer_and_costs_no_try(
+    desk: Desk, sit: Callable[..., Person]
+) -> None:
+    seen, at = set(), 0
+    while True:
+        at += 1
+        passed = 0
+
+        def lose(at: int = at) -> None:
+            nonlocal passed
+            passed += 1
+            if passed == at:
+                desk.tray.reader_present = False
+
+        person = sit("ABC123", request={})
+        person.press("cancel")
+        desk.readers.before_transmit = lose
+        person.open_request(desk.broker.request(**proof()))
+        if person.sees("pin"):
+            person.enter("1234")
+        if person.sees("password"):
+            person.press("password")
+        desk.readers.before_transmit = lambda: None
+        desk.tray.reader_present = True
+        if passed < at:
+            break
+        seen.add(person.text("error-code"))
+        assert not person.sees("answer-form")
+        assert desk.readers.held == 0
+        assert _tries(desk) == (3, 5)
+    assert person.sees("answer-form")
+    assert at >= 16
+    assert seen == {"CARD-007", "CARD-019", "CARD-028"}  # the last two where a secret was on its way
+
+
+@pytest.mark.parametrize("kind", ["android", "iphone"])
+def test_phone_that_shows_its_certificates_after_the_secrets_only_signs_as_well(
+    desk: Desk, sit: Callable[..., Person], make_card: MakeCard, kind: str
+) -> None:
+    person = sit("ABC123", card=make_card(kind=kind))
+    person.enter("1234")
+    person.press("password")
+    assert len(desk.broker.open(person.field("answer-form", "answer"))["cms"]) == 1
+
+
+def test_card_that_hangs_over_the_password_leaves_the_try_unknown(desk: Desk, sit: Callable[..., Person]) -> None:
+    person = sit("ABC123", deadline_seconds=0.2)
+    person.enter("1234")
+    hang = threading.Event()
+    desk.readers.before_transmit = lambda: (hang.wait(20), None)[1]
+    person.press("password")
+    hang.set()
+    assert person.text("error-code") == "CARD-028"
+    assert "署名用パスワードの回数が減ったかどうか" in person.text("pin-try")
+    assert not person.sees("answer-form")
+
+
+def test_request_is_answered_once_also_where_documents_were_signed(desk: Desk, sit: Callable[..., Person]) -> None:
+    request = desk.broker.request(**proof())
+    person = sit("ABC123", "ABC123", request={})
+    person.press("cancel")
+    person.open_request(request)
+    person.enter("1234")
+    person.press("password")
+    assert person.sees("answer-form")
+    before = desk.readers.apdus
+    person.open_request(request)
+    assert person.text("error-code") == "AGENT-011"
+    assert desk.readers.apdus == before
 
 
 def test_without_a_window_nothing_is_asked_and_no_card_is_touched(desk: Desk, sit: Callable[..., Person]) -> None:

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,8 +20,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cardreader.agent import window
-from cardreader.agent.action import Action
-from cardreader.agent.entry import EntryUnavailable, PINAsker, PinPrompt, choose, typed_pin, write_prompt
+from cardreader.agent.action import Action, Document
+from cardreader.agent.entry import (
+    EntryUnavailable,
+    PINAsker,
+    PinPrompt,
+    Secret,
+    choose,
+    choose_for_password,
+    typed_pin,
+    write_prompt,
+)
 from cardreader.agent.native import NativeWindow, find_window
 from cardreader.agent.pinentry import AssuanFault, Pinentry, escape, read_reply
 from cardreader.agent.terminal import Terminal
@@ -143,6 +153,57 @@ def test_window_comes_before_pinentry_before_the_page(
     wanted: str, display: bool, program: str | None, has_tkinter: bool, chosen: str
 ) -> None:
     assert _choice(wanted, display=display, program=program, has_tkinter=has_tkinter) == chosen
+
+
+@pytest.mark.parametrize(
+    ("wanted", "display", "program", "has_tkinter", "chosen"),
+    [
+        ("auto", True, "/x/pinentry-gtk-2", True, "native"),
+        ("auto", True, "/x/pinentry-gtk-2", False, "pinentry"),
+        ("auto", True, "/x/pinentry-curses", False, None),
+        ("auto", False, None, True, None),
+        ("page", True, None, True, "native"),
+        ("page", False, "/x/pinentry-gtk-2", True, None),
+        ("terminal", True, "/x/pinentry-gtk-2", False, "pinentry"),
+        ("terminal", False, "/x/pinentry-curses", False, None),
+        ("pinentry", False, "/x/pinentry-curses", True, "pinentry"),
+        ("native", True, "/x/pinentry-gtk-2", True, "native"),
+    ],
+)
+def test_signing_password_is_typed_in_a_window_or_pinentry_or_not_at_all(
+    wanted: str, display: bool, program: str | None, has_tkinter: bool, chosen: str | None
+) -> None:
+    asker: PINAsker | None = choose_for_password(
+        wanted,
+        environment={"DISPLAY": ":0"} if display else {},
+        find=lambda _: program,
+        window=lambda: _Asker("native") if has_tkinter else None,  # type: ignore[arg-type,return-value]  # as above
+        pinentry=lambda _: _Asker("pinentry"),  # type: ignore[arg-type,return-value]  # as above
+    )
+    assert (None if asker is None else asker.name) == chosen
+
+
+def test_prompt_for_the_signing_password_speaks_of_it_alone_and_lists_what_is_signed(programs: Programs) -> None:
+    shown = Document(
+        name="契約書.pdf", sha256=b"d" * 32, size=1234, media_type="application/pdf", form="pades", to_sign=b""
+    )
+    bare = Document(name="x" * 200, sha256=b"d" * 32, size=None, media_type=None, form="raw", to_sign=b"d" * 32)
+    act = Action(kind="sign", released=("age_over_20",), documents=(shown, bare))
+    prompt = replace(PROMPT, act=act, secret=Secret.SIGNING, tries_left=5)
+    japanese, english = write_prompt(prompt), write_prompt(replace(prompt, language="en"))
+    assert japanese.title == "署名用パスワードを入力してください"
+    assert japanese.label == "署名用パスワード（英数字6〜16文字）"
+    assert "署名する文書：契約書.pdf (PDF、1,234バイト)" in japanese.lines
+    assert any("20歳以上かどうか" in line for line in japanese.lines)
+    assert "残り5回入力できます。 4桁の暗証番号とは別に数えます。" in japanese.lines
+    assert english.title == "Enter your signing password"
+    assert any("PDF, 1,234 bytes" in line for line in english.lines)
+    assert any("Neither the authentication service" in line for line in english.lines)
+    asker = Pinentry(programs.make("print('D ABC123'); print('OK', flush=True)"), environment={"PATH": os.defpath})
+    assert asker.ask(prompt, seconds=20, stop=threading.Event()) == "ABC123"
+    told = programs.told.read_text(encoding="utf-8")
+    assert "SETPROMPT 署名用パスワード" in told
+    assert "契約書.pdf" in told
 
 
 @pytest.mark.parametrize(("wanted", "display"), [("native", False), ("native", True), ("pinentry", True)])
