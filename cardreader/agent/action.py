@@ -21,7 +21,11 @@ from cardreader.errors import ActionUnknown, RequestMalformed
 
 AUTH_TAG: Final = "JPKI-FED-AUTH/1"
 PROOF_TAG: Final = "JPKI-FED-PROOF/1"
-RELEASABLE: Final = ("name", "address", "birthdate", "gender", "linked_id", "offline_access", "sign")
+CONSENT_TAG: Final = "JPKI-FED-CONSENT/1"
+RELEASABLE: Final = (
+    "name", "address", "birthdate", "gender", "language", "called", "communication", "dietary_needs",
+    "emergency_contact", "linked_id", "offline_access", "sign",
+)  # fmt: skip
 """What can be released, in the order of showing it; beside these, whether somebody has reached an age."""
 MAX_DOCUMENTS: Final = 10
 MAX_NAME: Final = 200  # characters
@@ -38,7 +42,7 @@ _DOCUMENT_MEMBERS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
 )
 
 Form = Literal["cms", "pades", "raw"]
-Kind = Literal["login", "proof", "sign", "link"]
+Kind = Literal["login", "consent", "proof", "sign", "link"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,17 +88,18 @@ class Action:
 
 def parse_action(tag: str, text: str, *, issued_at: datetime) -> Action:
     """Read the action of a request with `tag`, made at `issued_at`. Raises ActionUnknown, RequestMalformed."""
-    if tag not in (AUTH_TAG, PROOF_TAG, *LINK_TAGS):
+    if tag not in (AUTH_TAG, CONSENT_TAG, PROOF_TAG, *LINK_TAGS):
         raise ActionUnknown("a tag that is reserved or unknown")
     action = parse_json(text, what="action")
     if not isinstance(action, dict) or canonical_json(action) != text:
         raise RequestMalformed("action is not an object in RFC 8785 form")
     if tag in LINK_TAGS:
         return Action(kind="link", link=parse_link(tag, action))
-    if tag == AUTH_TAG:
+    if tag in (AUTH_TAG, CONSENT_TAG):
         if action.keys() - {"release"}:
             raise ActionUnknown("action has members without a template")
-        return Action(kind="login", released=_released(action.get("release", [])))
+        kind: Kind = "login" if tag == AUTH_TAG else "consent"
+        return Action(kind=kind, released=_released(action.get("release", [])))
     if action.keys() != {"documents", "kind", "release"}:
         raise ActionUnknown("a proof's action has not exactly documents, kind and release")
     kind = action["kind"]

@@ -17,6 +17,10 @@ def act_title(act: Action, _: Gettext) -> str:
             return _("サービスの番号とカードとの結びつけ（2回のうち1回目の確認）")
         return _("サービスの番号とカードとの結びつけ（2回のうち2回目の確認）")
     match act.kind, bool(act.released):
+        case "consent", False:
+            return _("取り消した同意を元に戻す手続き")
+        case "consent", True:
+            return _("取り消した同意を元に戻す手続きと、次の情報の提供")
         case "proof", False:
             return _("署名用電子証明書による本人確認")
         case "proof", True:
@@ -41,6 +45,11 @@ def claim_name(name: str, _: Gettext) -> str:
         "address": _("住所"),
         "birthdate": _("生年月日"),
         "gender": _("性別"),
+        "language": _("使用言語"),
+        "called": _("呼んでほしい名前"),
+        "communication": _("伝え方の配慮"),
+        "dietary_needs": _("食事の配慮"),
+        "emergency_contact": _("緊急連絡先"),
         "linked_id": _("このサービスでのお客様番号"),
         "offline_access": _("ログインしていない間の利用の継続"),
         "sign": _("文書への電子署名の準備"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cardreader.agent.action import MAX_DOCUMENTS, PROOF_TAG, Action, parse_action
+from cardreader.agent.action import MAX_DOCUMENTS, PROOF_TAG, RELEASABLE, Action, parse_action
+from cardreader.agent.entry import PinPrompt, write_prompt
 from cardreader.agent.request import verify_request
 from cardreader.errors import ActionUnknown, AgentError, RequestMalformed
 from tests.cardreader.agent.conftest import (
@@ -60,6 +62,24 @@ def test_signing_takes_each_form_and_documents_of_which_only_the_fingerprint_is_
     assert [row.size is None for row in act.documents] == [False, False, True, True, False]
     assert act.documents[1].to_sign == prepared
     assert act.documents[3].to_sign == b"d" * 32
+
+
+@pytest.mark.parametrize(
+    ("action", "released"),
+    [("{}", ()), ('{"release":["emergency_contact","dietary_needs"]}', ("dietary_needs", "emergency_contact"))],
+)
+def test_restored_consent_names_what_flows_again(broker: Broker, action: str, released: tuple[str, ...]) -> None:
+    act = _act(broker, tag="JPKI-FED-CONSENT/1", action=action)
+    assert (act.kind, act.released, act.documents) == ("consent", released, ())
+
+
+@pytest.mark.parametrize("language", ["ja", "en"])
+def test_everything_that_can_be_released_has_a_name_in_both_languages(language: str) -> None:
+    act = Action(kind="consent", released=(*RELEASABLE, "age_over_65"))
+    prompt = PinPrompt(phrase="x", client="x", client_vetted=True, origin="x", tries_left=3, act=act, language=language)
+    (shown,) = (line for line in write_prompt(prompt).lines if "65" in line)
+    assert len(re.split("、|, ", shown)) >= len(act.released)
+    assert shown.isascii() is (language == "en")
 
 
 @pytest.mark.parametrize("vector", [row for row in FRAMES if row["tag"] == PROOF_TAG], ids=lambda row: row["name"])
@@ -140,6 +160,7 @@ UNKNOWN: dict[str, dict[str, str]] = {
     "an application nobody has seen": proof(document(size=None, type=None)),
     "a tag of a later version": {**proof(), "tag": "JPKI-FED-PROOF/2"},
     "a tag that is reserved": {**proof(), "tag": "JPKI-FED-MANDATE/1"},
+    "documents in a consent": {**proof(), "tag": "JPKI-FED-CONSENT/1"},
     "documents in a login": {**proof(), "tag": "JPKI-FED-AUTH/1"},
     "a login as a proof": {"tag": PROOF_TAG, "action": '{"release":["name"]}'},
     "another member": {"tag": PROOF_TAG, "action": '{"amount":1,"documents":[],"kind":"sign","release":[]}'},
