@@ -19,6 +19,7 @@ from broker.errors import BrokerError
 from broker.flows import card_answer, ciba, consent, login
 from broker.flows.code import RefusedToClient, ReturnToClient
 from broker.flows.elsewhere import AnsweredElsewhere
+from broker.flows.my_page import Place
 from broker.web import cookies
 from broker.web.form import body_pairs, query_pairs
 from broker.web.pages import see_other
@@ -91,6 +92,8 @@ def _allowed(auth_req_id: str, card: CardFile) -> ReturnToClient | RefusedToClie
     finished = login.finish(
         asked.transaction_id, return_code, browser_secret=secret, old_session_secret=None, ports=ports()
     )
+    if finished.refusal is not None or isinstance(finished.then, Place):
+        raise BadRequest("the card's account is not open, or nobody asked for it here")
     if finished.then is not None:
         return finished.then
     question = consent.prompt(interaction, browser_secret=secret, ports=ports())

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 
+from broker.accounts.account import State
+from broker.accounts.activity import Activity, How, Kind
 from broker.accounts.session import serves
 from broker.errors import (
     ConsentRequired,
@@ -206,8 +208,11 @@ def _by_session(
     check_person(request, session.subject)
     check_strength(request, {None})
     consent = tx.consents.get(session.account, client.client_id)
-    if consents.needed(consent, scope=request.scope, prompt=request.prompt):
+    if consent is None or consents.needed(consent, scope=request.scope, prompt=request.prompt, client=client):
         raise ConsentRequired("not yet agreed to")
+    if tx.standings.state(session.account) is not State.OPEN:
+        raise LoginRequired("the account is not open")
+    request = replace(request, scope=consents.allowed(consent, request.scope))
     tx.sessions.touch(session.digest, now=now)
     who = Authenticated(
         account=session.account,
@@ -216,5 +221,16 @@ def _by_session(
         authentication=Authentication(time=session.authenticated_at),
         session_digest=session.digest,
         session_id=session.session_id,
+    )
+    tx.activities.note(
+        Activity(
+            account=session.account,
+            client_id=client.client_id,
+            kind=Kind.LOGIN,
+            how=How.SESSION,
+            items=tuple(sorted(request.scope)),
+            at=now,
+            session_id=session.session_id,
+        )
     )
     return issue_code(tx, request, who, client, reference=None, now=now, ports=ports)

@@ -16,6 +16,7 @@ from broker.errors import OutboundFailed, OutboundRefused, StoreUnavailable
 from broker.flows.envelope import signed_for
 from broker.flows.logout_ports import LogoutDelivery
 from broker.flows.ports import Ports, Transaction
+from broker.ids import ClientID, SessionID, Subject
 from broker.jose import b64url
 from broker.oidc.client import Client
 from broker.oidc.logout import DELIVERY_LIFETIME, LOGOUT_TOKEN_TYPE, logout_token_claims, next_try
@@ -29,18 +30,41 @@ MAX_ROUNDS: Final = 10
 def queue_logout(
     tx: Transaction, session: Session, *, now: datetime, at_once: bool, ports: Ports
 ) -> LogoutDelivery | None:
-    """Queue the message to the client of a session that ends in this unit, which the job then brings.
+    """Queue the message to the client of a session that ends in this unit (`queue_message`)."""
+    return queue_message(
+        tx,
+        client_id=session.client_id,
+        subject=session.subject,
+        session_id=session.session_id,
+        now=now,
+        at_once=at_once,
+        ports=ports,
+    )
+
+
+def queue_message(
+    tx: Transaction,
+    *,
+    client_id: ClientID,
+    subject: Subject,
+    session_id: SessionID,
+    now: datetime,
+    at_once: bool,
+    ports: Ports,
+) -> LogoutDelivery | None:
+    """Queue the message that a session at a client has ended, which the job then brings; an empty `session_id` means
+    all that the person has there (§2.4).
 
     `at_once` says that the caller will `deliver` it after its commit. None: the client wants no message.
     """
-    client = tx.clients.get(session.client_id)
+    client = tx.clients.get(client_id)
     if client is None or client.backchannel_logout_uri is None:
         return None
     delivery = LogoutDelivery(
         delivery_id=b64url(ports.entropy(16)),
-        client_id=session.client_id,
-        subject=session.subject,
-        session_id=session.session_id,
+        client_id=client_id,
+        subject=subject,
+        session_id=session_id,
         attempts=1 if at_once else 0,
         next_at=now + UNDER_WAY if at_once else now,
         expires_at=now + DELIVERY_LIFETIME,

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 
+from broker.accounts.activity import Activity, How, Kind, Result
 from broker.audit.entry import Entry, Event
 from broker.errors import AccessDenied, FormTokenInvalid, InteractionUnknown
 from broker.flows.code import RefusedToClient, ReturnToClient
@@ -15,7 +17,7 @@ from broker.flows.login_ports import Authenticated, Interaction
 from broker.flows.ports import Ports, Transaction
 from broker.ids import InteractionID
 from broker.oidc.client import Client
-from broker.oidc.consent import Consent
+from broker.oidc.consent import Consent, optional_items, terms_of, uses_shown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +27,12 @@ class ConsentPrompt:
     interaction: Interaction
     client: Client
     scope: frozenset[str]
+    optional: frozenset[str]
+    """What of it may be left out."""
+    chosen: frozenset[str]
+    """What of that was chosen the last time; nothing is chosen beforehand the first time."""
+    first_login: bool
+    """The account began with this login: whoever had one by another card is told what that means."""
     form_token: str = field(repr=False)
 
 
@@ -35,10 +43,16 @@ def prompt(interaction_id: InteractionID, *, browser_secret: str | None, ports: 
         client = client_of(tx, interaction)
         who = _who(interaction)
         _check_session(tx, who)
+        before = tx.consents.get(who.account, client.client_id)
+        began_at = tx.standings.began_at(who.account)
+    optional = optional_items(client, interaction.request.scope)
     return ConsentPrompt(
         interaction=interaction,
         client=client,
         scope=interaction.request.scope,
+        optional=optional,
+        chosen=frozenset() if before is None else before.scope & optional,
+        first_login=began_at is not None and began_at >= who.authentication.time,
         form_token=form_token(browser_secret or "", interaction_id, who),
     )
 
@@ -47,11 +61,12 @@ def decide(
     interaction_id: InteractionID,
     *,
     approve: bool,
+    chosen: Collection[str] = (),
     form_token_given: str,
     browser_secret: str | None,
     ports: Ports,
 ) -> ReturnToClient | RefusedToClient | AnsweredElsewhere:
-    """Act on the resident's answer, once.
+    """Act on the resident's answer, once. `chosen` names the optional items that are to be given.
 
     Raises FormTokenInvalid, InteractionUnknown, BrowserMismatch, InvalidRequestURI (as `login.finish`).
     """
@@ -64,6 +79,9 @@ def decide(
             raise FormTokenInvalid("not the form of this login")
         if approve:
             _check_session(tx, who)
+        request = interaction.request
+        declined = optional_items(client, request.scope) - frozenset(chosen)
+        scope = request.scope - declined if approve else request.scope
         if not tx.interactions.finish(interaction_id, now=now):
             raise InteractionUnknown("answered already")
         tx.audit.append(
@@ -73,17 +91,39 @@ def decide(
                 client_id=client.client_id,
                 account=who.account,
                 reference=interaction_id,
-                detail={"scope": " ".join(sorted(interaction.request.scope))},
+                detail={"scope": " ".join(sorted(scope))},
+            )
+        )
+        tx.activities.note(
+            Activity(
+                account=who.account,
+                client_id=client.client_id,
+                kind=Kind.CONSENT,
+                how=How.ELSEWHERE if request.elsewhere else How.CARD,
+                result=Result.DONE if approve else Result.DECLINED,
+                items=tuple(sorted(scope)),
+                at=now,
+                session_id=who.session_id,
             )
         )
         if approve:
             tx.consents.give(
-                who.account, Consent(client_id=client.client_id, scope=interaction.request.scope, granted_at=now)
+                who.account,
+                Consent(
+                    client_id=client.client_id,
+                    scope=scope,
+                    granted_at=now,
+                    declined=declined,
+                    terms=terms_of(client, request.scope),
+                ),
+                uses=uses_shown(client, request.scope),
             )
-            return complete(tx, interaction.request, who, client, reference=interaction_id, now=now, ports=ports)
+            return complete(
+                tx, replace(request, scope=scope), who, client, reference=interaction_id, now=now, ports=ports
+            )
         tx.sessions.end(who.session_digest, now=now)  # nothing was agreed to: nothing stays open
         cause = AccessDenied("the resident did not agree")
-        return decline(tx, interaction.request, client, cause, account=who.account, reference=interaction_id, now=now)
+        return decline(tx, request, client, cause, account=who.account, reference=interaction_id, now=now)
 
 
 def _who(interaction: Interaction) -> Authenticated:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from broker.accounts.account import State
 from broker.audit.entry import Entry, Event
-from broker.errors import ProtocolError
+from broker.errors import InvalidGrant, ProtocolError
 from broker.flows.ports import Ports, Transaction
 from broker.flows.secret import digest, mint
 from broker.flows.token_request import Issued, TokenRequest
@@ -20,6 +21,8 @@ def redeem_grant(tx: Transaction, grant: Grant, request: TokenRequest, *, ports:
 
     A refusal is answered, not raised, so that the consumption commits.
     """
+    if tx.standings.state(grant.account) is not State.OPEN:
+        return InvalidGrant("the account is not open")
     try:
         part = of_grant(grant, request.client, request.parameters, issuer=ports.policy.issuer, refresh=False)
     except ProtocolError as refusal:

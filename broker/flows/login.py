@@ -8,16 +8,18 @@ finish   only the browser that has both the cookie and the return code gets it (
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from broker.accounts.activity import Activity, How, Kind, Result, how_of
 from broker.accounts.credential import Credential, CredentialKey
 from broker.accounts.session import Session
 from broker.audit.entry import Entry, Event
 from broker.errors import (
     AccessDenied,
+    AccountStopped,
     BrowserMismatch,
     CorrespondenceUnknown,
     InteractionUnknown,
@@ -26,9 +28,11 @@ from broker.errors import (
 )
 from broker.flows.assurance import fresh_signature
 from broker.flows.code import RefusedToClient, ReturnToClient
+from broker.flows.deletion import admit
 from broker.flows.elsewhere import AnsweredElsewhere, complete, decline, reached
 from broker.flows.evidence import refused_for
 from broker.flows.login_ports import Authenticated, CardAnswer, CardTransaction, Interaction
+from broker.flows.my_page import Place
 from broker.flows.ports import KeyUse, Ports, Transaction
 from broker.flows.renewal import resume_grants
 from broker.flows.secret import digest, mint
@@ -187,14 +191,16 @@ def prompt(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
-    """`then` is where the browser goes: to its client, or (None) to the consent page.
+    """`then` is where the browser goes: to its client, to the resident's own page, or (None) to the consent page.
 
-    It is logged in, unless the client asked for somebody or something else: then there is no session.
+    It is logged in, unless the client asked for somebody or something else, or `refusal` says why nobody logs in with
+    this card now: then there is no session.
     """
 
     interaction_id: InteractionID
     session_secret: Secret | None = field(repr=False)
-    then: ReturnToClient | RefusedToClient | AnsweredElsewhere | None
+    then: ReturnToClient | RefusedToClient | AnsweredElsewhere | Place | None
+    refusal: AccountStopped | None = None
 
 
 def finish(
@@ -233,13 +239,16 @@ def finish(
             now=now,
             ports=ports,
         )
+        admitted = admit(tx, who.account, who.credential, serial_sealed=answer.serial_sealed, now=now, ports=ports)
         if old_session_secret:  # a card was read: R1 holds whether or not this login is wanted
             replace_session(tx, digest(old_session_secret), who, ports=ports)
+        if not admitted:
+            return _stopped(tx, interaction, answer, who, now=now)
         try:
             check_person(interaction.request, who.subject)
             check_strength(interaction.request, {reached(interaction.request, who.authentication).acr})
         except ProtocolError as refusal:
-            return _unwanted(tx, interaction, client, refusal, account=who.account, now=now)
+            return _unwanted(tx, interaction, client, refusal, answer, account=who.account, now=now)
         if not tx.interactions.authenticate(interaction.interaction_id, who, now=now):
             raise BrowserMismatch("this login already has its person")
         tx.sessions.open(
@@ -273,13 +282,22 @@ def finish(
                 },
             )
         )
+        tx.activities.note(login_activity(interaction, answer, who.account, at=now, session_id=who.session_id))
+        request = interaction.request
+        if request.own is not None:
+            tx.interactions.finish(interaction.interaction_id, now=now)
+            return Finished(
+                interaction_id=interaction.interaction_id, session_secret=session_secret, then=Place(request.own)
+            )
         then: ReturnToClient | AnsweredElsewhere | None = None
         consent = tx.consents.get(who.account, client.client_id)
-        if not consents.needed(consent, scope=interaction.request.scope, prompt=interaction.request.prompt):
+        if consent is not None and not consents.needed(
+            consent, scope=request.scope, prompt=request.prompt, client=client
+        ):
             tx.interactions.finish(interaction.interaction_id, now=now)
             then = complete(
                 tx,
-                interaction.request,
+                replace(request, scope=consents.allowed(consent, request.scope)),
                 who,
                 client,
                 reference=interaction.interaction_id,
@@ -294,6 +312,7 @@ def _unwanted(
     interaction: Interaction,
     client: Client,
     refusal: ProtocolError,
+    answer: CardAnswer,
     *,
     account: AccountID,
     now: datetime,
@@ -311,8 +330,50 @@ def _unwanted(
             detail={"error": type(refusal).__name__},
         )
     )
+    tx.activities.note(login_activity(interaction, answer, account, at=now, result=Result.REFUSED))
     then = decline(tx, interaction.request, client, refusal, account=account, reference=interaction_id, now=now)
     return Finished(interaction_id=interaction_id, session_secret=None, then=then)
+
+
+def _stopped(
+    tx: Transaction, interaction: Interaction, answer: CardAnswer, who: Authenticated, *, now: datetime
+) -> Finished:
+    """The account was stopped: the login stays open for another card, or for the way back."""
+    refusal = AccountStopped("the account was stopped")
+    tx.audit.append(
+        Entry(
+            at=now,
+            event=Event.LOGIN_REFUSED,
+            client_id=interaction.request.client_id,
+            account=who.account,
+            reference=interaction.interaction_id,
+            detail={"error": type(refusal).__name__},
+        )
+    )
+    tx.activities.note(login_activity(interaction, answer, who.account, at=now, result=Result.REFUSED))
+    return Finished(interaction_id=interaction.interaction_id, session_secret=None, then=None, refusal=refusal)
+
+
+def login_activity(
+    interaction: Interaction,
+    answer: CardAnswer,
+    account: AccountID,
+    *,
+    at: datetime,
+    session_id: SessionID | None = None,
+    result: Result = Result.DONE,
+) -> Activity:
+    """A login as its person sees it; what the client is told of them follows with their consent."""
+    return Activity(
+        account=account,
+        client_id=interaction.request.client_id,
+        kind=Kind.LOGIN,
+        how=How.ELSEWHERE if interaction.request.elsewhere else how_of(answer.kind),
+        result=result,
+        items=tuple(sorted(interaction.request.scope)),
+        at=at,
+        session_id=session_id,
+    )
 
 
 def _authenticated(

@@ -17,6 +17,7 @@ class LogoutDelivery:
     client_id: ClientID
     subject: Subject = field(repr=False)
     session_id: SessionID
+    """Empty: all that the person has at the client."""
     attempts: int
     """How often it was begun, one that is under way included."""
     next_at: datetime | None

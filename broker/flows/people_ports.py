@@ -9,7 +9,7 @@ from typing import Protocol
 
 from broker.accounts.account import State
 from broker.accounts.activity import Activity
-from broker.ids import AccountID, ClientID
+from broker.ids import AccountID, ClientID, CredentialID
 from broker.oidc.consent import Consent
 
 
@@ -80,8 +80,10 @@ class StandingStore(Protocol):
         certificates go at once; their keyed fingerprints and the pseudonyms stay.
         """
 
-    def revive(self, account: AccountID, *, now: datetime) -> bool:
-        """A deleted account begins anew, with the pseudonyms of before; False when it was not deleted."""
+    def revive(self, account: AccountID, *, credential: CredentialID, serial_sealed: bytes, now: datetime) -> bool:
+        """A deleted account begins anew, with the pseudonyms of before, by a card of its that was read; False when it
+        was not deleted.
+        """
 
     def support_number(self, account: AccountID, *, fresh: str) -> str:
         """The account's number; `fresh` is kept and answered if it has none yet and nobody has this one.

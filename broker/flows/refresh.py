@@ -6,6 +6,8 @@ costs nothing; a revoked certificate ends the grant, a superseded one only stops
 
 from __future__ import annotations
 
+from broker.accounts.account import State
+from broker.accounts.activity import Activity, How, Kind, daily
 from broker.accounts.credential import CredentialKey
 from broker.audit.entry import Event
 from broker.errors import CertificateError, CertificateRevoked, InvalidGrant, ProtocolError, RevocationUnknown
@@ -87,6 +89,8 @@ def _refresh(
     grant = tx.grants.get(token.grant_id)
     if grant is None:
         return InvalidGrant("unknown or ended refresh token")
+    if tx.standings.state(grant.account) is not State.OPEN:
+        return InvalidGrant("the account is not open")
     consent = tx.consents.get(grant.account, grant.client_id)
     if consent is None or not grant.scope <= consent.scope or not offline(grant, request.client):
         tx.grants.end(grant.grant_id, now=request.now)
@@ -98,6 +102,19 @@ def _refresh(
             end_replayed(tx, grant.grant_id, request, Event.REFRESH_REPLAYED)
             return InvalidGrant("used refresh token")
         refresh_token = issue_refresh_token(tx, grant, request, ports=ports)
+    tx.activities.note(
+        Activity(
+            account=grant.account,
+            client_id=grant.client_id,
+            kind=Kind.REFRESH,
+            how=How.SERVICE,
+            items=tuple(sorted(part.scope)),
+            at=request.now,
+            session_id=grant.session_id,
+            grant_id=grant.grant_id,
+            repeats=daily(Kind.REFRESH, grant.grant_id, request.now),
+        )
+    )
     return Issued(
         token=issue_of_grant(tx, grant, part, request, ports=ports),
         grant=grant,

@@ -49,7 +49,16 @@ _LONG = frozenset(
 )
 OFFLINE_ACCESS = "offline_access"
 PROFILE = "profile"
-SCOPES = frozenset({"openid", OFFLINE_ACCESS, PROFILE, sign_transaction.SCOPE, *claims_request.IDENTITY})
+SCOPES = frozenset(
+    {
+        "openid",
+        OFFLINE_ACCESS,
+        PROFILE,
+        sign_transaction.SCOPE,
+        *claims_request.IDENTITY,
+        *claims_request.ATTRIBUTE_SCOPES,
+    }
+)
 PROMPTS = frozenset({"none", "login", "consent", "select_account"})
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+( [\x21\x23-\x5b\x5d-\x7e]+)*")  # RFC 6749 §3.3
 _THUMBPRINT = re.compile(r"[A-Za-z0-9_-]{43}")
@@ -93,6 +102,8 @@ class AuthorizationRequest:
     """SHA-256 (hex) of the device code that this login approves (RFC 8628); then there is no `redirect_uri`."""
     backchannel: str | None = field(default=None, repr=False)
     """SHA-256 (hex) of the auth_req_id that this login approves (CIBA Core); then there is no `redirect_uri`."""
+    own: str | None = None
+    """A login to the resident's own page, and where it leads there (flows.my_page); it brings nobody a code."""
 
     @property
     def elsewhere(self) -> bool:
@@ -247,7 +258,8 @@ def _scope(asked: frozenset[str], needed: frozenset[str], client: Client) -> fro
     Unknown scopes are ignored (OIDC Core §3.1.2.1). `offline_access` means a refresh token; the resident is asked about
     it like about every scope (§11). Raises ProofNotAllowed for a scope that says who a resident is, where the client
     may not know; but a claim asked for by name is only absent then (§5.5.1), and `profile` and `address`, which every
-    client of OIDC Core may try (§5.4), are passed over for one of profile `oidc`.
+    client of OIDC Core may try (§5.4), are passed over for one of profile `oidc`. What residents register themselves is
+    served only to clients that say what for (`data_use`).
     """
     identity = frozenset({PROFILE, *claims_request.IDENTITY})
     known = client.scope if client.proves_identity else client.scope - identity
@@ -255,6 +267,7 @@ def _scope(asked: frozenset[str], needed: frozenset[str], client: Client) -> fro
     if (asked & identity) - known - tried:
         raise ProofNotAllowed("the client is not registered for what says who a resident is")
     granted = needed & SCOPES & known
+    granted -= {name for name in granted & claims_request.ATTRIBUTE_SCOPES if client.use_of(name) is None}
     return granted if GrantType.REFRESH_TOKEN in client.grant_types else granted - {OFFLINE_ACCESS}
 
 

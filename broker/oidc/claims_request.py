@@ -27,6 +27,17 @@ IDENTITY: Final = ("name", "address", "birthdate", "gender", *AGE_OVER)
 SUBSTITUTED: Final = "jpki_substituted"
 """Which characters of the name and address are stand-ins for ones that the authority cannot write (代替文字): positions
 from 0, counted as on the card. Absent where there are none; in userinfo it goes with the values it is about."""
+ATTRIBUTES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "language": "locale",  # OIDC Core §5.1
+        "called": "nickname",  # OIDC Core §5.1
+        "communication": "urn:jpki-broker:claim:communication",
+        "dietary_needs": "urn:jpki-broker:claim:dietary_needs",
+        "emergency_contact": "urn:jpki-broker:claim:emergency_contact",
+    }
+)
+"""What residents register themselves (accounts.attribute), by the scope that asks for it; told in userinfo alone."""
+ATTRIBUTE_SCOPES: Final = frozenset(ATTRIBUTES)
 
 CLAIMS_OF_SCOPE: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
     {
@@ -37,6 +48,7 @@ CLAIMS_OF_SCOPE: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         "gender": frozenset({"gender"}),
         "profile": frozenset({"name", "birthdate", "gender"}),  # OIDC Core §5.4, of which the card says these three
         **{name: frozenset({name}) for name in AGE_OVER},
+        **{scope: frozenset({claim}) for scope, claim in ATTRIBUTES.items()},
     }
 )
 """What a scope stands for (design 4.11)."""

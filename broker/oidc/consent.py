@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Final
 
 from broker.ids import ClientID
+from broker.oidc import data_use
 from broker.oidc.client import Client
 
 ALWAYS: Final = "openid"
@@ -42,6 +43,12 @@ def terms_of(client: Client, items: Iterable[str]) -> str:
         for use in sorted(uses, key=lambda use: use.item)
     ]
     return hashlib.sha256(json.dumps(shown, ensure_ascii=False).encode()).hexdigest()[:32]
+
+
+def uses_shown(client: Client, items: Iterable[str]) -> str:
+    """The words themselves, for the record of what was agreed to; empty where there were none."""
+    uses = data_use.tell(tuple(use for use in client.data_use if use.item in set(items)))
+    return json.dumps(uses, ensure_ascii=False) if uses else ""
 
 
 def needed(

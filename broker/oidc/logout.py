@@ -27,7 +27,11 @@ _LONGEST_WAIT: Final = timedelta(hours=1)
 def logout_token_claims(
     *, issuer: str, client_id: ClientID, subject: Subject, session_id: SessionID, jti: str, now: datetime
 ) -> dict[str, Any]:
-    """Back-Channel §2.4. Both `sub` and `sid`, so that a client finds its session by whichever it kept; no `nonce`."""
+    """Back-Channel §2.4. Both `sub` and `sid`, so that a client finds its session by whichever it kept; no `nonce`.
+
+    Without `session_id` the person's every session there is meant.
+    """
+    told = {"sid": session_id} if session_id else {}
     return {
         "iss": issuer,
         "aud": client_id,
@@ -35,7 +39,7 @@ def logout_token_claims(
         "exp": int((now + LOGOUT_TOKEN_LIFETIME).timestamp()),
         "jti": jti,
         "sub": subject,
-        "sid": session_id,
+        **told,
         "events": {LOGOUT_EVENT: {}},
     }
 

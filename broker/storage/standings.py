@@ -8,7 +8,7 @@ from sqlalchemy import bindparam, delete, null, select, update
 
 from broker.accounts.account import State
 from broker.errors import StoreUnavailable
-from broker.ids import AccountID
+from broker.ids import AccountID, CredentialID
 from broker.storage.schema import accounts, credentials, support_numbers
 from broker.storage.work import Work, can_hold, per_engine
 
@@ -24,6 +24,11 @@ _REOPEN = (
 )
 _BURY = update(accounts).where(_open).values(deleted_at=bindparam("b_now")).returning(accounts.c.account)
 _WIPE = update(credentials).where(credentials.c.account == bindparam("b_account")).values(serial_sealed=b"")
+_RESEAL = (
+    update(credentials)
+    .where(credentials.c.account == bindparam("b_account"), credentials.c.credential_id == bindparam("b_credential"))
+    .values(serial_sealed=bindparam("b_serial_sealed"))
+)
 _REVIVE = (
     update(accounts)
     .where(_this, accounts.c.deleted_at.is_not(None))
@@ -72,8 +77,11 @@ class SQLStandings:
         self._work.write(_DROP_NUMBER, b_account=account)
         return True
 
-    def revive(self, account: AccountID, *, now: datetime) -> bool:
-        return self._work.write(_REVIVE, b_account=account, b_now=now).one_or_none() is not None
+    def revive(self, account: AccountID, *, credential: CredentialID, serial_sealed: bytes, now: datetime) -> bool:
+        if self._work.write(_REVIVE, b_account=account, b_now=now).one_or_none() is None:
+            return False
+        self._work.write(_RESEAL, b_account=account, b_credential=credential, b_serial_sealed=serial_sealed)
+        return True
 
     def support_number(self, account: AccountID, *, fresh: str) -> str:
         known: str | None = self._work.read(_NUMBER, b_account=account).scalar_one_or_none()

@@ -10,7 +10,21 @@ from flask_babel import Babel
 
 from broker.errors import SettingsError
 from broker.flows.ports import Ports
-from broker.web import authorization, card, consent, device, health, logging, logout, pages, register_log
+from broker.web import (
+    authorization,
+    card,
+    consent,
+    device,
+    health,
+    logging,
+    logout,
+    me,
+    me_account,
+    me_registered,
+    pages,
+    recovery,
+    register_log,
+)
 from broker.web.endpoint import MAX_BODY
 from broker.web.errors import register_handlers
 from broker.web.form import HandleConverter
@@ -50,6 +64,18 @@ def register(app: Flask, ports: Ports, *, web: WebSettings) -> None:
     app.register_blueprint(
         Blueprint("web", __name__, static_folder="static", static_url_path="/assets", template_folder="templates")
     )
-    for module in (authorization, card, consent, device, logout, health, register_log):
+    for module in (
+        authorization,
+        card,
+        consent,
+        device,
+        logout,
+        me,
+        me_registered,
+        me_account,
+        recovery,
+        health,
+        register_log,
+    ):
         app.register_blueprint(module.blueprint)
     app.wsgi_app = Lean(app.wsgi_app, ports, web=web)  # type: ignore[method-assign]  # the way Flask documents

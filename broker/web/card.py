@@ -14,6 +14,7 @@ from werkzeug.exceptions import UnsupportedMediaType
 
 from broker.errors import AnswerMalformed, AnswerWithheld, BrokerError, BrowserMismatch, InvalidRequest
 from broker.flows import card_answer, consent, login
+from broker.flows.my_page import Place
 from broker.flows.ports import Ports
 from broker.ids import InteractionID, TransactionID
 from broker.web import cookies
@@ -21,6 +22,7 @@ from broker.web.client_return import return_to_client
 from broker.web.consent import consent_page
 from broker.web.errors import error_page
 from broker.web.form import body_values, is_handle
+from broker.web.me import PATHS
 from broker.web.metadata import CROSS_ORIGIN
 from broker.web.pages import ask_for, see_other
 from broker.web.settings import ports
@@ -102,7 +104,14 @@ def resume() -> Response:
         if interaction.authenticated is None:
             raise
         return see_other(f"{ports().policy.issuer}/consent/{interaction_id}")  # reloaded: the question still stands
-    if finished.then is not None:
+    if finished.refusal is not None:
+        interaction, client = login.peek(interaction_id, secret, ports=ports())
+        ask_for(interaction.request.ui_locales)
+        response = error_page(finished.refusal, interaction=interaction_id, client=client)
+    elif isinstance(finished.then, Place):
+        response = see_other(f"{ports().policy.issuer}{PATHS[finished.then]}")
+        cookies.drop_login(response, interaction_id)
+    elif finished.then is not None:
         response = return_to_client(finished.then, card_was_read=True)
         cookies.drop_login(response, interaction_id)
     else:

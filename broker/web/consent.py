@@ -34,6 +34,9 @@ def consent_page(prompt: consent.ConsentPrompt) -> Response:
         "consent.html",
         client=prompt.client,
         scope=prompt.scope,
+        optional=prompt.optional,
+        chosen=prompt.chosen,
+        first_login=prompt.first_login,
         elsewhere=prompt.interaction.request.elsewhere,
         binding_message=prompt.interaction.request.binding_message,
         form_token=prompt.form_token,
@@ -54,6 +57,7 @@ def decide(interaction: InteractionID) -> Response:
     outcome = consent.decide(
         interaction,
         approve=decision == "approve",
+        chosen=[name.removeprefix("item_") for name in fields if name.startswith("item_")],
         form_token_given=fields.get("csrf", ""),
         browser_secret=cookies.browser_secret(interaction),
         ports=ports(),

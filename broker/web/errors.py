@@ -7,6 +7,7 @@ from flask_babel import get_locale
 from werkzeug.exceptions import HTTPException, NotFound
 
 from broker.errors import (
+    AccountStopped,
     BrowserMismatch,
     CertificateExpired,
     CertificateRenewing,
@@ -57,7 +58,7 @@ def error_page(
         words=answer.words[str(get_locale())],
         client=client,
         # the same card fails again
-        other_card=isinstance(error, CertificateExpired | CertificateRevoked | CertificateRenewing),
+        other_card=isinstance(error, CertificateExpired | CertificateRevoked | CertificateRenewing | AccountStopped),
         agent_code=agent_code,
         show_pin_try=interaction is not None or answer.code.startswith("AUTH-"),
         retry_url=None if interaction is None else url_for("authorization.show", interaction=interaction),

@@ -8,6 +8,7 @@ from flask_babel import get_locale
 from broker.oidc.client import Client
 from broker.web import cookies, headers
 from broker.web.settings import LANGUAGES, web_settings
+from broker.web.words import instant, machine, word
 
 
 def add_headers(response: Response) -> Response:
@@ -58,6 +59,9 @@ def init_templates(app: Flask) -> None:
             "trial_door": web_settings().trial_door,
             "shown_name": shown_name,
             "is_japanese": is_japanese,
+            "word": word,
+            "instant": instant,
+            "machine": machine,
         }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine, text
@@ -64,6 +65,7 @@ def test_a_consent_is_withdrawn_once_and_only_that_withdrawal_is_undone(store: S
 def test_an_account_is_stopped_opened_buried_and_begins_anew(store: SQLStore, engine: Engine) -> None:
     login = records.log_in(store)
     account = login.credential.account
+    sealed: dict[str, Any] = {"credential": login.credential.credential_id, "serial_sealed": b"\x01anew"}
     with store.transaction() as tx:
         assert tx.standings.state(account) is State.OPEN
         assert not tx.standings.reopen(account)
@@ -75,20 +77,21 @@ def test_an_account_is_stopped_opened_buried_and_begins_anew(store: SQLStore, en
         number = tx.standings.support_number(account, fresh="BCDFGHJKLM")
         assert tx.standings.support_number(account, fresh="ZZZZZZZZZZ") == number
         assert tx.standings.numbered(number) == account
-        assert not tx.standings.revive(account, now=NOW)
+        assert not tx.standings.revive(account, **sealed, now=NOW)
         assert tx.standings.bury(account, now=NOW)
         assert tx.standings.state(account) is State.DELETED
         assert tx.standings.numbered(number) is None
         assert not tx.standings.stop(account, now=NOW)
-        assert tx.accounts.enrol(replace(records.credential(login.credential.key))).account == account
-        assert tx.standings.revive(account, now=NOW + MINUTE)
+        found = tx.accounts.enrol(records.credential(login.credential.key))
+        assert (found.account, found.serial_sealed) == (account, b"")
+        assert tx.standings.revive(account, **sealed, now=NOW + MINUTE)
         assert tx.standings.state(account) is State.OPEN
         assert tx.standings.began_at(account) == NOW + MINUTE
     with engine.connect() as connection:
-        sealed = connection.execute(
+        resealed = connection.execute(
             text("SELECT serial_sealed FROM credentials WHERE account = :account"), {"account": account}
         ).scalar_one()
-    assert bytes(sealed) == b""
+    assert bytes(resealed) == b"\x01anew"
 
 
 def test_nobody_is_given_the_support_number_of_another(store: SQLStore) -> None:

@@ -188,7 +188,7 @@ def test_every_word_of_the_templates_has_its_english() -> None:
     used = {
         message
         for _, _, message, _, _ in extract_from_dir(
-            WEB, method_map=[("templates/**.html", "jinja2")], keywords={"_": None}, options_map={}
+            WEB, method_map=[("templates/**.html", "jinja2"), ("**.py", "python")], keywords={"_": None}, options_map={}
         )
         if isinstance(message, str)
     }

@@ -1,0 +1,200 @@
+"""The resident's own page: services and consents, the history of every use, and the way in and out (design 4.10)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from flask import Blueprint, Response, request, url_for
+
+from broker.errors import AccountUnknown, MyPageClosed
+from broker.flows import my_page, services
+from broker.flows.my_page import Need, Place, Visit
+from broker.ids import ClientID
+from broker.web import cookies
+from broker.web.errors import own_form
+from broker.web.form import body_values
+from broker.web.pages import language, page, see_other
+from broker.web.settings import ports
+
+blueprint = Blueprint("me", __name__)
+
+PATHS: Final = {
+    Place.OVERVIEW: "/me",
+    Place.ATTRIBUTES: "/me/attributes",
+    Place.EXPORT: "/me/export",
+    Place.RECOVERY: "/me/recovery-codes",
+    Place.DELETE: "/me/delete",
+}
+"""Where a login to the page leads."""
+
+
+def visit(*, need: Need = Need.ANY) -> Visit:
+    """Who looks at the page. Raises MyPageClosed."""
+    return my_page.enter(cookies.session_secret(), need=need, ports=ports())
+
+
+def posted(*, need: Need = Need.ANY) -> tuple[Visit, dict[str, str]]:
+    """Who sent one of the page's forms, and its fields. Raises MyPageClosed, FormTokenInvalid, InvalidRequest."""
+    own_form()
+    fields = body_values()
+    who = visit(need=need)
+    my_page.check_form(who, fields.get("csrf", ""))
+    return who, fields
+
+
+def door(place: Place, *, status: int = 200) -> Response:
+    """Where the card is asked for before `place` is shown."""
+    return page("me_login.html", status, place=place.value, again_url=PATHS[place])
+
+
+def my(template: str, who: Visit, status: int = 200, **context: object) -> Response:
+    """One of the page's pages."""
+    return page(template, status, csrf=who.form_token, own=who.own, **context)
+
+
+@blueprint.get("/me")
+def overview() -> Response:
+    """What there is, and where."""
+    try:
+        who = visit()
+    except MyPageClosed:
+        return door(Place.OVERVIEW)
+    found = services.services(who, ports=ports())
+    newest = services.uses(who, before=None, limit=1, ports=ports())
+    return my(
+        "me.html",
+        who,
+        in_force=sum(one.held.withdrawn_at is None for one in found),
+        newest=newest.uses[0] if newest.uses else None,
+        support_number=my_page.support_number(who, ports=ports()),
+        again_url=url_for("me.overview"),
+    )
+
+
+@blueprint.post("/me/login")
+def login() -> Response:
+    """The card is asked for, and leads to the part of the page that was wanted."""
+    own_form()
+    wanted = body_values().get("place", "")
+    place = Place(wanted) if wanted in set(Place) else Place.OVERVIEW
+    begun = my_page.begin(place, ui_locales=language(), ports=ports())
+    response = see_other(f"{ports().policy.issuer}/login/{begun.interaction_id}")
+    cookies.keep_login(response, begun.interaction_id, begun.browser_secret)
+    return response
+
+
+@blueprint.post("/me/logout")
+def logout() -> Response:
+    """The page closes; the browser forgets the session."""
+    who, _ = posted()
+    my_page.leave(who, ports=ports())
+    response = page("logged_out.html", client=None, url=None, frame=None)
+    cookies.drop_session(response)
+    return response
+
+
+@blueprint.get("/me/services")
+def shown_services() -> Response:
+    """Which services receive what."""
+    try:
+        who = visit()
+    except MyPageClosed:
+        return door(Place.OVERVIEW)
+    return my(
+        "me_services.html",
+        who,
+        services=services.services(who, ports=ports()),
+        again_url=url_for("me.shown_services"),
+    )
+
+
+@blueprint.post("/me/services/withdraw")
+def withdraw() -> Response:
+    """Taken back at once, without the card (R2)."""
+    who, fields = posted()
+    done = services.withdraw(who, ClientID(fields.get("client_id", "")), ports=ports())
+    response = my("me_withdrawn.html", who, client=done.client, logged_out=done.own_session_ended)
+    if done.own_session_ended:
+        cookies.drop_session(response)
+    return response
+
+
+@blueprint.post("/me/sessions/end")
+def end_sessions() -> Response:
+    """Logged out everywhere but here."""
+    who, _ = posted()
+    ended = services.end_sessions(who, ports=ports())
+    return my("me_ended.html", who, services=len(ended.services))
+
+
+@blueprint.get("/me/consents")
+def consents() -> Response:
+    """The record of consents."""
+    try:
+        who = visit()
+    except MyPageClosed:
+        return door(Place.OVERVIEW)
+    return my(
+        "me_consents.html",
+        who,
+        records=services.records(who, ports=ports()),
+        again_url=url_for("me.consents"),
+    )
+
+
+@blueprint.get("/me/history")
+def history() -> Response:
+    """Every use, a page at a time."""
+    try:
+        who = visit()
+    except MyPageClosed:
+        return door(Place.OVERVIEW)
+    service = request.args.get("service") or None
+    return my(
+        "me_history.html",
+        who,
+        found=services.uses(
+            who,
+            before=_number(request.args.get("before")),
+            client_id=None if service is None else ClientID(service),
+            ports=ports(),
+        ),
+        service=service,
+        first="before" not in request.args,
+        again_url=url_for("me.history"),
+    )
+
+
+@blueprint.get("/me/history/<int:number>/report")
+def ask_to_disown(number: int) -> Response:
+    """Was it really somebody else? What follows is said before."""
+    try:
+        who = visit()
+    except MyPageClosed:
+        return door(Place.OVERVIEW)
+    return my(
+        "me_report.html",
+        who,
+        use=services.one_use(who, number, ports=ports()),
+        again_url=url_for("me.ask_to_disown", number=number),
+    )
+
+
+@blueprint.post("/me/history/<int:number>/report")
+def disown(number: int) -> Response:
+    """It was somebody else: it ends, and the operator is told."""
+    who, _ = posted()
+    done = services.disown(who, number, ports=ports())
+    response = my("me_reported.html", who, use=done.use, logged_out=done.own_session_ended)
+    if done.own_session_ended:
+        cookies.drop_session(response)
+    return response
+
+
+def _number(text: str | None) -> int | None:
+    """Raises AccountUnknown for what is no number of a row."""
+    if text is None:
+        return None
+    if not text.isascii() or not text.isdigit() or len(text) > 18:
+        raise AccountUnknown("not the number of a row")
+    return int(text)

@@ -1,0 +1,167 @@
+"""What the resident has registered, and the export of everything: words of their own, so a login to this very page."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Sequence
+
+from flask import Blueprint, Response, url_for
+from flask_babel import gettext as _
+
+from broker.accounts.attribute import BY_NAME
+from broker.errors import FieldRefused, MyPageClosed
+from broker.flows import attributes, export
+from broker.flows.my_page import Need, Place, Visit
+from broker.web.me import PATHS, door, my, posted, visit
+from broker.web.pages import see_other, shown_name
+from broker.web.settings import ports
+from broker.web.words import word
+
+blueprint = Blueprint("me_registered", __name__)
+
+
+@blueprint.get("/me/attributes")
+def show() -> Response:
+    """Every attribute, with what is registered of it."""
+    try:
+        who = visit(need=Need.OWN)
+    except MyPageClosed:
+        return door(Place.ATTRIBUTES)
+    return _forms(who)
+
+
+def _forms(
+    who: Visit, *, wrong: FieldRefused | None = None, name: str = "", typed: dict[str, str] | None = None
+) -> Response:
+    return my(
+        "me_attributes.html",
+        who,
+        400 if wrong is not None else 200,
+        registered=attributes.registered(who, ports=ports()),
+        wrong=wrong,
+        wrong_name=name,
+        typed=typed or {},
+        again_url=url_for("me_registered.show"),
+    )
+
+
+@blueprint.post("/me/attributes/<name>")
+def change(name: str) -> Response:
+    """Keep it, or forget it. What cannot be taken comes back as it was typed, with the box named."""
+    who, fields = posted(need=Need.OWN)
+    if fields.get("decision") == "remove":
+        attributes.remove(who, name, ports=ports())
+    else:
+        try:
+            attributes.save(who, name, fields, ports=ports())
+        except FieldRefused as wrong:
+            boxes = {box.name: fields.get(box.name, "")[:400] for box in BY_NAME[name].fields}
+            return _forms(who, wrong=wrong, name=name, typed=boxes)
+    return see_other(f"{ports().policy.issuer}{PATHS[Place.ATTRIBUTES]}")
+
+
+@blueprint.get("/me/export")
+def ask() -> Response:
+    """In which form?"""
+    try:
+        who = visit(need=Need.OWN)
+    except MyPageClosed:
+        return door(Place.EXPORT)
+    return my("me_export.html", who, again_url=url_for("me_registered.ask"))
+
+
+@blueprint.get("/me/export/everything.json")
+def as_json() -> Response:
+    """Everything as one document."""
+    found = export.collect(visit(need=Need.OWN), ports=ports())
+    text = json.dumps(found.document(), ensure_ascii=False, indent=1)
+    return _file(text.encode(), "application/json", "my-page.json")
+
+
+@blueprint.get("/me/export/uses.csv")
+def uses_as_csv() -> Response:
+    """The history as a table."""
+    found = export.collect(visit(need=Need.OWN), ports=ports())
+    heading = [
+        _("日時（UTC）"),
+        _("サービス"),
+        _("内容"),
+        _("方法"),
+        _("結果"),
+        _("渡したもの"),
+        _("回数"),
+        _("最後"),
+    ]
+    document = found.document()
+    rows = [
+        [
+            row["at"],
+            row["client_id"] if one.client is None else shown_name(one.client),
+            word("kind", row["kind"]),
+            word("how", row["how"]),
+            word("result", row["result"]),
+            " / ".join(word("item", item) for item in row["items"]),
+            str(row["times"]),
+            row["last_at"],
+        ]
+        for one, row in zip(found.uses, document["uses"], strict=True)
+    ]
+    return _file(table(heading, rows), "text/csv; charset=utf-8", "my-page-uses.csv")
+
+
+@blueprint.get("/me/export/consents.csv")
+def consents_as_csv() -> Response:
+    """The record of consents as a table."""
+    found = export.collect(visit(need=Need.OWN), ports=ports())
+    heading = [
+        _("日時（UTC）"),
+        _("サービス"),
+        _("内容"),
+        _("渡したもの"),
+        _("渡さないもの"),
+    ]
+    document = found.document()
+    rows = [
+        [
+            row["at"],
+            row["client_id"] if one.client is None else shown_name(one.client),
+            word("event", row["event"]),
+            " / ".join(word("item", item) for item in row["items"]),
+            " / ".join(word("item", item) for item in row["left_out"]),
+        ]
+        for one, row in zip(found.records, document["consents"], strict=True)
+    ]
+    return _file(table(heading, rows), "text/csv; charset=utf-8", "my-page-consents.csv")
+
+
+@blueprint.get("/me/print")
+def on_paper() -> Response:
+    """Everything on one page, for paper."""
+    try:
+        who = visit(need=Need.OWN)
+    except MyPageClosed:
+        return door(Place.EXPORT)
+    return my(
+        "me_print.html",
+        who,
+        found=export.collect(who, limit=500, ports=ports()),
+        again_url=url_for("me_registered.on_paper"),
+    )
+
+
+def table(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> bytes:
+    """RFC 4180 with a BOM, so that spreadsheets read Japanese, and no cell that one takes for a formula."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, quoting=csv.QUOTE_ALL, lineterminator="\r\n")
+    writer.writerow(heading)
+    writer.writerows([export.cell(value) for value in row] for row in rows)
+    return text.getvalue().encode("utf-8-sig")
+
+
+def _file(body: bytes, media_type: str, name: str) -> Response:
+    response = Response(body)
+    response.headers["Content-Type"] = media_type
+    response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+    return response

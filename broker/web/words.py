@@ -1,0 +1,152 @@
+"""Words for what stands in the store as a name: items, kinds of use, boxes of forms. In the language of the page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any, Final
+
+from flask_babel import get_locale
+from flask_babel import lazy_gettext as _
+
+_JAPAN: Final = timezone(timedelta(hours=9))
+
+ITEMS: Final[Mapping[str, Any]] = {
+    "openid": _("サービスごとに異なる番号"),
+    "offline_access": _("画面を閉じたあとの利用"),
+    "profile": _("氏名・生年月日・性別"),
+    "name": _("氏名"),
+    "address": _("住所"),
+    "birthdate": _("生年月日"),
+    "gender": _("性別"),
+    "age_over_15": _("15歳以上かどうか"),
+    "age_over_18": _("18歳以上かどうか"),
+    "age_over_20": _("20歳以上かどうか"),
+    "age_over_65": _("65歳以上かどうか"),
+    "linked_id": _("サービスでのお客さま番号"),
+    "sign": _("文書への署名"),
+    "language": _("使いたい言語"),
+    "called": _("呼んでほしい名前"),
+    "communication": _("伝え方の配慮"),
+    "dietary_needs": _("食事の配慮"),
+    "emergency_contact": _("緊急連絡先"),
+    # names of claims, as a reading of userinfo tells them
+    "locale": _("使いたい言語"),
+    "nickname": _("呼んでほしい名前"),
+    "urn:jpki-broker:claim:communication": _("伝え方の配慮"),
+    "urn:jpki-broker:claim:dietary_needs": _("食事の配慮"),
+    "urn:jpki-broker:claim:emergency_contact": _("緊急連絡先"),
+    "verified_claims": _("確認済みの本人情報"),
+    "auth_time": _("カードで確認した日時"),
+    "acr": _("確認の強さ"),
+    "amr": _("確認の方法"),
+    # what was done to the account itself
+    "codes_made": _("リカバリーコードの作成"),
+    "stop": _("利用の停止"),
+    "stopped": _("利用の停止"),
+    "reopened": _("利用の再開"),
+    "revived": _("削除したアカウントの再開"),
+    "end_sessions": _("すべてのログインの終了"),
+    "withdraw_all": _("すべての同意の取り消し"),
+}
+KINDS: Final[Mapping[str, Any]] = {
+    "login": _("ログイン"),
+    "consent": _("同意の確認"),
+    "withdrawal": _("同意の取り消し"),
+    "restored": _("取り消しをやめた"),
+    "refresh": _("ログインの継続（サービスによる）"),
+    "reading": _("情報の受け取り（サービスによる）"),
+    "attributes": _("登録した情報の変更"),
+    "link": _("番号の登録"),
+    "proof": _("本人情報の確認"),
+    "signature": _("文書への署名"),
+    "recovery": _("リカバリーコード"),
+    "account": _("アカウント"),
+}
+HOWS: Final[Mapping[str, Any]] = {
+    "card": _("カードと暗証番号"),
+    "phone": _("スマートフォンの電子証明書"),
+    "session": _("続いているログイン"),
+    "elsewhere": _("別の機器のためにカードで"),
+    "service": _("サービスから"),
+    "code": _("リカバリーコード"),
+    "desk": _("窓口"),
+}
+RESULTS: Final[Mapping[str, Any]] = {
+    "done": _("済み"),
+    "refused": _("できませんでした"),
+    "declined": _("同意しませんでした"),
+}
+EVENTS: Final[Mapping[str, Any]] = {
+    "given": _("同意しました"),
+    "withdrawn": _("取り消しました"),
+    "restored": _("元に戻しました"),
+}
+BOXES: Final[Mapping[str, Any]] = {
+    "language": _("使いたい言語"),
+    "called": _("呼んでほしい名前"),
+    "communication": _("希望する伝え方"),
+    "communication_note": _("ほかに伝えたいこと"),
+    "dietary_needs": _("アレルギー、宗教上の理由、のみこみやすさなど"),
+    "emergency_name": _("連絡先の方の名前"),
+    "emergency_relation": _("続柄"),
+    "emergency_phone": _("電話番号"),
+}
+CHOICES: Final[Mapping[str, Any]] = {
+    "ja": "日本語",
+    "ja-Hira": "やさしい にほんご",
+    "en": "English",
+    "zh-Hans": "简体中文",
+    "zh-Hant": "繁體中文",
+    "ko": "한국어",
+    "vi": "Tiếng Việt",
+    "pt": "Português",
+    "es": "Español",
+    "tl": "Tagalog",
+    "ne": "नेपाली",
+    "id": "Bahasa Indonesia",
+    "speech": _("声で"),
+    "writing": _("筆談・文字で"),
+    "sign_language": _("手話で"),
+    "large_print": _("大きな文字で"),
+    "plain_words": _("やさしい言葉で"),
+    "braille": _("点字で"),
+}
+REASONS: Final[Mapping[str, Any]] = {
+    "empty": _("入力してください。"),
+    "choice": _("一覧から選んでください。"),
+    "long": _("長すぎます。決められた文字数までで入力してください。"),
+    "signs": _("改行や、目に見えない文字は使えません。取り除いてください。"),
+    "individual_number": _("個人番号（マイナンバー）に見える数字は登録できません。取り除いてください。"),
+    "form": _("電話番号の形ではありません。例：090-1234-5678"),
+}
+_TABLES: Final = {
+    "item": ITEMS,
+    "kind": KINDS,
+    "how": HOWS,
+    "result": RESULTS,
+    "event": EVENTS,
+    "box": BOXES,
+    "choice": CHOICES,
+    "reason": REASONS,
+}
+
+
+def word(table: str, name: str) -> str:
+    """What people are shown for a name of the store; the name itself where there is no word."""
+    return str(_TABLES[table].get(name, name))
+
+
+def instant(moment: datetime | None) -> str:
+    """A time in Japan, as people write it there or in English."""
+    if moment is None:
+        return ""
+    local = moment.astimezone(_JAPAN)
+    if str(get_locale()) == "ja":
+        return f"{local.year}年{local.month}月{local.day}日 {local:%H:%M}"
+    return f"{local.day} {local:%B %Y, %H:%M}"
+
+
+def machine(moment: datetime | None) -> str:
+    """The same for programs (the `datetime` of a `time` element)."""
+    return "" if moment is None else moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
