@@ -11,7 +11,6 @@ import hmac
 import secrets
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from datetime import datetime
 
@@ -21,7 +20,7 @@ from cardreader.agent.entry import EntryUnavailable, PINAsker, PinPrompt, Secret
 from cardreader.agent.hold import CardHold
 from cardreader.agent.request import SignRequest, verify_request
 from cardreader.agent.signing import PAD_SECONDS, OnPINPad, check_sign_tries, check_tries
-from cardreader.agent.sitting import Answered, Ask, Page, Refused, Sitting
+from cardreader.agent.sitting import Answered, Ask, Page, Refused, Sitting, Sittings
 from cardreader.agent.trust import AgentState, Trust
 from cardreader.authentication import AuthenticationCards
 from cardreader.errors import (
@@ -47,9 +46,7 @@ from cardreader.jpki_ap import check_pin_format, fold_sign_password
 
 HOLD_SECONDS = 120.0  # design 4.3: the lock is dropped then
 DEADLINE_SECONDS = 20.0  # for one page's card work, far above the connection's own deadlines
-SITTING_SECONDS = 600.0  # how long a page may lead back to its request
 STOP_SECONDS = 3.0  # how long a window may take to close when its request is ended elsewhere
-MAX_SITTINGS = 16
 PERSON_FLOOR = 2  # a person confirms before the last try
 _ASK_AGAIN = (
     PINRejected,
@@ -106,7 +103,7 @@ class Desk:
         self._on_answer = on_answer
         self._mutex = threading.Lock()
         self._seen_lock = threading.Lock()
-        self._sittings: OrderedDict[str, Sitting] = OrderedDict()
+        self._sittings = Sittings()
         self._active: Sitting | None = None
         self._hanging: CardHold | None = None
 
@@ -140,7 +137,7 @@ class Desk:
     def resume(self, key: str) -> Page:
         """Go on with the sitting of one of our own pages: read the card again, or show where it stands."""
         with self._mutex:
-            sitting = self._find(key)
+            sitting = self._sittings.find(key)
         if sitting is None:
             return Refused(error=PageStale("no such sitting"))
         return self._proceed(sitting)
@@ -151,7 +148,7 @@ class Desk:
         A closed tab leaves a request behind that nobody will ever finish.
         """
         with self._mutex:
-            sitting, other = self._find(key), self._active
+            sitting, other = self._sittings.find(key), self._active
             if sitting is None:
                 return Refused(error=PageStale("no such sitting"))
             if other is sitting or not self._is_occupied():
@@ -167,7 +164,7 @@ class Desk:
     def ask_elsewhere(self, key: str, token: str) -> Page:
         """Let the sitting's own means (not the page) ask for its secret, and try what was typed. Waits for a person."""
         with self._mutex:
-            sitting = self._find(key)
+            sitting = self._sittings.find(key)
             if sitting is None or not self._takes(sitting, token) or sitting.hold is None or sitting.asks_on_page:
                 return self._stale(sitting)
             hold = sitting.hold
@@ -178,7 +175,7 @@ class Desk:
     def confirm_last_try(self, key: str, token: str) -> Page:
         """The person has read that one try is left, and wants to use it."""
         with self._mutex:
-            sitting = self._find(key)
+            sitting = self._sittings.find(key)
             if sitting is None or not self._takes(sitting, token) or not self._allows_last_try:
                 return self._stale(sitting)
             sitting.last_try_confirmed = True
@@ -187,7 +184,7 @@ class Desk:
     def enter_pin(self, key: str, token: str, pin: str) -> Page:
         """One PIN from the page that `token` was given to. No signing password ever comes this way."""
         with self._mutex:
-            sitting = self._find(key)
+            sitting = self._sittings.find(key)
             if sitting is None or not self._takes(sitting, token) or sitting.hold is None or not sitting.asks_on_page:
                 return self._stale(sitting)
             hold = sitting.hold
@@ -198,7 +195,7 @@ class Desk:
     def cancel(self, key: str) -> Page:
         """The person stops: the card is let go and the request is over."""
         with self._mutex:
-            sitting = self._find(key)
+            sitting = self._sittings.find(key)
             if sitting is None:
                 return Refused(error=PageStale("no such sitting"))
             if sitting.is_working and not sitting.is_asking:
@@ -211,33 +208,18 @@ class Desk:
         """Let any card go and forget every request: the program ends, or the person at a public terminal has left."""
         with self._mutex:
             active = self._active
-            for sitting in list(self._sittings.values()):
+            for sitting in self._sittings.all():
                 self._end(sitting)
         if active is not None:
             self._await_end(active)
 
     def _register(self, request: SignRequest) -> Sitting | None:
         now = self._monotonic()
-        for key, sitting in list(self._sittings.items()):
-            if now - sitting.arrived > SITTING_SECONDS and sitting is not self._active:
-                del self._sittings[key]
+        self._sittings.forget_old(now, kept=self._active)
         if not self._state.use(request.issuer, request.transaction):
-            return next(
-                (
-                    sitting
-                    for sitting in self._sittings.values()
-                    if sitting.answer is None and sitting.request.transaction == request.transaction
-                    if sitting.request.nonce == request.nonce and sitting.request.issuer == request.issuer
-                ),
-                None,
-            )
-        while len(self._sittings) >= MAX_SITTINGS:
-            oldest = next(key for key, sitting in self._sittings.items() if sitting is not self._active)
-            del self._sittings[oldest]
+            return self._sittings.open_for(request)
         means: PINEntry = "page" if self._asker is None else self._asker.name
-        sitting = Sitting(key=secrets.token_urlsafe(32), request=request, arrived=now, means=means)
-        self._sittings[sitting.key] = sitting
-        return sitting
+        return self._sittings.begin(request, now=now, means=means, kept=self._active)
 
     def _proceed(self, sitting: Sitting) -> Page:
         with self._mutex:
@@ -396,7 +378,7 @@ class Desk:
         with self._mutex:
             sitting.is_working = sitting.is_asking = False
             if isinstance(error, LoginCancelled):
-                self._sittings.pop(sitting.key, None)
+                self._sittings.forget(sitting)
         if isinstance(error, LoginCancelled):
             return Refused(error=error, request=sitting.request)
         if sitting.answer is not None:
@@ -423,7 +405,7 @@ class Desk:
 
     def _end(self, sitting: Sitting) -> None:
         """No page leads back to it any more, and nobody is asked for it. The caller holds the mutex."""
-        self._sittings.pop(sitting.key, None)
+        self._sittings.forget(sitting)
         sitting.token = ""
         sitting.stop.set()
 
@@ -450,9 +432,6 @@ class Desk:
         if active is None:
             return False
         return active.is_working or (active.hold is not None and active.hold.is_alive)
-
-    def _find(self, key: str) -> Sitting | None:
-        return self._sittings.get(key)
 
     def _takes(self, sitting: Sitting, token: str) -> bool:
         if sitting.is_working or sitting is not self._active or not sitting.token:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
+from collections import OrderedDict
 from dataclasses import dataclass, field
 
 from cardreader.agent.answer import PINEntry
@@ -11,6 +13,9 @@ from cardreader.agent.hold import CardHold
 from cardreader.agent.request import SignRequest
 from cardreader.agent.signing import CardSignature
 from cardreader.errors import CardError
+
+SITTING_SECONDS = 600.0  # how long a page may lead back to its request
+MAX_SITTINGS = 16
 
 
 @dataclass(slots=True, kw_only=True)
@@ -57,6 +62,51 @@ class Sitting:
         """A card is held anew: nothing that another conversation gave counts any more."""
         self.hold, self.signature, self.error = hold, None, None
         self.last_try_confirmed = False
+
+
+class Sittings:
+    """The sittings that a page may lead back to, the oldest first. Its caller holds a lock around every call."""
+
+    def __init__(self) -> None:
+        self._by_key: OrderedDict[str, Sitting] = OrderedDict()
+
+    def find(self, key: str) -> Sitting | None:
+        """The sitting of one of our own pages."""
+        return self._by_key.get(key)
+
+    def all(self) -> tuple[Sitting, ...]:
+        """Every sitting there is."""
+        return tuple(self._by_key.values())
+
+    def open_for(self, request: SignRequest) -> Sitting | None:
+        """The unanswered sitting of this very request, whose page was loaded anew."""
+        return next(
+            (
+                sitting
+                for sitting in self._by_key.values()
+                if sitting.answer is None and sitting.request.transaction == request.transaction
+                if sitting.request.nonce == request.nonce and sitting.request.issuer == request.issuer
+            ),
+            None,
+        )
+
+    def begin(self, request: SignRequest, *, now: float, means: PINEntry, kept: Sitting | None) -> Sitting:
+        """A new one, in the place of the oldest but `kept` where there are too many."""
+        while len(self._by_key) >= MAX_SITTINGS:
+            self.forget(next(sitting for sitting in self._by_key.values() if sitting is not kept))
+        sitting = Sitting(key=secrets.token_urlsafe(32), request=request, arrived=now, means=means)
+        self._by_key[sitting.key] = sitting
+        return sitting
+
+    def forget(self, sitting: Sitting) -> None:
+        """No page leads back to it any more."""
+        self._by_key.pop(sitting.key, None)
+
+    def forget_old(self, now: float, *, kept: Sitting | None) -> None:
+        """Forget all older than SITTING_SECONDS but `kept`."""
+        for sitting in self.all():
+            if now - sitting.arrived > SITTING_SECONDS and sitting is not kept:
+                self.forget(sitting)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

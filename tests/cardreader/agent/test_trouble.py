@@ -22,7 +22,7 @@ import pytest
 
 from cardreader import cardfile
 from cardreader.softcard import PrivatePCSCD
-from tests.cardreader.agent.conftest import ISSUER, Broker, Desk, Hierarchy
+from tests.cardreader.agent.conftest import ISSUER, Broker, Desk, Hierarchy, document, proof
 from tests.cardreader.agent.conftest import _Forms as Forms
 from tests.cardreader.conftest import CardMaker
 from tests.cardreader.test_pcsc_faults import FaultyPCSCD
@@ -40,10 +40,11 @@ class AgentProcess:
     broker: Broker
     page: Forms
 
-    def open_request(self) -> None:
+    def open_request(self, *, with_document: bool = False) -> None:
         now = int(datetime.now(UTC).timestamp())
         statement = self.broker.statement(nbf=now - 60, exp=now + 86400)
-        self._post("/v1/sign", {"request": self.broker.request(iat=now, statement=statement)}, origin=ISSUER)
+        asked = proof(document(iat=now)) if with_document else {}
+        self._post("/v1/sign", {"request": self.broker.request(iat=now, statement=statement, **asked)}, origin=ISSUER)
 
     def press(self, identifier: str, **fields: str) -> None:
         form = next(form for form in self.page.forms if identifier in form["ids"] or form["id"] == identifier)
@@ -59,14 +60,14 @@ class AgentProcess:
             connection.close()
 
 
-AgentStarter = Callable[[dict[str, str]], AgentProcess]
+AgentStarter = Callable[..., AgentProcess]
 
 
 @pytest.fixture
 def start_agent(broker: Broker, tmp_path: Path) -> Iterator[AgentStarter]:
     with contextlib.ExitStack() as stack:
 
-        def start(environment: dict[str, str]) -> AgentProcess:
+        def start(environment: dict[str, str], pin_entry: str = "page") -> AgentProcess:
             trust = tmp_path / "trust.json"
             trust.write_text(json.dumps(broker.trust_document()), encoding="utf-8")
             with socket.socket() as probe:
@@ -74,7 +75,7 @@ def start_agent(broker: Broker, tmp_path: Path) -> Iterator[AgentStarter]:
                 port = int(probe.getsockname()[1])
             options = ["--trust", str(trust), "--state", str(tmp_path / "state"), "--port", str(port)]
             program = subprocess.Popen(
-                [sys.executable, "-m", "cardreader", "agent", "--sandbox", "--pin-entry", "page", *options],
+                [sys.executable, "-m", "cardreader", "agent", "--sandbox", "--pin-entry", pin_entry, *options],
                 env=for_child(environment),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
@@ -106,9 +107,11 @@ def save(hierarchy: Hierarchy, card_maker: CardMaker, tmp_path: Path) -> Callabl
     """A card of today under this name, as a file."""
 
     def make(name: str) -> Path:
-        der = hierarchy.certificate(begins=TODAY - timedelta(days=9), ends=TODAY + timedelta(days=900))
+        begins, ends = TODAY - timedelta(days=9), TODAY + timedelta(days=900)
+        auth = hierarchy.certificate(begins=begins, ends=ends)
+        signing = hierarchy.certificate(begins=begins, ends=ends, signing=True)
         path = tmp_path / f"{name}.json"
-        cardfile.save(replace(card_maker(certificate=der), name=name), path)
+        cardfile.save(replace(card_maker(certificate=auth, sign_certificate=signing), name=name), path)
         return path
 
     return make
@@ -125,6 +128,56 @@ def test_a_service_that_does_not_run_is_named_and_found_once_it_does(
         daemon.insert(save("sound"))
         agent.press("retry")
         assert agent.page.ids["tries-left"] == "3"
+        agent.press("pin-submit", pin="1234")
+        assert any("answer" in form["fields"] for form in agent.page.forms)
+
+
+# A program that speaks as pinentry does, and types what each prompt asks for.
+PINENTRY = """#!{python}
+import sys
+print("OK Pleased to meet you", flush=True)
+for line in sys.stdin:
+    if line.startswith("SETPROMPT"):
+        typed = "abc123" if "署名用" in line else "1234"
+    if line.startswith("GETPIN"):
+        print("D " + typed, flush=True)
+    print("OK", flush=True)
+"""
+
+
+@linux_only
+def test_an_agent_with_pinentry_signs_a_document_on_the_real_card_service(
+    start_agent: AgentStarter, run_dir: Path, save: Callable[[str], Path], tmp_path: Path
+) -> None:
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    (programs / "pinentry").write_text(PINENTRY.format(python=sys.executable), encoding="utf-8")
+    (programs / "pinentry").chmod(0o700)
+    with PrivatePCSCD(run_dir, save=False) as daemon:
+        path = f"{programs}{os.pathsep}{os.environ['PATH']}"
+        agent = start_agent({**daemon.environment, "PATH": path, "LC_ALL": "C.UTF-8"}, pin_entry="pinentry")
+        daemon.insert(save("signer"))
+        agent.open_request(with_document=True)
+        agent.press("elsewhere")
+        assert agent.page.ids["tries-left"] == "5"
+        agent.press("password")
+        (form,) = agent.page.forms
+        members = agent.broker.open(form["fields"]["answer"])
+        assert (len(members["cms"]), members["pin_entry"], members["reader_kind"]) == (1, "pinentry", "pcsc")
+        assert (daemon.status().auth_tries, daemon.status().sign_tries) == (3, 5)
+
+
+@linux_only
+def test_an_agent_that_has_only_its_page_signs_nothing_and_says_why(
+    start_agent: AgentStarter, run_dir: Path, save: Callable[[str], Path]
+) -> None:
+    with PrivatePCSCD(run_dir, save=False) as daemon:
+        headless = {name: value for name, value in daemon.environment.items() if not name.endswith("DISPLAY")}
+        agent = start_agent(headless)
+        daemon.insert(save("signer"))
+        agent.open_request(with_document=True)
+        assert agent.page.ids["error-code"] == "AGENT-022"
+        agent.open_request()
         agent.press("pin-submit", pin="1234")
         assert any("answer" in form["fields"] for form in agent.page.forms)
 
