@@ -468,3 +468,33 @@ class ReceiptForged(ReceiptError):
 
 class ReceiptKeyUnknown(ReceiptError):
     """The keys at hand do not have the one that signed the receipt: nothing can be told."""
+
+
+# --- powers of attorney ----------------------------------------------------------------------------------------------
+
+
+class DelegationError(BrokerError):
+    """A power of attorney (委任) cannot be granted, changed or found."""
+
+
+class PowerRefused(DelegationError):
+    """A power that nobody may grant: `rule` names one of broker.delegation.rules, which has the words, and `where` the
+    part of the grant (a path such as powers.0.acts).
+    """
+
+    def __init__(self, rule: str, where: str = "") -> None:
+        super().__init__(f"{rule} at {where}" if where else rule)
+        self.rule = rule
+        self.where = where
+
+
+class DelegationUnknown(DelegationError):
+    """No power of attorney goes by that number, or it is none of this person's concern."""
+
+
+class DelegationStateRefused(DelegationError):
+    """What was asked for cannot be done to a power of attorney in the state it is in, or by whoever asked."""
+
+
+class PolicyInvalid(DelegationError):
+    """An officer's policy is not one that the policy root has signed, or says what it cannot say."""

@@ -1,0 +1,140 @@
+"""The record: the grant as it was signed, and all that made it whole: what the seal covers.
+
+It carries hashes of evidence, never evidence: no certificate, no serial, no revocation data leave with it
+(公的個人認証法 art. 52), and the signatures stay in the operator's store.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final
+
+from broker.delegation import grant as grants
+from broker.delegation.grant import Grant, canonical, stamp
+from broker.delegation.rules import Rule
+from broker.errors import InvalidToken, PowerRefused
+from broker.jose import parse_json
+
+VERSION: Final = 1
+MAX_BYTES: Final = 128 * 1024
+MAX_EVIDENCE: Final = 64
+_HASH: Final = re.compile(r"[0-9a-f]{64}\Z")
+_MEMBERS: Final = frozenset({"v", "type", "grant", "issued_at", "evidence", "status", "log", "template"})
+
+
+class Proof(StrEnum):
+    """What a piece of evidence shows."""
+
+    PRINCIPAL_FRAME = "principal_frame"
+    """The principal's authentication key signed the frame that names this grant."""
+    PRINCIPAL_SIGNATURE = "principal_signature"
+    """CAdES by the principal's 署名用 or 商業登記 key over the grant."""
+    APPROVAL = "approval"
+    ACCEPTANCE = "acceptance"
+    """The agent's authentication key signed the frame that accepts it."""
+    DECISION = "decision"
+    """The operator's signed and time-stamped word on the certificates of all of them."""
+    REGISTRY_EXTRACT = "registry_extract"
+    """登記事項証明書, judged by two people."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """The SHA-256 (hex) of one piece, and when it came."""
+
+    shows: Proof
+    sha256: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """One record. `grant_bytes` stand in it as they were signed, as one text."""
+
+    grant_bytes: bytes = field(repr=False)
+    grant: Grant
+    issued_at: datetime
+    evidence: tuple[Evidence, ...]
+    status_list: str
+    """Where the status list is published (Token Status List)."""
+    status_index: int
+    log_origin: str
+    template: str
+    """Name and SHA-256 of what it is printed with, NAME:HEX."""
+
+
+def write(record: Record) -> bytes:
+    """The record's bytes, which the document carries. Raises PowerRefused, as `read` of them."""
+    data = canonical(
+        {
+            "v": VERSION,
+            "type": record.grant.kind.value,
+            "grant": record.grant_bytes.decode("utf-8"),
+            "issued_at": stamp(record.issued_at),
+            "evidence": [
+                {"shows": each.shows.value, "sha256": each.sha256, "at": stamp(each.at)} for each in record.evidence
+            ],
+            "status": {"list": record.status_list, "index": record.status_index},
+            "log": record.log_origin,
+            "template": record.template,
+        }
+    )
+    if read(data) != record:
+        raise PowerRefused(Rule.FORM)
+    return data
+
+
+def read(data: bytes) -> Record:
+    """The record in `data`. Raises PowerRefused."""
+    try:
+        members = parse_json(data, limit=MAX_BYTES)
+        if members.keys() != _MEMBERS or members["v"] != VERSION:
+            raise PowerRefused(Rule.FORM)
+        grant_bytes = members["grant"].encode("utf-8")
+        grant = grants.read(grant_bytes)
+        status = members["status"]
+        evidence = members["evidence"]
+        if members["type"] != grant.kind.value:
+            raise PowerRefused(Rule.FORM, "type")
+        if status.keys() != {"list", "index"} or not 1 <= len(evidence) <= MAX_EVIDENCE:
+            raise PowerRefused(Rule.FORM, "status")
+        return Record(
+            grant_bytes=grant_bytes,
+            grant=grant,
+            issued_at=_moment(members["issued_at"]),
+            evidence=tuple(_evidence(each) for each in evidence),
+            status_list=_text(status["list"]),
+            status_index=_index(status["index"]),
+            log_origin=_text(members["log"]),
+            template=_text(members["template"]),
+        )
+    except (InvalidToken, AttributeError, KeyError, TypeError, ValueError):
+        raise PowerRefused(Rule.FORM) from None
+
+
+def _evidence(members: Any) -> Evidence:
+    if members.keys() != {"shows", "sha256", "at"} or _HASH.match(members["sha256"]) is None:
+        raise PowerRefused(Rule.FORM, "evidence")
+    return Evidence(shows=Proof(members["shows"]), sha256=members["sha256"], at=_moment(members["at"]))
+
+
+def _moment(text: Any) -> datetime:
+    moment = datetime.fromisoformat(text)
+    if stamp(moment) != text:
+        raise PowerRefused(Rule.FORM)
+    return moment
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not 1 <= len(value) <= grants.MAX_TEXT:
+        raise PowerRefused(Rule.FORM)
+    return value
+
+
+def _index(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**32:
+        raise PowerRefused(Rule.FORM, "status.index")
+    return value

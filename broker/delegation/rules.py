@@ -1,0 +1,158 @@
+"""What makes a power of attorney impossible, each rule with its words for people and where it is written.
+
+A refusal names its rule: pages, the API and the command all tell it from this one table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+
+class Rule(StrEnum):
+    """Every reason for which a grant is refused."""
+
+    FORM = "form"
+    VERSION = "version"
+    CORPORATE_NUMBER = "corporate_number"
+    KIND_OF_PRINCIPAL = "kind_of_principal"
+    SAME_PARTY = "same_party"
+    ACTS = "acts"
+    SCOPE = "scope"
+    CASE = "case"
+    AMOUNT = "amount"
+    ENTITY = "entity"
+    TERM = "term"
+    TERM_TOO_LONG = "term_too_long"
+    QUALIFICATION = "qualification"
+    JOINT_VENTURE = "joint_venture"
+    APPROVAL = "approval"
+    SUB_DELEGATION = "sub_delegation"
+    CHILD_PARENT = "child_parent"
+    CHILD_NOT_ALLOWED = "child_not_allowed"
+    CHILD_DEPTH = "child_depth"
+    CHILD_ENTITY = "child_entity"
+    CHILD_WIDER = "child_wider"
+    CHILD_TERM = "child_term"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Words:
+    """A rule for people, and its source."""
+
+    ja: str
+    en: str
+    source: str
+
+
+WORDS: Final[Mapping[Rule, Words]] = MappingProxyType(
+    {
+        Rule.FORM: Words(
+            ja="内容の形式が正しくありません。", en="The content is not in the form it must have.", source="RFC 8785"
+        ),
+        Rule.VERSION: Words(
+            ja="この版の委任の形式には対応していません。", en="This version of the form is not known.", source="v"
+        ),
+        Rule.CORPORATE_NUMBER: Words(
+            ja="法人番号が正しくありません。13桁の数字を確かめてください。",
+            en="The corporate number is wrong: check its thirteen digits.",
+            source="法人番号の指定等に関する省令 art. 2",
+        ),
+        Rule.KIND_OF_PRINCIPAL: Words(
+            ja="この種類の委任は、この委任者にはできません。",
+            en="This principal cannot grant a power of this kind.",
+            source="電子委任状法 art. 2(1)",
+        ),
+        Rule.SAME_PARTY: Words(
+            ja="委任者と受任者が同じです。", en="Principal and agent are the same.", source="民法 art. 108"
+        ),
+        Rule.ACTS: Words(
+            ja="委任する行為が選ばれていないか、この種類の委任では選べないものが含まれています。",
+            en="No act is granted, or one that this kind of power cannot have.",
+            source="電子委任状法 art. 2(1)",
+        ),
+        Rule.SCOPE: Words(
+            ja="委任の範囲（期間委任・個別の案件・サービス）が、委任の種類と合いません。",
+            en="The scope (a term, one case, a service) does not fit this kind of power.",
+            source="delegation model",
+        ),
+        Rule.CASE: Words(
+            ja="個別の案件の委任には、案件番号と案件名が必要です。",
+            en="A power for one case needs the number and the name of the case.",
+            source="都度委任",
+        ),
+        Rule.AMOUNT: Words(
+            ja="金額の上限は、1円以上の整数で書いてください。",
+            en="A limit is a whole number of yen, one or more.",
+            source="delegation model",
+        ),
+        Rule.ENTITY: Words(
+            ja="知られていない発注機関が含まれています。",
+            en="One of the procuring entities is not known.",
+            source="delegation model",
+        ),
+        Rule.TERM: Words(
+            ja="委任期間の終わりは、始まりより後でなければなりません。",
+            en="A term ends after it begins.",
+            source="delegation model",
+        ),
+        Rule.TERM_TOO_LONG: Words(
+            ja="委任期間が、この種類の委任で認められる長さを超えています。",
+            en="The term is longer than a power of this kind may last.",
+            source="delegation model",
+        ),
+        Rule.QUALIFICATION: Words(
+            ja="委任期間が、競争参加資格の有効期間を超えています。",
+            en="The term goes beyond the qualification to tender.",
+            source="運用基準 §8",
+        ),
+        Rule.JOINT_VENTURE: Words(
+            ja="共同企業体の構成が正しくありません（2社以上で、委任者がその一員であること）。",
+            en="A joint venture has two members or more, and the principal is one of them.",
+            source="共同企業体",
+        ),
+        Rule.APPROVAL: Words(
+            ja="承認の条件と承認者の数が合いません。",
+            en="The condition for approval does not fit the number of approvers.",
+            source="共同代理",
+        ),
+        Rule.SUB_DELEGATION: Words(
+            ja="復代理人の選任についての指定が正しくありません。",
+            en="What is said about appointing a sub-agent contradicts itself.",
+            source="民法 art. 104",
+        ),
+        Rule.CHILD_PARENT: Words(
+            ja="もとの委任が見つからないか、有効ではありません。",
+            en="The power it comes from is not there, or not in force.",
+            source="民法 art. 104",
+        ),
+        Rule.CHILD_NOT_ALLOWED: Words(
+            ja="もとの委任では、復代理人の選任が認められていません。",
+            en="The power it comes from does not allow a sub-agent.",
+            source="民法 art. 104",
+        ),
+        Rule.CHILD_DEPTH: Words(
+            ja="復代理の段数が、もとの委任で認められた数を超えています。",
+            en="The chain of sub-agents is longer than the first power allows.",
+            source="delegation model",
+        ),
+        Rule.CHILD_ENTITY: Words(
+            ja="復代理人は、同じ法人の者でなければなりません。",
+            en="A sub-agent belongs to the same corporation.",
+            source="調達ポータル",
+        ),
+        Rule.CHILD_WIDER: Words(
+            ja="復代理の範囲が、もとの委任の範囲を超えています。",
+            en="The sub-agent's power is wider than the one it comes from.",
+            source="民法 art. 106",
+        ),
+        Rule.CHILD_TERM: Words(
+            ja="復代理の期間が、もとの委任の期間を超えています。",
+            en="The sub-agent's term goes beyond the one it comes from.",
+            source="民法 art. 106",
+        ),
+    }
+)
