@@ -9,6 +9,7 @@ import sys
 import click
 import structlog
 
+from broker.commands.account import account, operator
 from broker.commands.certificate import certificate
 from broker.commands.client import client
 from broker.commands.config import config
@@ -36,6 +37,7 @@ def main() -> None:
 
 
 for _group in (
+    account,
     certificate,
     client,
     config,
@@ -46,6 +48,7 @@ for _group in (
     jobs,
     keys,
     ocsp,
+    operator,
     purge,
     register,
     session,
