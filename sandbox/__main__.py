@@ -34,6 +34,7 @@ def main() -> None:
 @click.option("--bank-port", type=click.IntRange(1, 65535), default=8001, show_default=True)
 @click.option("--world-port", type=click.IntRange(1, 65535), default=8010, show_default=True)
 @click.option("--agent-port", type=click.IntRange(1, 65535), default=24780, show_default=True)
+@click.option("--witness-port", type=click.IntRange(1, 65535), default=8020, show_default=True)
 @click.option("--tls", is_flag=True, help="Reach the broker by https, through nginx, under a test authority.")
 @click.option("--tls-port", type=click.IntRange(1, 65535), default=8443, show_default=True)
 @click.option("--mtls-port", type=click.IntRange(1, 65535), default=8444, show_default=True)

@@ -33,7 +33,7 @@ from broker.serving import serve
 from broker.settings import PREFIX, Settings, loopback, read
 from broker.storage.migrations import upgrade
 from broker.web.card import card_agent_document
-from sandbox import approver, atomicfile, door
+from sandbox import approver, atomicfile, door, witness
 from sandbox.ca import PHONE_POLICIES
 from sandbox.generate import World
 from sandbox.tls import TLSFiles
@@ -73,6 +73,8 @@ class BrokerHouse:
     database_url: str = ""
     mapping: str = ""
     """Where the outside world answers for J-LIS's old-new mapping; empty for none."""
+    witness: str = ""
+    """Where the sandbox's witness takes checkpoints; empty: no register is kept."""
     front: BehindTLS | None = None
     door: bool = False
     """Whether a test resident may log in by a form on the login page (`sandbox.door`)."""
@@ -108,6 +110,7 @@ class BrokerHouse:
             "BROKER_PORT": str(self.port),
             "BROKER_WORKERS": str(self.workers),
             **({DOOR_CARDS: str(self.root / "cards")} if self.door else {}),
+            **({"BROKER_REGISTER_POLICY": str(witness.policy_file(self.root))} if self.witness else {}),
             "BROKER_APPROVE_SECTORS": "true",
             "BROKER_OPEN_REGISTRATION": "oidc",
             **self._behind_tls(),
@@ -182,7 +185,10 @@ def set_up(
     if moved:
         for stale in (*(house.folder / "keys").glob("*"), *house.folder.glob("broker.db*"), house.agent_root):
             stale.unlink(missing_ok=True)
+        witness.forget(house.root)
         atomicfile.write(passphrase, secrets.token_urlsafe(24).encode())
+    if house.witness:
+        witness.write_policy(house.root, house.witness)
     settings = read(house.environment())
     if moved:
         create(
@@ -202,6 +208,8 @@ def set_up(
             now=now(),
         )
     ports = open_ports(settings, approves=house.door)
+    if house.witness:
+        witness.trust(house.root, ports.keys, house.issuer)
     with ports.store.transaction() as tx:
         for given in registrations:
             members = dict(given)

@@ -20,7 +20,7 @@ from typing import Any
 
 from cardreader.softcard import CannotStart, PrivatePCSCD, why_not
 from cardreader.tray import TrayClient
-from sandbox import atomicfile, bank, plan, tlsfront
+from sandbox import atomicfile, bank, plan, tlsfront, witness
 from sandbox.broker import BehindTLS, BrokerHouse, mtls_paths, set_up
 from sandbox.generate import World, generate
 from sandbox.ports import holder, is_free
@@ -46,6 +46,7 @@ class Addresses:
     bank_port: int = 8001
     world_port: int = 8010
     agent_port: int = 24780
+    witness_port: int = 8020
     tls: bool = False
     """Is the broker reached by https, through nginx?"""
     tls_port: int = 8443
@@ -75,6 +76,11 @@ class Addresses:
         return f"http://127.0.0.1:{self.world_port}"
 
     @property
+    def witness(self) -> str:
+        """Of the register; its own program, as if it were another's."""
+        return f"http://127.0.0.1:{self.witness_port}"
+
+    @property
     def agent(self) -> str:
         return f"http://127.0.0.1:{self.agent_port}"
 
@@ -91,6 +97,7 @@ class Addresses:
                 ("sample bank", "127.0.0.2", self.bank_port, "--bank-port"),
                 ("outside world", "127.0.0.1", self.world_port, "--world-port"),
                 ("reader agent", "127.0.0.1", self.agent_port, "--agent-port"),
+                ("witness", "127.0.0.1", self.witness_port, "--witness-port"),
                 *((("https", "127.0.0.1", self.tls_port, "--tls-port"),) if self.tls else ()),
                 *((("mTLS", "127.0.0.1", self.mtls_port, "--mtls-port"),) if self.tls else ()),
             )
@@ -196,6 +203,7 @@ def sandbox(
             workers=workers,
             database_url=database_url,
             mapping=f"{addresses.world}/mapping",
+            witness=addresses.witness,
             door=True,
             front=None if tls is None else BehindTLS(files=tls, mtls_origin=addresses.mtls),
         )
@@ -209,6 +217,14 @@ def sandbox(
         document = set_up(house, registered, plans=[each.clients for each in completed if each.clients["clients"]])
         for each in completed:
             say(f"  plan  {each.name}: give the suite {os.path.relpath(each.file)}")
+        start(
+            Program(
+                name="witness (not independent)",
+                command=witness.command(root, addresses.witness_port),
+                log=logs / "witness.log",
+                ready_url=f"{addresses.witness}/",
+            )
+        )
         start(
             Program(
                 name="broker",
@@ -302,7 +318,7 @@ def _forget(root: Path, world: World, addresses: Addresses, tls: TLSFiles | None
     atomicfile.write(told, now)
     if world.made_because is None and before == now:
         return False
-    books = [book for name in ("broker/broker.db", "bank/bank.db") for book in root.glob(f"{name}*")]
+    books = [book for name in ("broker/broker.db", "bank/bank.db", "witness/seen.db") for book in root.glob(f"{name}*")]
     for book in books:
         book.unlink()
     return bool(books)

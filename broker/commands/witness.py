@@ -49,16 +49,22 @@ def witness() -> None:
 @answering
 def witness_init(directory: Path, name: str, passphrase_file: Path) -> None:
     """Make the witness's key in DIRECTORY, once, and print it as the operators of logs write it in their policies."""
+    key = make_witness(directory, name, _read(passphrase_file))
+    click.echo(f"witness {name} {key.to_text()}")
+
+
+def make_witness(directory: Path, name: str, passphrase: str) -> NoteKey:
+    """Make a witness's folder; its public key. Raises SettingsError where there is one already."""
     made = signer(Ed25519PrivateKey.generate(), "EdDSA")
     key = _key(name, made)
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     contents = {"name": name, "key": export(made.key)}
-    sealed = keyfile.seal(contents, kind=_KIND, passphrase=_read(passphrase_file), entropy=os.urandom)
+    sealed = keyfile.seal(contents, kind=_KIND, passphrase=passphrase, entropy=os.urandom)
     keyfile.write(directory / KEY_FILE, sealed)
     logs = directory / LOGS_FILE
     if not logs.exists():
         logs.write_text("# log <verifier key>: one line for each register that is witnessed\nquorum none\n")
-    click.echo(f"witness {name} {key.to_text()}")
+    return key
 
 
 @witness.command("trust")
@@ -68,15 +74,19 @@ def witness_init(directory: Path, name: str, passphrase_file: Path) -> None:
 def witness_trust(directory: Path, verifier_key: str) -> None:
     """Witness one more log from the next start, by the VERIFIER_KEY that its operator has given you."""
     key = read_key(verifier_key, type=ED25519)
+    new = trust_log(directory, key)
+    click.echo(f"{key.name} is witnessed {'from the next start' if new else 'already'}")
+
+
+def trust_log(directory: Path, key: NoteKey) -> bool:
+    """Let the witness of a folder witness this log; False where it does already. Raises SettingsError."""
     path = directory / LOGS_FILE
-    policy = _logs(path)
-    if key in policy.log_keys:
-        click.echo(f"{key.name} is witnessed already")
-        return
+    if key in _logs(path).log_keys:
+        return False
     text = path.read_text(encoding="utf-8") + f"log {key.to_text()}\n"
     read_policy(text.encode())
     keyfile.write(path, text.encode(), replace=True)
-    click.echo(f"{key.name} is witnessed from the next start")
+    return True
 
 
 @witness.command("serve")

@@ -31,9 +31,15 @@ def free_ports(count: int) -> list[int]:
 
 
 def free_addresses() -> Addresses:
-    broker, bank, world, agent, tls, mtls = free_ports(6)
+    broker, bank, world, agent, witness, tls, mtls = free_ports(7)
     return Addresses(
-        broker_port=broker, bank_port=bank, world_port=world, agent_port=agent, tls_port=tls, mtls_port=mtls
+        broker_port=broker,
+        bank_port=bank,
+        world_port=world,
+        agent_port=agent,
+        witness_port=witness,
+        tls_port=tls,
+        mtls_port=mtls,
     )
 
 
