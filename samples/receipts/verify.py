@@ -36,6 +36,7 @@ def check(receipt: str, keys: dict[str, Any]) -> dict[str, Any]:
 
 if __name__ == "__main__":
     try:
-        print(json.dumps(check(Path(sys.argv[1]).read_text(), json.loads(Path(sys.argv[2]).read_text())), indent=1))
+        claims = check(Path(sys.argv[1]).read_text(), json.loads(Path(sys.argv[2]).read_text()))
+        sys.stdout.write(json.dumps(claims, indent=1, ensure_ascii=False) + "\n")
     except (InvalidSignature, ValueError, KeyError) as refused:
         sys.exit(f"not accepted: {refused!r}")

@@ -277,7 +277,7 @@ def test_a_page_says_where_the_next_begins(house: House, monkeypatch: pytest.Mon
             if name == claims["receipt"]:
                 continue
             sealed = ports.keys.seal(said, context=f"receipt\x00archive\x00{name}".encode())
-            values = (bytes.fromhex(name.replace("-", "")), row[0], row[1], sealed, row[3])
+            values = (row[0], bytes.fromhex(name.replace("-", "")), row[1], sealed, row[3])
             database.execute("INSERT INTO receipts VALUES (?, ?, ?, ?, ?)", values)
     token = receipts_token(program)
     page = ask(house, "", token).get_json()
