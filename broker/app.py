@@ -82,6 +82,7 @@ def join(settings: Settings, *, guard: OutboundGuard, refresh_after: timedelta =
     """
     anchors = read_anchors(settings.anchors)
     issuers = tuple(issuer_key_hash(anchor) for anchor in anchors)
+    sign_anchors = read_sign_anchors(settings, beside=anchors)
     profiles = read_profiles(settings)
     check_revision(settings.database_url)
     store = SQLStore(open_engine(settings.database_url))
@@ -89,13 +90,13 @@ def join(settings: Settings, *, guard: OutboundGuard, refresh_after: timedelta =
     keys = open_keys(settings.key_directory, settings.key_passphrase, token=token, clock=now)
     if keys.issuer != settings.issuer:
         raise SettingsError(f"the keys belong to {keys.issuer}, not to {settings.issuer}")
-    sources = read_sources(settings.crl_sources, guard, anchors=anchors)
+    sources = read_sources(settings.crl_sources, guard, anchors=(*anchors, *sign_anchors))
     lists = CRLSource(
         sources.lists,
         IndexFolder(settings.revocation_folder),
         store,
         now,
-        anchors=anchors,
+        anchors=(*anchors, *sign_anchors),
         refresh_after=refresh_after,
     )
     documents = GuardedDocuments(guard)
@@ -104,6 +105,8 @@ def join(settings: Settings, *, guard: OutboundGuard, refresh_after: timedelta =
             issuer=settings.issuer,
             anchors=anchors,
             accepted_issuers=issuers,
+            sign_anchors=sign_anchors,
+            sign_issuers=tuple(issuer_key_hash(anchor) for anchor in sign_anchors),
             agent_origins=settings.agent_origins,
             crl_max_age=settings.crl_max_age,
             profiles=profiles,
@@ -185,20 +188,42 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def read_anchors(path: Path) -> tuple[bytes, ...]:
+def read_anchors(path: Path, setting: str = "anchors") -> tuple[bytes, ...]:
     """The CA certificates people's certificates must lead to. Raises SettingsError: none, or two hierarchies mixed."""
     try:
         anchors = x509.load_pem_x509_certificates(path.read_bytes())
     except (OSError, ValueError) as unreadable:
-        raise SettingsError(f"anchors: {path.name} is no PEM file of certificates") from unreadable
+        raise SettingsError(f"{setting}: {path.name} is no PEM file of certificates") from unreadable
     read = tuple(anchor.public_bytes(Encoding.DER) for anchor in anchors)
-    try:
-        mixed = len({hierarchy(parse(anchor)) for anchor in read}) > 1
-    except CertificateMalformed as wrong:
-        raise SettingsError(f"anchors: {wrong}") from wrong
-    if mixed:
-        raise SettingsError("anchors: JPKI and JPKI-TEST never mix")
+    _one_hierarchy(read, setting)
     return read
+
+
+def read_sign_anchors(settings: Settings, *, beside: tuple[bytes, ...]) -> tuple[bytes, ...]:
+    """The authorities of 署名用 certificates; none where none are set, and then nobody proves who they are here.
+
+    Raises SettingsError, also for another hierarchy than that of the anchors `beside`.
+    """
+    if not settings.sign_anchors:
+        return ()
+    read = read_anchors(Path(settings.sign_anchors), "sign_anchors")
+    _one_hierarchy((*beside, *read), "sign_anchors")
+    return read
+
+
+def read_authorities(settings: Settings) -> tuple[bytes, ...]:
+    """Every CA of residents' certificates, of both kinds: whose revocation lists are kept. Raises SettingsError."""
+    anchors = read_anchors(settings.anchors)
+    return (*anchors, *read_sign_anchors(settings, beside=anchors))
+
+
+def _one_hierarchy(anchors: tuple[bytes, ...], setting: str) -> None:
+    try:
+        mixed = len({hierarchy(parse(anchor)) for anchor in anchors}) > 1
+    except CertificateMalformed as wrong:
+        raise SettingsError(f"{setting}: {wrong}") from wrong
+    if mixed:
+        raise SettingsError(f"{setting}: JPKI and JPKI-TEST never mix")
 
 
 def read_client_anchors(settings: Settings) -> tuple[bytes, ...]:

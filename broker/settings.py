@@ -40,6 +40,13 @@ class Settings:
         repr=False, metadata=_means("opens the key file; give it as BROKER_KEY_PASSPHRASE_FILE")
     )
     anchors: Path = field(metadata=_means("PEM file of the accepted user-authentication CA certificates"))
+    sign_anchors: str = field(
+        default="",
+        metadata=_means(
+            "PEM file of the accepted digital-signature (署名用) CA certificates; empty: nobody proves name or address"
+            " here, and nothing is signed"
+        ),
+    )
     accepted_kinds: tuple[str, ...] = field(
         default=("plastic",),
         metadata=_means("whose certificates log in: plastic, android, iphone, or phone where one policy serves both"),

@@ -93,6 +93,11 @@ class BrokerHouse:
         """The authorities of cards and of phones, as `set_up` found them."""
         return self.folder / "anchors.pem"
 
+    @property
+    def sign_anchors(self) -> Path:
+        """The authorities of 署名用 certificates, as `set_up` found them."""
+        return self.folder / "sign-anchors.pem"
+
     def environment(self) -> dict[str, str]:
         """The settings as the broker's own environment."""
         return {
@@ -101,6 +106,7 @@ class BrokerHouse:
             "BROKER_KEY_DIRECTORY": str(self.folder / "keys"),
             "BROKER_KEY_PASSPHRASE_FILE": str(self.folder / "passphrase"),
             "BROKER_ANCHORS": str(self.anchors),
+            "BROKER_SIGN_ANCHORS": str(self.sign_anchors),
             "BROKER_ACCEPTED_KINDS": ",".join((PLASTIC, *PHONE_POLICIES)),
             "BROKER_PHONE_POLICIES": ",".join(f"{kind}={oid.dotted_string}" for kind, oid in PHONE_POLICIES.items()),
             "BROKER_CRL_SOURCES": str(self.root / "ca" / "crl-sources.json"),
@@ -180,6 +186,7 @@ def set_up(
     house.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     world = World(root=house.root, made_because=None)
     atomicfile.write(house.anchors, world.anchors.read_bytes() + world.phone_anchors.read_bytes())
+    atomicfile.write(house.sign_anchors, world.sign_anchors.read_bytes())
     passphrase, issuer_file = house.folder / "passphrase", house.folder / "issuer"
     moved = not issuer_file.exists() or issuer_file.read_text(encoding="utf-8") != house.issuer
     if moved:

@@ -40,6 +40,7 @@ class Event(StrEnum):
     OPERATOR_REMOVED = "operator_removed"
     ORDER_PLACED = "order_placed"
     ORDER_CONFIRMED = "order_confirmed"
+    IDENTITY_PROVED = "identity_proved"
     CODE_ISSUED = "code_issued"
     CODE_REPLAYED = "code_replayed"
     TOKEN_ISSUED = "token_issued"  # noqa: S105 -- the name of an event

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, cast
 import click
 from cryptography import x509
 
-from broker.app import now, read_anchors
+from broker.app import now, read_anchors, read_authorities
 from broker.commands.exits import answering, fail
 from broker.commands.house import configured
 from broker.flows.revocation_ports import HeldList
@@ -52,7 +52,7 @@ def crl_import(*, file: BinaryIO, distribution_point: str | None, any_size: bool
     source = FileSource(file)
     point = distribution_point or _named_point(source)
     refusals = []
-    for anchor in read_anchors(settings.anchors):
+    for anchor in read_authorities(settings):
         try:
             heading = folder.put(point, issuer_key_hash(anchor), source, issuer=anchor, now=now(), any_size=any_size)
         except ListRefused as refused:
@@ -71,7 +71,7 @@ def crl_show(*, as_json: bool) -> None:
     """What is in force for each configured list. Exit status 1: one is missing or past its time."""
     settings = read(os.environ)
     folder = IndexFolder(settings.revocation_folder)
-    sources = read_sources(settings.crl_sources, OutboundGuard(), anchors=read_anchors(settings.anchors))
+    sources = read_sources(settings.crl_sources, OutboundGuard(), anchors=read_authorities(settings))
     rows = [_row(source.distribution_point, folder.get(*source[:2]), settings.crl_max_age) for source in sources.lists]
     if as_json:
         click.echo(json.dumps(rows, ensure_ascii=False))
@@ -117,7 +117,7 @@ def crl_lookup(*, file: BinaryIO, as_json: bool) -> None:
 def crl_verify(*, file: BinaryIO, issuer: Path | None, as_json: bool) -> None:
     """Read a whole list (DER) and check its signature; nothing is put in force. Exit status 1: it is refused."""
     if issuer is None:
-        issuers = read_anchors(read(os.environ).anchors)
+        issuers = read_authorities(read(os.environ))
     else:
         data = issuer.read_bytes()
         issuers = read_anchors(issuer) if b"-----BEGIN" in data else (data,)

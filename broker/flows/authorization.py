@@ -17,6 +17,7 @@ from broker.errors import (
     InvalidRequestURI,
     InvalidToken,
     LoginRequired,
+    ProofNotAllowed,
     ProtocolError,
     UnknownClient,
 )
@@ -32,6 +33,7 @@ from broker.flows.signing import check_waiting
 from broker.ids import ClientID, InteractionID, Secret, Subject
 from broker.jose import b64url
 from broker.oidc import consent as consents
+from broker.oidc import release
 from broker.oidc.authorization import (
     AuthorizationRequest,
     check,
@@ -94,7 +96,10 @@ def judge(parameters: Mapping[str, str], client: Client, *, ports: Ports) -> Aut
         if hint.client_id != client.client_id:
             raise InvalidRequest("id_token_hint was issued to another client")
         hinted = hint.subject
-    return check(parameters, client, hinted=hinted)
+    request = check(parameters, client, hinted=hinted)
+    if not ports.policy.sign_anchors and release.items(request):
+        raise ProofNotAllowed("nobody proves who they are here: there are no authorities of 署名用 certificates")
+    return request
 
 
 def _client(tx: Transaction, parameters: Mapping[str, str]) -> Client:
@@ -198,7 +203,7 @@ def _by_session(
 ) -> ReturnToClient:
     """A session answers its own client, with the time of its card and no acr (design 4.10).
 
-    Raises LoginRequired, ConsentRequired, InteractionRequired, UnmetAuthenticationRequirements, InvalidRequestURI.
+    Raises LoginRequired, InteractionRequired, ConsentRequired, UnmetAuthenticationRequirements, InvalidRequestURI.
     """
     if request.sign_transaction is not None:
         raise InteractionRequired("nothing is signed without the card")
@@ -207,6 +212,8 @@ def _by_session(
         raise LoginRequired("no session of this client")
     check_person(request, session.subject)
     check_strength(request, {None})
+    if release.items(request):
+        raise InteractionRequired("a proof of identity is agreed to and signed each time")
     consent = tx.consents.get(session.account, client.client_id)
     if consent is None or consents.needed(consent, scope=request.scope, prompt=request.prompt, client=client):
         raise ConsentRequired("not yet agreed to")

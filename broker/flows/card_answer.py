@@ -8,13 +8,14 @@ from __future__ import annotations
 import binascii
 from base64 import b64decode
 from datetime import datetime
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from broker.accounts.credential import CredentialKey
 from broker.accounts.lifecycle import CertificateName
 from broker.audit.entry import Entry, Event
-from broker.audit.receipt import CardEvidence, Kind
+from broker.audit.receipt import CardEvidence, Decision, Kind
 from broker.errors import (
     AnswerExpired,
     AnswerMalformed,
@@ -23,22 +24,31 @@ from broker.errors import (
     InteractionUnknown,
     InvalidToken,
 )
+from broker.flows import documents_to_sign
 from broker.flows.evidence import decision, prove_unrevoked
+from broker.flows.identity_claims import claims_of
 from broker.flows.login_ports import CardAnswer, CardTransaction
 from broker.flows.notices import ask_for_notices
 from broker.flows.ports import Ports
 from broker.flows.renewal import known_predecessor
 from broker.flows.secret import digest, mint
+from broker.flows.signer import prove_signer, signed_documents, trusted_signer
 from broker.ids import Secret, TransactionID
 from broker.jose import parse_json
 from broker.jpki import challenge as card_challenge
+from broker.jpki.attributes import holder_attributes
 from broker.jpki.certificate import parse
 from broker.jpki.clock import certain, check_clock
 from broker.jpki.path import validate_path
-from broker.jpki.profile import profile_for
+from broker.jpki.profile import DIGITAL_SIGNATURE, profile_for
 from broker.jwe import decrypt_compact
+from broker.oidc import proof as proofs
+from broker.oidc.client import Right
+from broker.oidc.proof import IdentityProof
 
 ANSWER_FORMAT = "jpki-fed:1"
+MAX_ANSWER = 64 * 1024
+"""Octets of the envelope: two certificates, and a CMS for each of ten documents."""
 
 
 def receive(transaction_id: TransactionID, answer: str, *, ports: Ports) -> Secret:
@@ -50,12 +60,14 @@ def receive(transaction_id: TransactionID, answer: str, *, ports: Ports) -> Secr
     with ports.store.transaction() as tx:
         transaction, mark = tx.cards.get(transaction_id), tx.clock.mark()
         interaction = None if transaction is None else tx.interactions.get(transaction.interaction_id, now=now)
+        client = None if transaction is None else tx.clients.get(transaction.client_id)
     if transaction is None:
         raise InteractionUnknown("no such card transaction")
     offline = interaction is not None and "offline_access" in interaction.request.scope
+    aml = client is not None and Right.JP_AML in client.rights
     try:
         check_clock(now, mark=mark)
-        judged = _judge(transaction, answer, offline=offline, now=now, ports=ports)
+        judged = _judge(transaction, answer, offline=offline, aml=aml, now=now, ports=ports)
     except BrokerError as refusal:
         with ports.store.transaction() as tx:
             tx.audit.append(_refusal(transaction, refusal, now))
@@ -83,13 +95,18 @@ def _refusal(transaction: CardTransaction, refusal: BrokerError, now: datetime) 
     )
 
 
-def _judge(transaction: CardTransaction, answer: str, *, offline: bool, now: datetime, ports: Ports) -> CardAnswer:
-    """Everything local first, the network last; signature and path before revocation (design 4.5)."""
+def _judge(
+    transaction: CardTransaction, answer: str, *, offline: bool, aml: bool, now: datetime, ports: Ports
+) -> CardAnswer:
+    """Everything local first, the network last; signature and path before revocation (design 4.5).
+
+    The auth key's frame comes before the 署名用 key's documents: a document alone says nobody is here (design 4.4).
+    """
     if now >= transaction.expires_at:
         raise AnswerExpired("later than 300 s")
     if not transaction.answer_key:
         raise AnswerReplayed("this transaction has its answer")
-    certificate_der, signature, hints = _open_answer(transaction, answer, ports)
+    certificate_der, signature, hints, envelope = _open_answer(transaction, answer, ports)
     profile = profile_for(parse(certificate_der), ports.policy.profiles)
     trusted = validate_path(certificate_der, anchors=ports.policy.anchors, at=now, profile=profile)
     frame = card_challenge.frame(
@@ -108,6 +125,10 @@ def _judge(transaction: CardTransaction, answer: str, *, offline: bool, now: dat
         certificate_der,
     )
     card_challenge.verify_signature(trusted.spki, frame, signature, algorithm="RS256")
+    asked = documents_to_sign.read(transaction.action)
+    signed = documents_to_sign.judge(asked, envelope, now=now)
+    signer = None if signed is None else trusted_signer(signed, beside=trusted, now=now, ports=ports)
+    holder = holder_attributes(signer) if signer is not None and asked.release else None
     key = CredentialKey(
         issuer_key_hash=trusted.issuer_key_hash,
         serial_fingerprint=ports.keys.serial_fingerprint(trusted.issuer_key_hash, trusted.serial),
@@ -116,6 +137,15 @@ def _judge(transaction: CardTransaction, answer: str, *, offline: bool, now: dat
     ask_for_notices(trusted, key, ports=ports)
     name = CertificateName(issuer_key_hash=trusted.issuer_key_hash, serial=trusted.serial)
     predecessor = known_predecessor(name, key, ports=ports)
+    proof = None
+    decisions: tuple[Decision, ...] = (decision(profile, trusted, proved, now=now),)
+    if signed is not None and signer is not None:
+        signed, signer_proved = prove_signer(signed, signer, beside=trusted, now=now, ports=ports)
+        decisions = (*decisions, decision(DIGITAL_SIGNATURE, signer, signer_proved, now=now))
+        if holder is not None:
+            claims = claims_of(holder, asked.release, now=now)
+            proof = IdentityProof(claims=claims, proved_at=now, one_transaction=signed.one_transaction, jp_aml=aml)
+    context = transaction.interaction_id.encode()
     return CardAnswer(
         key=key,
         serial_sealed=ports.keys.seal(_serial_bytes(trusted.serial), context=key.serial_fingerprint),
@@ -127,17 +157,20 @@ def _judge(transaction: CardTransaction, answer: str, *, offline: bool, now: dat
         revocation_source=proved.address,
         revocation_this_update=proved.this_update,
         evidence=CardEvidence(
-            kind=Kind.LOGIN,
+            kind=Kind.LOGIN if asked.kind is None else Kind(asked.kind.value),
             transaction_id=transaction.transaction_id,
             tag=transaction.tag,
             action=transaction.action,
             frame=frame,
-            decisions=(decision(profile, trusted, proved, now=now),),
+            decisions=decisions,
+            documents=() if signed is None else tuple(signed_documents(asked, signed)),
         ).to_json(),
-        certificate_sealed=ports.keys.seal(certificate_der, context=transaction.interaction_id.encode())
+        certificate_sealed=ports.keys.seal(certificate_der, context=context)
         if offline or predecessor is not None
         else None,
         predecessor=predecessor,
+        signed_sealed=None if signed is None else ports.keys.seal(signed.to_json(), context=context),
+        proof_sealed=None if proof is None else ports.keys.seal(proofs.to_json(proof), context=context),
     )
 
 
@@ -145,19 +178,22 @@ def _serial_bytes(serial: int) -> bytes:
     return serial.to_bytes((serial.bit_length() + 8) // 8, "big")
 
 
-def _open_answer(transaction: CardTransaction, answer: str, ports: Ports) -> tuple[bytes, bytes, tuple[str, str]]:
+def _open_answer(
+    transaction: CardTransaction, answer: str, ports: Ports
+) -> tuple[bytes, bytes, tuple[str, str], dict[str, Any]]:
     scalar = int.from_bytes(
         ports.keys.unseal(transaction.answer_key, context=transaction.transaction_id.encode()), "big"
     )
     try:
-        envelope = parse_json(decrypt_compact(answer, key=ec.derive_private_key(scalar, ec.SECP256R1())))
+        key = ec.derive_private_key(scalar, ec.SECP256R1())
+        envelope = parse_json(decrypt_compact(answer, key=key, limit=MAX_ANSWER), limit=MAX_ANSWER)
         if envelope.get("format") != ANSWER_FORMAT or envelope.get("algorithm") != "RS256":
             raise AnswerMalformed("another format or algorithm")
         certificate = b64decode(_text(envelope, "unverified_certificate", 12_000), validate=True)
         signature = b64decode(_text(envelope, "signature", 2_000), validate=True)
     except (InvalidToken, binascii.Error) as malformed:
         raise AnswerMalformed("not the envelope an agent makes") from malformed
-    return certificate, signature, (_text(envelope, "pin_entry", 16), _text(envelope, "reader_kind", 32))
+    return certificate, signature, (_text(envelope, "pin_entry", 16), _text(envelope, "reader_kind", 32)), envelope
 
 
 def _text(envelope: dict[str, object], name: str, longest: int) -> str:

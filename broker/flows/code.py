@@ -7,6 +7,7 @@ from datetime import datetime
 
 from broker.audit.entry import Entry, Event
 from broker.errors import InvalidRequestURI, ProtocolError
+from broker.flows import proofing
 from broker.flows.login_ports import Authenticated
 from broker.flows.ports import Ports, Transaction
 from broker.flows.receipts import seal, told_to
@@ -83,6 +84,7 @@ def issue_code(
     )
     if reference is not None:
         keep_certificate(tx, grant, InteractionID(reference), ports=ports)
+        proofing.keep(tx, grant, InteractionID(reference), ports=ports)
     tx.audit.append(
         Entry(
             at=now,

@@ -12,7 +12,7 @@ from broker.audit.entry import Entry, Event
 from broker.errors import AccessDenied, FormTokenInvalid, InteractionUnknown
 from broker.flows.code import RefusedToClient, ReturnToClient
 from broker.flows.elsewhere import AnsweredElsewhere, complete, decline
-from broker.flows.login import client_of, find
+from broker.flows.interaction import client_of, find
 from broker.flows.login_ports import Authenticated, Interaction
 from broker.flows.ports import Ports, Transaction
 from broker.ids import InteractionID
@@ -45,11 +45,11 @@ def prompt(interaction_id: InteractionID, *, browser_secret: str | None, ports: 
         _check_session(tx, who)
         before = tx.consents.get(who.account, client.client_id)
         began_at = tx.standings.began_at(who.account)
-    optional = optional_items(client, interaction.request.scope)
+    optional = optional_items(client, interaction.agreed.scope)
     return ConsentPrompt(
         interaction=interaction,
         client=client,
-        scope=interaction.request.scope,
+        scope=interaction.agreed.scope,
         optional=optional,
         chosen=frozenset() if before is None else before.scope & optional,
         first_login=began_at is not None and began_at >= who.authentication.time,
@@ -79,7 +79,7 @@ def decide(
             raise FormTokenInvalid("not the form of this login")
         if approve:
             _check_session(tx, who)
-        request = interaction.request
+        request = interaction.agreed
         declined = optional_items(client, request.scope) - frozenset(chosen)
         scope = request.scope - declined if approve else request.scope
         if not tx.interactions.finish(interaction_id, now=now):

@@ -18,4 +18,5 @@ def provider_metadata(ports: Ports) -> dict[str, Any]:
         certificates=ports.policy.client_certificates,
         front_channel_logout=ports.policy.front_channel_logout,
         backchannel=bool(ports.policy.approver_channel),
+        identity=bool(ports.policy.sign_anchors),
     )

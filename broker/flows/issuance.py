@@ -5,6 +5,7 @@ from __future__ import annotations
 from broker.accounts.account import State
 from broker.audit.entry import Entry, Event
 from broker.errors import InvalidGrant, ProtocolError
+from broker.flows import proofing
 from broker.flows.ports import Ports, Transaction
 from broker.flows.secret import digest, mint
 from broker.flows.token_request import Issued, TokenRequest
@@ -31,7 +32,12 @@ def redeem_grant(tx: Transaction, grant: Grant, request: TokenRequest, *, ports:
     if offline(grant, request.client) and tx.grants.certificate(grant.grant_id) is not None:
         tx.grants.prolong(grant.grant_id, expires_at=grant.created_at + OFFLINE_LIFETIME)
         refresh_token = issue_refresh_token(tx, grant, request, ports=ports)
-    return Issued(token=issue_of_grant(tx, grant, part, request, ports=ports), grant=grant, refresh_token=refresh_token)
+    return Issued(
+        token=issue_of_grant(tx, grant, part, request, ports=ports),
+        grant=grant,
+        proof=proofing.told(tx, grant, ports=ports),
+        refresh_token=refresh_token,
+    )
 
 
 def issue_refresh_token(tx: Transaction, grant: Grant, request: TokenRequest, *, ports: Ports) -> Secret:

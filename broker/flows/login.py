@@ -24,25 +24,29 @@ from broker.errors import (
     CorrespondenceUnknown,
     InteractionUnknown,
     ProtocolError,
-    UnknownClient,
 )
+from broker.flows import documents_to_sign, proofing
 from broker.flows.assurance import fresh_signature
+from broker.flows.card_act import act_of
 from broker.flows.code import RefusedToClient, ReturnToClient
 from broker.flows.deletion import admit
+from broker.flows.documents_to_sign import Kind
 from broker.flows.elsewhere import AnsweredElsewhere, complete, decline, reached
 from broker.flows.evidence import refused_for
+from broker.flows.interaction import client_of, find
 from broker.flows.login_ports import Authenticated, CardAnswer, CardTransaction, Interaction
 from broker.flows.my_page import Place
 from broker.flows.ports import KeyUse, Ports, Transaction
+from broker.flows.proofing import ReleasePrompt
 from broker.flows.renewal import resume_grants
 from broker.flows.secret import digest, mint
 from broker.flows.session import replace_session
 from broker.ids import AccountID, CredentialID, InteractionID, Secret, SessionID, Subject, TransactionID
 from broker.jose import b64url, public_jwk, sign_jws
-from broker.jpki import challenge as card_challenge
 from broker.oidc import consent as consents
 from broker.oidc.authorization import check_person, check_strength
 from broker.oidc.client import Client
+from broker.oidc.release import narrowed
 
 TRANSACTION_LIFETIME = timedelta(seconds=300)
 MAX_CARD_REQUESTS = 20
@@ -64,16 +68,10 @@ class CardPrompt:
     request: str = field(repr=False)
     """The signed request for the agent (JWS)."""
     transaction_id: TransactionID
-
-
-def find(tx: Transaction, interaction_id: InteractionID, browser_secret: str | None, *, now: datetime) -> Interaction:
-    """The open interaction of this very browser. Raises InteractionUnknown, BrowserMismatch."""
-    interaction = tx.interactions.get(interaction_id, now=now)
-    if interaction is None:
-        raise InteractionUnknown("unknown, run out or finished")
-    if browser_secret is None or digest(browser_secret) != interaction.browser_digest:
-        raise BrowserMismatch("another browser began this login")
-    return interaction
+    application: str = field(default="", repr=False)
+    """What the 署名用 key is to sign, to be shown beside the form; empty where it signs nothing."""
+    released: tuple[str, ...] = ()
+    """What the signature lets go (oidc.claims_request.IDENTITY)."""
 
 
 def peek(interaction_id: InteractionID, browser_secret: str | None, *, ports: Ports) -> tuple[Interaction, Client]:
@@ -81,14 +79,6 @@ def peek(interaction_id: InteractionID, browser_secret: str | None, *, ports: Po
     with ports.store.transaction() as tx:
         interaction = find(tx, interaction_id, browser_secret, now=ports.clock())
         return interaction, client_of(tx, interaction)
-
-
-def client_of(tx: Transaction, interaction: Interaction) -> Client:
-    """The client an interaction began with; removed meanwhile is unknown. Raises UnknownClient."""
-    client = tx.clients.get(interaction.request.client_id)
-    if client is None:
-        raise UnknownClient("client was removed")
-    return client
 
 
 def interaction_of(transaction_id: TransactionID, *, ports: Ports) -> InteractionID:
@@ -120,12 +110,14 @@ def prompt(
     *,
     language: Callable[[str | None], str],
     ports: Ports,
-) -> CardPrompt:
-    """Make a fresh request for the agent. Raises InteractionUnknown, BrowserMismatch, StoreUnavailable.
+) -> CardPrompt | ReleasePrompt:
+    """Make a fresh request for the agent; or what must be chosen before. Raises InteractionUnknown, BrowserMismatch,
+    StoreUnavailable.
 
     Each showing is a transaction of its own with its own nonce and answer key, because an agent accepts a
     request once only. `language` turns the client's ui_locales into the one the pages are shown in.
     """
+    issuer = ports.policy.issuer
     issued_at = ports.clock().replace(microsecond=0)  # whole seconds: `iat` is the very time in the frame
     transaction_id = TransactionID(b64url(ports.entropy(24)))
     nonce = ports.entropy(32)
@@ -139,21 +131,34 @@ def prompt(
         if tx.cards.begun(interaction_id) >= MAX_CARD_REQUESTS:
             raise InteractionUnknown("the card was asked for too often")
         client = client_of(tx, interaction)
+        unasked = proofing.prompt_for(interaction, client) if interaction.released is None else None
+        if unasked is not None:
+            return unasked
+        shown_in = language(interaction.request.ui_locales)
+        act = act_of(
+            interaction,
+            client,
+            issuer=issuer,
+            transaction_id=transaction_id,
+            issued_at=issued_at,
+            language=shown_in,
+        )
         transaction = CardTransaction(
             transaction_id=transaction_id,
             interaction_id=interaction_id,
             client_id=client.client_id,
             nonce=nonce,
-            tag=card_challenge.AUTH,
-            action="{}",
+            tag=act.tag,
+            action=act.action,
             previous=b"",
             request_key_thumbprint=signer.kid,
             answer_key=ports.keys.seal(scalar.to_bytes(32, "big"), context=transaction_id.encode()),
             issued_at=issued_at,
             expires_at=issued_at + TRANSACTION_LIFETIME,
+            application=act.application,
         )
         tx.cards.begin(transaction)
-    issuer = ports.policy.issuer
+    issuers = ports.policy.accepted_issuers + (ports.policy.sign_issuers if act.signs else ())
     request = sign_jws(
         {
             "iss": issuer,
@@ -168,10 +173,10 @@ def prompt(
             "tag": transaction.tag,
             "action": transaction.action,
             "previous": "",
-            "accepted_issuers": [b64url(key_hash) for key_hash in ports.policy.accepted_issuers],
+            "accepted_issuers": [b64url(key_hash) for key_hash in issuers],
             "answer_key": public_jwk(answer_key),
             "return_uri": f"{issuer}/agent/cb/{transaction_id}",
-            "ui_locales": language(interaction.request.ui_locales),
+            "ui_locales": shown_in,
             "statement": ports.keys.card_agent()["statement"],
         },
         signer=signer,
@@ -183,6 +188,8 @@ def prompt(
         agent_url=f"{ports.policy.agent_origins[0]}/v1/sign",
         request=request,
         transaction_id=transaction_id,
+        application=act.application,
+        released=act.released,
     )
 
 
@@ -249,6 +256,9 @@ def finish(
             check_strength(interaction.request, {reached(interaction.request, who.authentication).acr})
         except ProtocolError as refusal:
             return _unwanted(tx, interaction, client, refusal, answer, account=who.account, now=now)
+        asked = documents_to_sign.read(transaction.action)
+        agreed = narrowed(interaction.request, asked.release)  # what was signed counts, not what a page last said
+        tx.interactions.choose(interaction.interaction_id, asked.release, now=now)
         if not tx.interactions.authenticate(interaction.interaction_id, who, now=now):
             raise BrowserMismatch("this login already has its person")
         tx.sessions.open(
@@ -290,14 +300,18 @@ def finish(
                 interaction_id=interaction.interaction_id, session_secret=session_secret, then=Place(request.own)
             )
         then: ReturnToClient | AnsweredElsewhere | None = None
+        if asked.kind is Kind.PROOF:
+            proofing.agree(tx, transaction, answer, agreed, who, client, now=now, ports=ports)
         consent = tx.consents.get(who.account, client.client_id)
-        if consent is not None and not consents.needed(
-            consent, scope=request.scope, prompt=request.prompt, client=client
+        settled = asked.kind is Kind.PROOF and agreed.scope <= proofing.ASKED_BEFORE_THE_CARD
+        if settled or (
+            consent is not None
+            and not consents.needed(consent, scope=agreed.scope, prompt=agreed.prompt, client=client)
         ):
             tx.interactions.finish(interaction.interaction_id, now=now)
             then = complete(
                 tx,
-                replace(request, scope=consents.allowed(consent, request.scope)),
+                agreed if consent is None else replace(agreed, scope=consents.allowed(consent, agreed.scope)),
                 who,
                 client,
                 reference=interaction.interaction_id,

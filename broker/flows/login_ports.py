@@ -11,6 +11,7 @@ from broker.ids import (
     AccountID,
     ClientID,
     CredentialID,
+    GrantID,
     InteractionID,
     SessionID,
     Subject,
@@ -18,6 +19,7 @@ from broker.ids import (
 )
 from broker.oidc.authorization import AuthorizationRequest
 from broker.oidc.grants import Authentication
+from broker.oidc.release import narrowed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +45,13 @@ class Interaction:
     expires_at: datetime
     authenticated: Authenticated | None = None
     finished: bool = False
+    released: frozenset[str] | None = field(default=None)
+    """What the resident lets go of what the request would release (oidc.release); None: they have not been asked."""
+
+    @property
+    def agreed(self) -> AuthorizationRequest:
+        """The request as far as the resident let it: what was not chosen is as if it had not been asked for."""
+        return narrowed(self.request, self.released or ())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +69,8 @@ class CardTransaction:
     answer_key: bytes = field(repr=False)
     issued_at: datetime
     expires_at: datetime
+    application: str = field(default="", repr=False)
+    """The text that we wrote for the 署名用 key, exactly as it was shown; empty where there is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +93,10 @@ class CardAnswer:
     """A certificate known here that this one follows by J-LIS's old-new mapping (R19)."""
     evidence: str = field(default="", repr=False)
     """What the receipt will say of it (audit.receipt.CardEvidence.to_json)."""
+    signed_sealed: bytes | None = field(default=None, repr=False)
+    """What the 署名用 key signed (documents_to_sign.SignedDocuments); None where nothing was to be signed."""
+    proof_sealed: bytes | None = field(default=None, repr=False)
+    """What its certificate proved, as far as it was released (oidc.proof); None where nothing was."""
 
 
 class InteractionStore(Protocol):
@@ -92,6 +107,11 @@ class InteractionStore(Protocol):
 
     def authenticate(self, interaction_id: InteractionID, who: Authenticated, *, now: datetime) -> bool:
         """Bind an open interaction to a person, once; False when it already is, ran out or finished."""
+
+    def choose(self, interaction_id: InteractionID, released: frozenset[str], *, now: datetime) -> bool:
+        """Keep what the resident lets go, instead of an earlier choice; False once it is bound to a person, ran out or
+        finished.
+        """
 
     def finish(self, interaction_id: InteractionID, *, now: datetime) -> bool:
         """End an open interaction; of two callers exactly one gets True."""
@@ -120,3 +140,18 @@ class CardTransactionStore(Protocol):
 
     def evidence(self, interaction_id: InteractionID) -> str | None:
         """`evidence` of the one answer that was released to this interaction; None where there is none."""
+
+    def signed(self, interaction_id: InteractionID) -> bytes | None:
+        """`signed_sealed` of that answer."""
+
+    def proof(self, interaction_id: InteractionID) -> bytes | None:
+        """`proof_sealed` of that answer."""
+
+
+class IdentityProofStore(Protocol):
+    """What was proved to one client about one resident, sealed. It ends with its grant, however that ends."""
+
+    def keep(self, grant_id: GrantID, sealed: bytes) -> None: ...
+
+    def get(self, grant_id: GrantID) -> bytes | None:
+        """None where there is none, or its grant has ended."""

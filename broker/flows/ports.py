@@ -23,7 +23,7 @@ from broker.flows.client_keys import ClientKeys
 from broker.flows.client_ports import ClientStore, InitialAccessStore, ManagedClientStore, SectorStore
 from broker.flows.documents import ClientDocuments
 from broker.flows.link_ports import LinkStore
-from broker.flows.login_ports import CardTransactionStore, InteractionStore
+from broker.flows.login_ports import CardTransactionStore, IdentityProofStore, InteractionStore
 from broker.flows.logout_ports import LogoutDeliveryStore, LogoutReceivers
 from broker.flows.notice import NoticeStore, RevocationNotices
 from broker.flows.people_ports import (
@@ -248,6 +248,8 @@ class Transaction(Protocol):
     @property
     def grants(self) -> GrantStore: ...
     @property
+    def identity_proofs(self) -> IdentityProofStore: ...
+    @property
     def codes(self) -> CodeStore: ...
     @property
     def device_codes(self) -> DeviceCodeStore: ...
@@ -390,6 +392,10 @@ class Policy:
     """DER certificates of the accepted user-authentication CAs."""
     accepted_issuers: tuple[bytes, ...] = field(repr=False)
     """SHA-256 of each anchor's SubjectPublicKeyInfo, as the request to the agent lists them."""
+    sign_anchors: tuple[bytes, ...] = field(default=(), repr=False)
+    """DER certificates of the accepted 署名用 CAs; none: nobody proves who they are here, and nothing is signed."""
+    sign_issuers: tuple[bytes, ...] = field(default=(), repr=False)
+    """SHA-256 of each one's SubjectPublicKeyInfo, beside `accepted_issuers` where something is signed."""
     agent_origins: tuple[str, ...]
     """Where the reader agent answers; the card form is sent to the first."""
     crl_max_age: timedelta

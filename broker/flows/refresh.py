@@ -11,6 +11,7 @@ from broker.accounts.activity import Activity, How, Kind, daily
 from broker.accounts.credential import CredentialKey
 from broker.audit.entry import Event
 from broker.errors import CertificateError, CertificateRevoked, InvalidGrant, ProtocolError, RevocationUnknown
+from broker.flows import proofing
 from broker.flows.evidence import prove_unrevoked
 from broker.flows.issuance import end_replayed, issue_of_grant, issue_refresh_token, refusal_entry
 from broker.flows.ports import Ports, Transaction
@@ -118,6 +119,7 @@ def _refresh(
     return Issued(
         token=issue_of_grant(tx, grant, part, request, ports=ports),
         grant=grant,
+        proof=proofing.told(tx, grant, ports=ports),
         refresh_token=refresh_token,
         refreshed=True,
     )

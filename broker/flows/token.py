@@ -96,7 +96,14 @@ def _response(issued: Issued, client: Client, *, exchanged: bool, ports: Ports) 
     if grant is not None and "openid" in token.scope:
         id_token = signed_for(
             client,
-            id_token_claims(grant, issuer=issuer, now=token.issued_at, refreshed=issued.refreshed),
+            id_token_claims(
+                grant,
+                issuer=issuer,
+                now=token.issued_at,
+                scope=token.scope,
+                proof=issued.proof,
+                refreshed=issued.refreshed,
+            ),
             alg=client.id_token_alg,
             encryption=client.id_token_encryption,
             typ="JWT",

@@ -14,6 +14,7 @@ from broker.ids import Secret
 from broker.jpki.clock import check_clock
 from broker.oidc.client import Client
 from broker.oidc.grants import Grant
+from broker.oidc.proof import IdentityProof
 from broker.oidc.tokens import AccessToken
 
 
@@ -44,6 +45,8 @@ class Issued:
     token: AccessToken
     grant: Grant | None = None
     """What a resident agreed to; None for the client's own token."""
+    proof: IdentityProof | None = field(default=None, repr=False)
+    """What that lets the client know of who they are."""
     refresh_token: Secret | None = field(default=None, repr=False)
     refreshed: bool = False
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from broker.accounts.activity import Activity, How, Kind, daily
 from broker.errors import InvalidAccessToken
+from broker.flows import proofing
 from broker.flows.attributes import released
 from broker.flows.call import Call
 from broker.flows.envelope import encrypted_for, signed_for
@@ -38,7 +39,8 @@ def userinfo(call: Call, *, ports: Ports) -> UserInfo:
         client = tx.clients.get(token.client_id)
         if client is None:
             raise InvalidAccessToken("the client was removed")
-        claims = userinfo_claims(token, grant, issuer=ports.policy.issuer, now=now)
+        proof = None if grant is None else proofing.told(tx, grant, ports=ports)
+        claims = userinfo_claims(token, grant, issuer=ports.policy.issuer, now=now, proof=proof)
         claims = _registered(tx, token, grant, now=now, ports=ports) | claims
         _note_reading(tx, token, claims, now=now)
     if client.userinfo_alg is None:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from broker import jwe
-from broker.oidc.authorization import PROMPTS, SCOPES
+from broker.oidc import claims_request, verified_claims
+from broker.oidc.authorization import PROFILE, PROMPTS, SCOPES
 from broker.oidc.authorization_details import TYPES
 from broker.oidc.ciba import DELIVERY_MODES
 from broker.oidc.client_authentication import ALGORITHMS
@@ -35,14 +36,22 @@ def metadata(
     certificates: bool = False,
     front_channel_logout: bool = False,
     backchannel: bool = False,
+    identity: bool = False,
 ) -> dict[str, Any]:
     """The document of `/.well-known/openid-configuration` and `/.well-known/oauth-authorization-server`.
 
     `signing` and `decryption` are the algorithms (JWA names) that there are keys for now. `mtls_origin` is where the
     endpoints of MTLS_ENDPOINTS ask for a certificate, if that is another origin than the issuer's; `certificates` says
-    that certificates reach us at all, `backchannel` that CIBA is on.
+    that certificates reach us at all, `backchannel` that CIBA is on, `identity`
+    that residents prove who they are.
     """
     document = _metadata(issuer, signing=signing, decryption=decryption)
+    if identity:
+        own = verified_claims.own_framework(issuer)
+        document["claims_supported"] += [*claims_request.IDENTITY, claims_request.SUBSTITUTED, "verified_claims"]
+        document |= verified_claims.metadata((own, verified_claims.JP_AML))
+    else:
+        document["scopes_supported"] = sorted(SCOPES - {PROFILE, *claims_request.IDENTITY})
     if certificates:
         document["token_endpoint_auth_methods_supported"] += ["self_signed_tls_client_auth", "tls_client_auth"]
         document["tls_client_certificate_bound_access_tokens"] = True

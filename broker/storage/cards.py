@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, bindparam, func, insert, literal, select, update
+from sqlalchemy import Row, Select, bindparam, func, insert, literal, select, update
 
 from broker.accounts.credential import CredentialKey
 from broker.flows.login_ports import CardAnswer, CardTransaction
@@ -41,6 +41,8 @@ _ANSWER = (
         predecessor_issuer_key_hash=bindparam("b_predecessor_issuer_key_hash"),
         predecessor_fingerprint=bindparam("b_predecessor_fingerprint"),
         evidence=bindparam("b_evidence"),
+        signed_sealed=bindparam("b_signed_sealed"),
+        proof_sealed=bindparam("b_proof_sealed"),
     )
     .returning(card_transactions.c.transaction_id)
 )
@@ -67,12 +69,13 @@ _RELEASE = (
 )
 
 
-_CERTIFICATE = select(card_transactions.c.certificate_sealed).where(
-    card_transactions.c.interaction_id == bindparam("b_interaction_id"), card_transactions.c.released_at.is_not(None)
+_of_the_login = (card_transactions.c.interaction_id == bindparam("b_interaction_id")) & (
+    card_transactions.c.released_at.is_not(None)
 )
-_EVIDENCE = select(card_transactions.c.evidence).where(
-    card_transactions.c.interaction_id == bindparam("b_interaction_id"), card_transactions.c.released_at.is_not(None)
-)
+_CERTIFICATE = select(card_transactions.c.certificate_sealed).where(_of_the_login)
+_SIGNED = select(card_transactions.c.signed_sealed).where(_of_the_login)
+_EVIDENCE = select(card_transactions.c.evidence).where(_of_the_login)
+_PROOF = select(card_transactions.c.proof_sealed).where(_of_the_login)
 
 
 class SQLCardTransactions:
@@ -97,6 +100,7 @@ class SQLCardTransactions:
             answer_key=transaction.answer_key,
             issued_at=transaction.issued_at,
             expires_at=transaction.expires_at,
+            application=transaction.application,
         )
 
     def begun(self, interaction_id: InteractionID) -> int:
@@ -128,6 +132,8 @@ class SQLCardTransactions:
             b_predecessor_issuer_key_hash=answer.predecessor.issuer_key_hash if answer.predecessor else None,
             b_predecessor_fingerprint=answer.predecessor.serial_fingerprint if answer.predecessor else None,
             b_evidence=answer.evidence,
+            b_signed_sealed=answer.signed_sealed,
+            b_proof_sealed=answer.proof_sealed,
         ).one_or_none()
         return kept is not None
 
@@ -146,7 +152,16 @@ class SQLCardTransactions:
         return None if row is None else (_transaction(row), _answer(row))
 
     def certificate(self, interaction_id: InteractionID) -> bytes | None:
-        found: bytes | None = self._work.read(_CERTIFICATE, b_interaction_id=interaction_id).scalar_one_or_none()
+        return self._kept(_CERTIFICATE, interaction_id)
+
+    def signed(self, interaction_id: InteractionID) -> bytes | None:
+        return self._kept(_SIGNED, interaction_id)
+
+    def proof(self, interaction_id: InteractionID) -> bytes | None:
+        return self._kept(_PROOF, interaction_id)
+
+    def _kept(self, statement: Select[Any], interaction_id: InteractionID) -> bytes | None:
+        found: bytes | None = self._work.read(statement, b_interaction_id=interaction_id).scalar_one_or_none()
         return found
 
     def evidence(self, interaction_id: InteractionID) -> str | None:
@@ -167,6 +182,7 @@ def _transaction(row: Row[Any]) -> CardTransaction:
         answer_key=row.answer_key,
         issued_at=row.issued_at,
         expires_at=row.expires_at,
+        application=row.application,
     )
 
 
@@ -188,4 +204,6 @@ def _answer(row: Row[Any]) -> CardAnswer:
         else CredentialKey(
             issuer_key_hash=row.predecessor_issuer_key_hash, serial_fingerprint=row.predecessor_fingerprint
         ),
+        signed_sealed=row.signed_sealed,
+        proof_sealed=row.proof_sealed,
     )

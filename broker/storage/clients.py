@@ -13,7 +13,15 @@ from broker.flows.client_ports import ManagedClient
 from broker.ids import ClientID, SectorID
 from broker.oidc.client import Client, Right, SecurityProfile
 from broker.oidc.registration import metadata, parse
-from broker.storage.schema import access_tokens, clients, grant_certificates, grants, interactions, sessions
+from broker.storage.schema import (
+    access_tokens,
+    clients,
+    grant_certificates,
+    grants,
+    identity_proofs,
+    interactions,
+    sessions,
+)
 from broker.storage.work import Work, can_hold, per_engine
 
 _there = (clients.c.client_id == bindparam("b_client_id")) & clients.c.removed_at.is_(None)
@@ -74,6 +82,11 @@ _FORGET_REST = delete(grant_certificates).where(  # what an offline grant was ju
     grant_certificates.c.grant_id > bindparam("b_after"),
     exists().where(grants.c.grant_id == grant_certificates.c.grant_id, grants.c.client_id == bindparam("b_client_id")),
 )
+_FORGET_PROOFS_REST = delete(identity_proofs).where(  # and what was proved to it
+    identity_proofs.c.grant_id > bindparam("b_after"),
+    exists().where(grants.c.grant_id == identity_proofs.c.grant_id, grants.c.client_id == bindparam("b_client_id")),
+)
+_FORGET_PROOFS_STEP = _FORGET_PROOFS_REST.where(identity_proofs.c.grant_id <= bindparam("b_upto"))
 _FORGET_STEP = _FORGET_REST.where(grant_certificates.c.grant_id <= bindparam("b_upto"))
 
 
@@ -127,10 +140,12 @@ class SQLClients:
         if step is None:
             self._work.write(_END_REST, b_after=after, b_client_id=client_id, b_now=now)
             self._work.write(_FORGET_REST, b_after=after, b_client_id=client_id)
+            self._work.write(_FORGET_PROOFS_REST, b_after=after, b_client_id=client_id)
             return None
         upto: str = step.grant_id
         self._work.write(_END_STEP, b_after=after, b_upto=upto, b_client_id=client_id, b_now=now)
         self._work.write(_FORGET_STEP, b_after=after, b_upto=upto, b_client_id=client_id)
+        self._work.write(_FORGET_PROOFS_STEP, b_after=after, b_upto=upto, b_client_id=client_id)
         return upto
 
 

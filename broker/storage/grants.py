@@ -9,7 +9,7 @@ from sqlalchemy import bindparam, delete, exists, insert, select, update
 
 from broker.ids import AccountID, ClientID, CredentialID, GrantID, ReceiptID, SessionID, Subject
 from broker.oidc.grants import Authentication, Grant
-from broker.storage.schema import grant_certificates, grants, refresh_tokens
+from broker.storage.schema import grant_certificates, grants, identity_proofs, refresh_tokens
 from broker.storage.work import Work, can_hold
 
 _alive = (grants.c.grant_id == bindparam("b_grant_id")) & grants.c.ended_at.is_(None)
@@ -46,6 +46,14 @@ _REPLACE = (
     update(grant_certificates)
     .where(grant_certificates.c.grant_id == bindparam("b_grant_id"))
     .values(sealed=bindparam("b_sealed"))
+)
+_FORGET_PROOF = delete(identity_proofs).where(identity_proofs.c.grant_id == bindparam("b_grant_id"))
+_FORGET_PROOFS_OF_SESSION = delete(identity_proofs).where(
+    exists().where(
+        grants.c.grant_id == identity_proofs.c.grant_id,
+        grants.c.session_digest == bindparam("b_session_digest"),
+        grants.c.ended_at.is_not(None),
+    )
 )
 _FORGET = delete(grant_certificates).where(grant_certificates.c.grant_id == bindparam("b_grant_id"))
 
@@ -98,12 +106,15 @@ class SQLGrants:
         return tuple(grant_of(row) for row in rows)
 
     def end_of_session(self, session_digest: bytes, *, now: datetime) -> int:
-        return self._work.write(_END_OF_SESSION, b_session_digest=session_digest, b_now=now).rowcount
+        ended = self._work.write(_END_OF_SESSION, b_session_digest=session_digest, b_now=now).rowcount
+        self._work.write(_FORGET_PROOFS_OF_SESSION, b_session_digest=session_digest)
+        return ended
 
     def end(self, grant_id: GrantID, *, now: datetime) -> bool:
         if self._work.write(_END, b_grant_id=grant_id, b_now=now).one_or_none() is None:
             return False
         self._work.write(_FORGET, b_grant_id=grant_id)
+        self._work.write(_FORGET_PROOF, b_grant_id=grant_id)
         return True
 
     def keep_certificate(self, grant_id: GrantID, sealed: bytes) -> None:

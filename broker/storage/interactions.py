@@ -36,6 +36,12 @@ _AUTHENTICATE = (
     )
     .returning(interactions.c.interaction_id)
 )
+_CHOOSE = (
+    update(interactions)
+    .where(_is_open, interactions.c.account.is_(None))
+    .values(released=bindparam("b_released"))
+    .returning(interactions.c.interaction_id)
+)
 _FINISH = (
     update(interactions).where(_is_open).values(finished_at=bindparam("b_now")).returning(interactions.c.interaction_id)
 )
@@ -83,6 +89,12 @@ class SQLInteractions:
         ).one_or_none()
         return bound is not None
 
+    def choose(self, interaction_id: InteractionID, released: frozenset[str], *, now: datetime) -> bool:
+        chosen = self._work.write(
+            _CHOOSE, b_interaction_id=interaction_id, b_now=now, b_released=" ".join(sorted(released))
+        )
+        return chosen.one_or_none() is not None
+
     def finish(self, interaction_id: InteractionID, *, now: datetime) -> bool:
         return self._work.write(_FINISH, b_interaction_id=interaction_id, b_now=now).one_or_none() is not None
 
@@ -105,4 +117,5 @@ def _interaction(row: Row[Any]) -> Interaction:
         expires_at=row.expires_at,
         authenticated=authenticated,
         finished=row.finished_at is not None,
+        released=None if row.released is None else frozenset(row.released.split()),
     )

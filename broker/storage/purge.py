@@ -40,6 +40,7 @@ from broker.storage.schema import (
     device_codes,
     grant_certificates,
     grants,
+    identity_proofs,
     initial_access_tokens,
     interactions,
     leases,
@@ -122,6 +123,14 @@ PURGES: Final = (  # in this order: what refers to another goes first
     _rows(
         grant_certificates,
         grant_certificates.c.grant_id.in_(select(grants.c.grant_id).where(_past(grants.c.expires_at))),
+        after="the grant ran out",
+    ),
+    _rows(
+        identity_proofs,  # as long as an access token may ask for it, and no longer than its grant
+        identity_proofs.c.grant_id.in_(
+            select(grants.c.grant_id).where(_past(grants.c.expires_at) | grants.c.ended_at.is_not(None))
+        ),
+        kept_for=ACCESS_TOKEN_LIFETIME,
         after="the grant ran out",
     ),
     _rows(grants, _past(grants.c.expires_at), kept_for=ACCESS_TOKEN_LIFETIME, after="the grant ran out"),

@@ -32,6 +32,7 @@ from broker.storage.codes import SQLCodes
 from broker.storage.connections import Connections
 from broker.storage.consents import SQLConsents
 from broker.storage.grants import SQLGrants
+from broker.storage.identity_proofs import SQLIdentityProofs
 from broker.storage.initial_access import SQLInitialAccess
 from broker.storage.interactions import SQLInteractions
 from broker.storage.leases import SQLLeases
@@ -179,6 +180,10 @@ class SQLTransaction:
     @property
     def grants(self) -> SQLGrants:
         return SQLGrants(self._work)
+
+    @property
+    def identity_proofs(self) -> SQLIdentityProofs:
+        return SQLIdentityProofs(self._work)
 
     @property
     def codes(self) -> SQLCodes:

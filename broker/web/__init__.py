@@ -24,6 +24,7 @@ from broker.web import (
     pages,
     recovery,
     register_log,
+    release,
 )
 from broker.web.endpoint import MAX_BODY
 from broker.web.errors import register_handlers
@@ -66,6 +67,7 @@ def register(app: Flask, ports: Ports, *, web: WebSettings) -> None:
     )
     for module in (
         authorization,
+        release,
         card,
         consent,
         device,

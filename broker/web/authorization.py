@@ -6,6 +6,7 @@ from flask import Blueprint, Response, g, request, url_for
 
 from broker.errors import InteractionUnknown
 from broker.flows import authorization, login
+from broker.flows.proofing import ReleasePrompt
 from broker.ids import InteractionID
 from broker.web import cookies
 from broker.web.client_return import return_to_client
@@ -13,6 +14,7 @@ from broker.web.errors import own_form
 from broker.web.form import body_pairs, query_pairs
 from broker.web.headers import content_security_policy
 from broker.web.pages import ask_for, page, see_other
+from broker.web.release import release_page
 from broker.web.settings import ports
 
 blueprint = Blueprint("authorization", __name__)
@@ -46,6 +48,8 @@ def show(interaction: InteractionID) -> Response:
         if open_one.authenticated is None:
             raise
         return see_other(f"{ports().policy.issuer}/consent/{interaction}")  # came back after the card was read
+    if isinstance(prompt, ReleasePrompt):
+        return release_page(prompt)
     agent = ports().policy.agent_origins[0]
     g.transaction = prompt.transaction_id
     response = page(
@@ -55,6 +59,8 @@ def show(interaction: InteractionID) -> Response:
         agent=agent,
         elsewhere=prompt.interaction.request.elsewhere,
         binding_message=prompt.interaction.request.binding_message,
+        released=prompt.released,
+        change_url=url_for("release.show", interaction=interaction),
         cancel_url=url_for("authorization.cancel", interaction=interaction),
         again_url=url_for("authorization.show", interaction=interaction),
     )

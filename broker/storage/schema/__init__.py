@@ -51,6 +51,7 @@ from broker.storage.schema.people import (
     revoked_certificates,
     subjects,
 )
+from broker.storage.schema.proofing import identity_proofs
 from broker.storage.schema.receipts import receipts
 from broker.storage.schema.register import (
     REGISTER_TRIGGERS,
@@ -98,6 +99,7 @@ __all__ = [
     "device_codes",
     "grant_certificates",
     "grants",
+    "identity_proofs",
     "initial_access_tokens",
     "interactions",
     "leases",

@@ -50,6 +50,7 @@ interactions = Table(
     Column("amr", Text),
     Column("session_digest", LargeBinary),
     Column("session_id", Text),
+    Column("released", Text),  # what is let go, by spaces; NULL: not asked yet
     Index(None, "expires_at"),
 )
 
@@ -88,6 +89,9 @@ card_transactions = Table(
     Column("predecessor_issuer_key_hash", LargeBinary),
     Column("predecessor_fingerprint", LargeBinary),
     Column("evidence", Text),  # what the receipt will say of the answer: hashes, times and kinds
+    Column("application", Text, nullable=False, server_default=""),  # what we wrote for the 署名用 key
+    Column("signed_sealed", LargeBinary),
+    Column("proof_sealed", LargeBinary),
     Index(None, "interaction_id"),
 )
 

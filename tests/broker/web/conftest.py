@@ -116,6 +116,10 @@ def make_house(world: World, software_keys: LiveKeys, migrated: Path, tmp_path: 
                 world.anchors.read_bytes() + world.phone_anchors.read_bytes()
             )
         )
+        signing = tuple(
+            certificate.public_bytes(Encoding.DER)
+            for certificate in x509.load_pem_x509_certificates(world.sign_anchors.read_bytes())
+        )
         clock = Clock()
         lists = Lists(world, clock)
         published = documents or Documents()
@@ -124,6 +128,8 @@ def make_house(world: World, software_keys: LiveKeys, migrated: Path, tmp_path: 
                 issuer=issuer,
                 anchors=anchors,
                 accepted_issuers=tuple(spki_hash(anchor) for anchor in anchors),
+                sign_anchors=signing,
+                sign_issuers=tuple(spki_hash(anchor) for anchor in signing),
                 agent_origins=(AGENT, "http://[::1]:24780"),
                 crl_max_age=timedelta(days=2),
                 profiles=profiles,

@@ -67,7 +67,13 @@ class Lists:
         self._registry = Registry(world.root)
         self._points: dict[tuple[str, bytes], tuple[Kind, int, Any]] = {}
         self.available = True
-        authorities: tuple[tuple[Kind, int], ...] = (("auth", 1), ("auth", 2), ("phone-auth", 1))
+        authorities: tuple[tuple[Kind, int], ...] = (
+            ("auth", 1),
+            ("auth", 2),
+            ("sign", 1),
+            ("sign", 2),
+            ("phone-auth", 1),
+        )
         for kind, generation in authorities:
             der = self._registry.certificate(f"{kind}-{generation}")
             assert der is not None

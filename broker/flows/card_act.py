@@ -1,0 +1,71 @@
+"""What one card request asks for beyond a login: the purpose of its frame, its action, and the documents behind it."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from broker.errors import InteractionUnknown
+from broker.flows import application, documents_to_sign
+from broker.flows.documents_to_sign import Document, Kind
+from broker.flows.login_ports import Interaction
+from broker.ids import TransactionID
+from broker.jpki import challenge
+from broker.oidc import release
+from broker.oidc.client import Client
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Act:
+    """What the auth key signs for, and what the 署名用 key signs beside it."""
+
+    tag: str
+    action: str = documents_to_sign.NOTHING
+    application: str = field(default="", repr=False)
+    """The text that we wrote, exactly as it is shown and signed; empty where there is none."""
+    released: tuple[str, ...] = ()
+
+    @property
+    def signs(self) -> bool:
+        """Whether the 署名用 key is needed."""
+        return self.action != documents_to_sign.NOTHING
+
+
+LOGIN = Act(tag=challenge.AUTH)
+
+
+def act_of(
+    interaction: Interaction,
+    client: Client,
+    *,
+    issuer: str,
+    transaction_id: TransactionID,
+    issued_at: datetime,
+    language: str,
+) -> Act:
+    """What this showing of the card form asks for. Raises InteractionUnknown where nobody has chosen yet."""
+    items = release.items(interaction.request)
+    if not items:
+        return LOGIN
+    if interaction.released is None:
+        raise InteractionUnknown("what is to be released has not been chosen")
+    chosen = [item for item in items if item.name in interaction.released]
+    if not chosen:
+        return LOGIN
+    written = application.write(
+        client, chosen, issuer=issuer, transaction=transaction_id, at=issued_at, language=language
+    )
+    data = written.text.encode()
+    document = Document(
+        name=written.title,
+        sha256=hashlib.sha256(data).digest(),
+        size=len(data),
+        type=application.MEDIA_TYPE,
+    )
+    action = documents_to_sign.action_of(
+        (document,), kind=Kind.PROOF, release=[item.name for item in chosen], signing_time=issued_at
+    )
+    return Act(
+        tag=challenge.PROOF, action=action, application=written.text, released=tuple(item.name for item in chosen)
+    )
