@@ -48,6 +48,7 @@ class Resident:
     demonstrates_en: str
     pin: str
     sign_password: str | None = None
+    birth_known: Literal["day", "month", "year"] = "day"  # how much of `birth` the certificate states; the rest is 00
     era: int | None = None  # None: from the date; 0: unknown, as for residents of foreign nationality
     name_flags: str | None = None
     address_flags: str | None = None
@@ -105,7 +106,7 @@ class Resident:
             name=self.label,
             name_flags=self.name_flags or "0" * len(self.label),
             sex=self.sex,
-            birth=f"{_era(self.birth) if self.era is None else self.era}{self.birth:%Y%m%d}",
+            birth=f"{_era(self.birth) if self.era is None else self.era}{self.birth:%Y}{_known(self)}",
             address=self.address,
             address_flags=self.address_flags or "0" * len(self.address),
         )
@@ -152,6 +153,16 @@ def _resident(row: Mapping[str, Any], municipalities: Mapping[str, Municipality]
         )
     except (KeyError, TypeError) as fault:
         raise ValueError(f"{name}: missing or unknown field: {fault}") from fault
+
+
+def _known(resident: Resident) -> str:
+    match resident.birth_known:
+        case "day":
+            return f"{resident.birth:%m%d}"
+        case "month":
+            return f"{resident.birth:%m}00"
+        case _:
+            return "0000"
 
 
 def _era(birth: date) -> int:

@@ -40,7 +40,8 @@ _TEXTS: Final = {
 
 {client}　御中
 
-マイナンバーカードの署名用電子証明書によって、次の事項が私のものであることの確認を受け、その結果を上のサービスに渡すよう、{issuer} に申し込みます。
+マイナンバーカードの署名用電子証明書によって、次の事項が私のものであることの確認を受け、
+その結果を上のサービスに渡すよう、{issuer} に申し込みます。
 
 渡す事項
 {items}
@@ -57,7 +58,8 @@ _TEXTS: Final = {
 
 To {client}
 
-I apply to {issuer} to confirm, by the digital-signature certificate of my My Number Card, that the following is mine, and to give the result to the service above.
+I apply to {issuer} to confirm, by the digital-signature certificate of my
+My Number Card, that the following is mine, and to give the result to the service above.
 
 To be given
 {items}

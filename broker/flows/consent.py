@@ -15,6 +15,7 @@ from broker.flows.elsewhere import AnsweredElsewhere, complete, decline
 from broker.flows.interaction import client_of, find
 from broker.flows.login_ports import Authenticated, Interaction
 from broker.flows.ports import Ports, Transaction
+from broker.flows.proofing import PROVED
 from broker.ids import InteractionID
 from broker.oidc.client import Client
 from broker.oidc.consent import Consent, optional_items, terms_of, uses_shown
@@ -27,6 +28,8 @@ class ConsentPrompt:
     interaction: Interaction
     client: Client
     scope: frozenset[str]
+    proved: frozenset[str]
+    """What was agreed to before the card, and signed: it is not asked about again."""
     optional: frozenset[str]
     """What of it may be left out."""
     chosen: frozenset[str]
@@ -45,11 +48,13 @@ def prompt(interaction_id: InteractionID, *, browser_secret: str | None, ports: 
         _check_session(tx, who)
         before = tx.consents.get(who.account, client.client_id)
         began_at = tx.standings.began_at(who.account)
-    optional = optional_items(client, interaction.agreed.scope)
+    scope = interaction.agreed.scope - PROVED
+    optional = optional_items(client, scope)
     return ConsentPrompt(
         interaction=interaction,
         client=client,
-        scope=interaction.agreed.scope,
+        scope=scope,
+        proved=interaction.agreed.scope & PROVED,
         optional=optional,
         chosen=frozenset() if before is None else before.scope & optional,
         first_login=began_at is not None and began_at >= who.authentication.time,
@@ -80,7 +85,7 @@ def decide(
         if approve:
             _check_session(tx, who)
         request = interaction.agreed
-        declined = optional_items(client, request.scope) - frozenset(chosen)
+        declined = optional_items(client, request.scope - PROVED) - frozenset(chosen)
         scope = request.scope - declined if approve else request.scope
         if not tx.interactions.finish(interaction_id, now=now):
             raise InteractionUnknown("answered already")

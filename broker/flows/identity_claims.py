@@ -40,7 +40,7 @@ def claims_of(holder: HolderAttributes, release: Collection[str], *, now: dateti
 
 
 def address(text: Text) -> dict[str, str]:
-    """`address` (§5.1.1): the whole line as it stands. Of who lives abroad the card says no country, so neither do we."""
+    """`address` (§5.1.1): the whole line as it stands. Of one who lives abroad the card names no country; nor do we."""
     told = {"formatted": text.text}
     return told if text.text.startswith(ABROAD) else told | {"country": "JP"}
 

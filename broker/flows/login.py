@@ -301,9 +301,9 @@ def finish(
             )
         then: ReturnToClient | AnsweredElsewhere | None = None
         if asked.kind is Kind.PROOF:
-            proofing.agree(tx, transaction, answer, agreed, who, client, now=now, ports=ports)
+            proofing.agree(tx, transaction, answer, agreed=agreed, who=who, client=client, now=now, ports=ports)
         consent = tx.consents.get(who.account, client.client_id)
-        settled = asked.kind is Kind.PROOF and agreed.scope <= proofing.ASKED_BEFORE_THE_CARD
+        settled = asked.kind is Kind.PROOF and agreed.scope <= proofing.PROVED | proofing.BESIDE
         if settled or (
             consent is not None
             and not consents.needed(consent, scope=agreed.scope, prompt=agreed.prompt, client=client)

@@ -11,7 +11,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
+from broker.accounts.activity import Activity, How, Kind
 from broker.audit.entry import Entry, Event
 from broker.errors import InteractionUnknown, InvalidRequest
 from broker.flows import documents_to_sign
@@ -21,13 +23,18 @@ from broker.flows.ports import Ports, Transaction
 from broker.ids import GrantID, InteractionID
 from broker.oidc import proof as proofs
 from broker.oidc import release
-from broker.oidc.authorization import AuthorizationRequest
+from broker.oidc.authorization import OFFLINE_ACCESS, PROFILE, AuthorizationRequest
 from broker.oidc.claims_request import IDENTITY
 from broker.oidc.client import Client
-from broker.oidc.consent import Consent, terms_of
+from broker.oidc.consent import Consent, terms_of, uses_shown
 from broker.oidc.grants import Grant
 from broker.oidc.proof import IdentityProof
 from broker.oidc.release import Item
+
+BESIDE: Final = frozenset({"openid", OFFLINE_ACCESS})
+"""What the page before the card says beside the items."""
+PROVED: Final = frozenset({PROFILE, *IDENTITY})
+"""Scopes that are agreed to there and nowhere else."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,21 +103,22 @@ def agree(
     tx: Transaction,
     transaction: CardTransaction,
     answer: CardAnswer,
+    *,
     agreed: AuthorizationRequest,
     who: Authenticated,
     client: Client,
-    *,
     now: datetime,
     ports: Ports,
 ) -> None:
     """The signature over the application is the consent to what stands in it: written down with what was signed.
 
-    What was agreed to before stays so until it is withdrawn; each new proof asks anew.
+    What was agreed to before stays so until it is withdrawn; each new proof asks anew. What else the client asks for is
+    the consent page's to ask.
     """
     if answer.signed_sealed is None:
         raise ValueError("a proof comes with a signed application")
     before = tx.consents.get(who.account, client.client_id)
-    scope = agreed.scope | (before.scope if before is not None else frozenset())
+    scope = (agreed.scope & (PROVED | BESIDE)) | (before.scope if before is not None else frozenset())
     declined = (before.declined if before is not None else frozenset()) - scope
     tx.consents.give(
         who.account,
@@ -121,6 +129,18 @@ def agree(
             declined=declined,
             terms=terms_of(client, scope | declined),
         ),
+        uses=uses_shown(client, scope | declined),
+    )
+    tx.activities.note(
+        Activity(
+            account=who.account,
+            client_id=client.client_id,
+            kind=Kind.PROOF,
+            how=How.CARD,
+            items=tuple(sorted(agreed.scope & PROVED)),
+            at=now,
+            session_id=who.session_id,
+        )
     )
     context = transaction.interaction_id.encode()
     signed = documents_to_sign.from_json(ports.keys.unseal(answer.signed_sealed, context=context))

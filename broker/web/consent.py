@@ -34,6 +34,7 @@ def consent_page(prompt: consent.ConsentPrompt) -> Response:
         "consent.html",
         client=prompt.client,
         scope=prompt.scope,
+        proved=prompt.proved,
         optional=prompt.optional,
         chosen=prompt.chosen,
         first_login=prompt.first_login,

@@ -38,6 +38,7 @@ def live(store: SQLStore, engine: Engine, at: datetime) -> None:
         tx.sessions.open(session)
         tx.codes.issue(code)
         tx.grants.keep_certificate(grant.grant_id, b"\x01sealed")
+        tx.identity_proofs.keep(grant.grant_id, b"\x01sealed")
         tx.tokens.issue(replace(login.token(grant.grant_id), issued_at=at, expires_at=at + 10 * MINUTE))
         tx.assertions.use(Assertion(client_id=login.client.client_id, jti=str(later), expires_at=at + MINUTE))
         tx.accounts.enrol(certificate)
@@ -148,6 +149,7 @@ def test_a_row_stays_until_its_time_and_is_overdue_from_then_on(own_store: SQLSt
         "refresh_tokens": NOW + 5 * MINUTE,
         "device_codes": NOW + 5 * MINUTE,
         "backchannel_requests": NOW + 5 * MINUTE,
+        "identity_proofs": NOW + 10 * MINUTE,
         "grants": NOW + 10 * MINUTE,
         "pushed_requests": NOW + 5 * MINUTE,
         "link_requests": NOW + 5 * MINUTE,
