@@ -82,6 +82,8 @@ def _allowed(auth_req_id: str, card: CardFile) -> ReturnToClient | RefusedToClie
     begun = ciba.approve(auth_req_id, ports=ports())
     interaction, secret = begun.interaction_id, begun.browser_secret
     asked = login.prompt(interaction, secret, language=lambda _: "ja", ports=ports())
+    if not isinstance(asked, login.CardPrompt):
+        raise BadRequest("what is released is chosen on the page")
     try:
         sealed = softagent.answer(
             asked.request, origin=ports().policy.origin, trust=door.trust(), card=card, pin=card.auth.pin
