@@ -30,7 +30,6 @@ from broker.flows.assurance import fresh_signature
 from broker.flows.card_act import act_of
 from broker.flows.code import RefusedToClient, ReturnToClient
 from broker.flows.deletion import admit
-from broker.flows.documents_to_sign import Kind
 from broker.flows.elsewhere import AnsweredElsewhere, complete, decline, reached
 from broker.flows.evidence import refused_for
 from broker.flows.interaction import client_of, find
@@ -300,10 +299,10 @@ def finish(
                 interaction_id=interaction.interaction_id, session_secret=session_secret, then=Place(request.own)
             )
         then: ReturnToClient | AnsweredElsewhere | None = None
-        if asked.kind is Kind.PROOF:
+        if asked.kind is documents_to_sign.Kind.PROOF:
             proofing.agree(tx, transaction, answer, agreed=agreed, who=who, client=client, now=now, ports=ports)
         consent = tx.consents.get(who.account, client.client_id)
-        settled = asked.kind is Kind.PROOF and agreed.scope <= proofing.PROVED | proofing.BESIDE
+        settled = asked.kind is documents_to_sign.Kind.PROOF and agreed.scope <= proofing.PROVED | proofing.BESIDE
         if settled or (
             consent is not None
             and not consents.needed(consent, scope=agreed.scope, prompt=agreed.prompt, client=client)
