@@ -20,6 +20,7 @@ from broker.commands.exits import answering
 from broker.commands.house import configured
 from broker.commands.jobs import jobs
 from broker.commands.keys import keys
+from broker.commands.link import link
 from broker.commands.ocsp import ocsp
 from broker.commands.purge import purge
 from broker.commands.receipts import evidence
@@ -47,6 +48,7 @@ for _group in (
     evidence,
     jobs,
     keys,
+    link,
     ocsp,
     operator,
     purge,

@@ -111,10 +111,6 @@ class DocumentChanged(CardAnswerError):
     """What the 署名用 key signed is not the document that was shown for this transaction."""
 
 
-class LinkCardChanged(CardAnswerError):
-    """A linking read two different cards (R3): nothing was bound."""
-
-
 class AnswerWithheld(CardAnswerError):
     """The resident gave up at the agent, or the agent met an error it has shown already."""
 
@@ -425,6 +421,10 @@ class SealFailed(SealError):
 
 
 # --- links -----------------------------------------------------------------------------------------------------------
+
+
+class LinkCardChanged(ProtocolError):
+    """A linking read two different cards (R3): nothing was bound."""
 
 
 class LinkRequestUnknown(ProtocolError):

@@ -54,6 +54,8 @@ class Result(StrEnum):
     REFUSED = "refused"
     DECLINED = "declined"
     """The person said no."""
+    ENDED = "ended"
+    """It holds no longer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,6 @@ one, waits for a second confirmation. Nothing here matches people by name, birth
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -16,16 +15,11 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
-from broker.accounts import individual_number
 from broker.accounts.credential import CredentialKey
 from broker.errors import (
-    AnswerReplayed,
-    InvalidClientMetadata,
     LinkCardChanged,
-    LinkedIDRefused,
     LinkRequestUnknown,
     LinkStateRefused,
-    NumberQuarantined,
 )
 from broker.ids import AccountID, ClientID, LinkID, Subject, TransactionID
 
@@ -33,11 +27,6 @@ REQUEST_LIFETIME: Final = timedelta(minutes=10)
 """From the service's call to the second reading of the card."""
 CONFIRMATION_LIFETIME: Final = timedelta(days=7)
 """How long a link waits for its second confirmation; then it ends."""
-MAX_VALUE: Final = 64
-MAX_LABEL: Final = 40
-"""Characters."""
-_VALUE: Final = re.compile(r"[\x21-\x7e]{1,64}")
-_UNSEEN: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
 
 
 # --- records ---------------------------------------------------------------------------------------------------------
@@ -154,84 +143,6 @@ class Link:
 
 # --- numbers ---------------------------------------------------------------------------------------------------------
 
-_PIECE: Final = re.compile(
-    r"(?P<set>\[(?:[A-Za-z0-9](?:-[A-Za-z0-9])?)+\]|\\d|[A-Za-z0-9_:/~-]|\\\.)"
-    r"(?:\{(?P<least>[0-9]{1,2})(?:,(?P<most>[0-9]{1,2}))?\})?"
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IDPattern:
-    """The shape of a service's numbers, in the small part of regular expressions that cannot run away.
-
-    Pieces one after another, each a character, `\\d` or a `[…]` of ASCII letters and digits, with `{n}` or `{n,m}`: no
-    alternatives, groups, stars. At most two pieces vary in length.
-    """
-
-    text: str
-
-    def __post_init__(self) -> None:
-        """Raises InvalidClientMetadata, also where twelve bare digits would pass (a 個人番号 has that shape)."""
-        varying = longest = position = 0
-        while position < len(self.text):
-            piece = _PIECE.match(self.text, position)
-            if piece is None:
-                raise InvalidClientMetadata("linked_id_pattern: pieces like [A-Z]{2}, \\d{6,8} or - one after another")
-            least = int(piece["least"] or 1)
-            most = int(piece["most"] or least)
-            varying += most != least
-            longest += most
-            position = piece.end()
-            if most < least:
-                raise InvalidClientMetadata("linked_id_pattern: {n,m} with n <= m")
-        if not 1 <= longest <= MAX_VALUE or varying > 2 or len(self.text) > 256:
-            raise InvalidClientMetadata(f"linked_id_pattern: at most {MAX_VALUE} characters, two pieces that vary")
-        try:
-            shape = re.compile(self.text)
-        except re.error:
-            raise InvalidClientMetadata("linked_id_pattern: a range runs backwards") from None
-        if _admits_twelve_digits(self.text):
-            raise InvalidClientMetadata("linked_id_pattern: twelve bare digits are the shape of a 個人番号")
-        if shape.fullmatch("") is not None:
-            raise InvalidClientMetadata("linked_id_pattern: nothing at all would pass")
-
-    def admits(self, value: str) -> bool:
-        """Whether `value` has this shape."""
-        return len(value) <= MAX_VALUE and re.fullmatch(self.text, value) is not None
-
-
-def _admits_twelve_digits(text: str) -> bool:
-    """Whether some text of twelve digits, hyphens between them aside, has the shape."""
-    lengths = {0}
-    for piece in _PIECE.finditer(text):
-        least = int(piece["least"] or 1)
-        most = int(piece["most"] or least)
-        if piece["set"] == "-":
-            continue
-        digits = any(re.fullmatch(piece["set"], digit) for digit in "0123456789")
-        if not digits and least:
-            return False
-        lengths = {length + more for length in lengths for more in (range(least, most + 1) if digits else (0,))}
-    return 12 in lengths
-
-
-def check_value(value: str, pattern: IDPattern) -> None:
-    """Refuse what cannot be a number of this service. Raises LinkedIDRefused, NumberQuarantined."""
-    if individual_number.is_bare(value) or individual_number.holds_one(value):
-        raise NumberQuarantined("linked_id could be a 個人番号")
-    if not _VALUE.fullmatch(value):
-        raise LinkedIDRefused(f"linked_id: 1 to {MAX_VALUE} visible ASCII characters")
-    if not pattern.admits(value):
-        raise LinkedIDRefused("linked_id has another shape than the client's linked_id_pattern")
-
-
-def check_label(label: str) -> None:
-    """What the service calls its number on the pages. Raises LinkedIDRefused, NumberQuarantined."""
-    if individual_number.holds_one(label):
-        raise NumberQuarantined("label could hold a 個人番号")
-    if len(label) > MAX_LABEL or _UNSEEN.search(label) or label != label.strip():
-        raise LinkedIDRefused(f"label: at most {MAX_LABEL} characters that can be seen")
-
 
 def masked(value: str) -> str:
     """Enough of a number for its owner to know it by: at most its last three characters, never more than a third."""
@@ -256,15 +167,13 @@ def check_start(request: LinkRequest, *, account: AccountID, key: CredentialKey)
         raise LinkCardChanged("another card has begun this link")
 
 
-def check_commit(request: LinkRequest | None, *, key: CredentialKey) -> LinkRequest:
-    """May this card finish what was begun? (R3) Raises LinkRequestUnknown, AnswerReplayed, LinkCardChanged."""
-    if request is None:
-        raise LinkRequestUnknown("run out or answered")
-    if request.start is None:
-        raise AnswerReplayed("the first reading is missing")
+def check_commit(request: LinkRequest | None, *, key: CredentialKey) -> Start:
+    """The first reading that this card may finish (R3). Raises LinkRequestUnknown, LinkCardChanged."""
+    if request is None or request.start is None:
+        raise LinkRequestUnknown("run out, answered, or never begun")
     if request.start.key != key:
         raise LinkCardChanged("another card than at the first reading")
-    return request
+    return request.start
 
 
 class AlarmKind(StrEnum):

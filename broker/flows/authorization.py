@@ -21,6 +21,7 @@ from broker.errors import (
     ProtocolError,
     UnknownClient,
 )
+from broker.flows import linking
 from broker.flows.assurance import reachable
 from broker.flows.code import RefusedToClient, ReturnToClient, issue_code, refused, use_up
 from broker.flows.hint import read_hint
@@ -171,6 +172,7 @@ def _start(
         if "none" in request.prompt:
             return _by_session(tx, request, client, session_secret=session_secret, now=now, ports=ports)
         check_strength(request, reachable(profile.kind for profile in ports.policy.profiles))
+        request = linking.named(tx, request, now=now)
     except ProtocolError as refusal:
         use_up(tx, request, now=now)
         return refused(request, client, refusal)

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from broker.errors import InteractionUnknown
-from broker.flows import application, documents_to_sign
+from broker.flows import application, documents_to_sign, linking
 from broker.flows.documents_to_sign import Document, Kind
 from broker.flows.login_ports import Interaction
+from broker.flows.ports import Transaction
 from broker.ids import TransactionID
 from broker.jpki import challenge
 from broker.oidc import release
@@ -25,17 +26,20 @@ class Act:
     application: str = field(default="", repr=False)
     """The text that we wrote, exactly as it is shown and signed; empty where there is none."""
     released: tuple[str, ...] = ()
+    previous: bytes = field(default=b"", repr=False)
+    """The sealed frame of the step before; empty where there is none."""
 
     @property
     def signs(self) -> bool:
         """Whether the 署名用 key is needed."""
-        return self.action != documents_to_sign.NOTHING
+        return self.tag == challenge.PROOF
 
 
 LOGIN = Act(tag=challenge.AUTH)
 
 
 def act_of(
+    tx: Transaction,
     interaction: Interaction,
     client: Client,
     *,
@@ -44,7 +48,15 @@ def act_of(
     issued_at: datetime,
     language: str,
 ) -> Act:
-    """What this showing of the card form asks for. Raises InteractionUnknown where nobody has chosen yet."""
+    """What this showing of the card form asks for.
+
+    Raises InteractionUnknown where nobody has chosen yet, or the card has answered; LinkRequestUnknown.
+    """
+    if interaction.request.link is not None:
+        tag, action, previous = linking.act_of(tx, interaction, now=issued_at)
+        return Act(tag=tag, action=action, previous=previous)
+    if interaction.authenticated is not None:
+        raise InteractionUnknown("the card has answered already")
     items = release.items(interaction.request)
     if not items:
         return LOGIN

@@ -24,13 +24,13 @@ from broker.errors import (
     InteractionUnknown,
     InvalidToken,
 )
-from broker.flows import documents_to_sign
+from broker.flows import documents_to_sign, linking
 from broker.flows.evidence import decision, prove_unrevoked
 from broker.flows.identity_claims import claims_of
 from broker.flows.login_ports import CardAnswer, CardTransaction
 from broker.flows.notices import ask_for_notices
 from broker.flows.ports import Ports
-from broker.flows.renewal import known_predecessor
+from broker.flows.renewal import known_predecessor, one_of_one_person
 from broker.flows.secret import digest, mint
 from broker.flows.signer import prove_signer, signed_documents, trusted_signer
 from broker.ids import Secret, TransactionID
@@ -40,7 +40,7 @@ from broker.jpki.attributes import holder_attributes
 from broker.jpki.certificate import parse
 from broker.jpki.clock import certain, check_clock
 from broker.jpki.path import validate_path
-from broker.jpki.profile import DIGITAL_SIGNATURE, profile_for
+from broker.jpki.profile import DIGITAL_SIGNATURE, PLASTIC, profile_for
 from broker.jwe import decrypt_compact
 from broker.oidc import proof as proofs
 from broker.oidc.client import Right
@@ -63,14 +63,17 @@ def receive(transaction_id: TransactionID, answer: str, *, ports: Ports) -> Secr
         client = None if transaction is None else tx.clients.get(transaction.client_id)
     if transaction is None:
         raise InteractionUnknown("no such card transaction")
+    alone = client is not None and client.linked_id_unique_person and transaction.tag == card_challenge.LINK_COMMIT
     offline = interaction is not None and "offline_access" in interaction.request.scope
     aml = client is not None and Right.JP_AML in client.rights
     try:
         check_clock(now, mark=mark)
-        judged = _judge(transaction, answer, offline=offline, aml=aml, now=now, ports=ports)
+        judged = _judge(transaction, answer, offline=offline, aml=aml, alone=alone, now=now, ports=ports)
     except BrokerError as refusal:
         with ports.store.transaction() as tx:
             tx.audit.append(_refusal(transaction, refusal, now))
+            if interaction is not None:
+                linking.stumbled(tx, interaction, refusal, now=now)
         raise
     return_code = mint(ports.entropy)
     with ports.store.transaction() as tx:
@@ -96,7 +99,7 @@ def _refusal(transaction: CardTransaction, refusal: BrokerError, now: datetime) 
 
 
 def _judge(
-    transaction: CardTransaction, answer: str, *, offline: bool, aml: bool, now: datetime, ports: Ports
+    transaction: CardTransaction, answer: str, *, offline: bool, aml: bool, alone: bool, now: datetime, ports: Ports
 ) -> CardAnswer:
     """Everything local first, the network last; signature and path before revocation (design 4.5).
 
@@ -119,7 +122,7 @@ def _judge(
             client_id=transaction.client_id,
             transaction=transaction.transaction_id,
             action=transaction.action,
-            previous=transaction.previous,
+            previous=linking.previous_of(transaction, ports=ports),
             issued_at_ms=int(transaction.issued_at.timestamp()) * 1000,
         ),
         certificate_der,
@@ -171,6 +174,10 @@ def _judge(
         predecessor=predecessor,
         signed_sealed=None if signed is None else ports.keys.seal(signed.to_json(), context=context),
         proof_sealed=None if proof is None else ports.keys.seal(proofs.to_json(proof), context=context),
+        frame_sealed=ports.keys.seal(frame, context=linking.frame_context(transaction))
+        if transaction.tag == card_challenge.LINK_START
+        else None,
+        unique_person=alone and trusted.kind == PLASTIC and one_of_one_person(name, key, ports=ports),
     )
 
 

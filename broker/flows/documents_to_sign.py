@@ -103,8 +103,10 @@ class Asked:
 
 
 def read(action: str) -> Asked:
-    """What `action_of` wrote, or NOTHING."""
+    """What `action_of` wrote, or NOTHING; a link's action (flows.linking) asks for no documents either."""
     told = json.loads(action)
+    if told.get("kind") == "link":
+        return Asked(kind=None, release=frozenset(), documents=())
     return Asked(
         kind=Kind(told["kind"]) if "kind" in told else None,
         release=frozenset(told.get("release", ())),

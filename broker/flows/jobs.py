@@ -13,6 +13,7 @@ from datetime import timedelta
 from broker.audit.entry import Entry, Event
 from broker.flows.backchannel_logout import deliver_due
 from broker.flows.ciba import announce_all
+from broker.flows.link_reconciliation import reconcile
 from broker.flows.notices import take_notices
 from broker.flows.ports import Ports
 from broker.flows.register import witness_all
@@ -58,6 +59,7 @@ JOBS = (
     Job(name="notify-clients", every=timedelta(minutes=1), run=announce_all),
     Job(name="witness-register", every=timedelta(seconds=30), run=witness_all),
     Job(name="purge", every=timedelta(minutes=10), run=purge),
+    Job(name="reconcile-links", every=timedelta(days=1), run=reconcile),
     Job(name="retire-keys", every=timedelta(hours=1), run=retire_keys),
 )
 

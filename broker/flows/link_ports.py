@@ -74,6 +74,9 @@ class LinkStore(Protocol):
     def alarms(self, *, closed: bool) -> tuple[LinkAlarm, ...]:
         """The open ones, or all; the newest thousand."""
 
+    def alarms_of(self, link_id: LinkID) -> tuple[LinkAlarm, ...]:
+        """The open ones of one link."""
+
     def close_alarms(self, link_id: LinkID, *, by: str, decision: str, now: datetime) -> int:
         """Close the open ones of a link; how many."""
 

@@ -7,16 +7,31 @@ link at once. Making and changing one is `flows.linking`.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final
 
+from broker.accounts.activity import Activity, How, Kind, Result
 from broker.accounts.link import CONFIRMATION_LIFETIME, Ending, Link, LinkAct, LinkState, follow, masked
 from broker.audit.entry import Entry, Event
-from broker.errors import LinkStateRefused
+from broker.errors import LinkStateRefused, StoreUnavailable
 from broker.flows.ports import Keys, Ports, Transaction
 from broker.ids import AccountID, ClientID, LinkID
 from broker.jose import compact_json
 from broker.oidc.client import Client
+from broker.oidc.grants import Grant
+from broker.oidc.linked_id import SCOPE, LinkedID
+
+_BY: Final[Mapping[Ending, How]] = {
+    Ending.BY_RESIDENT: How.SESSION,
+    Ending.BY_CLIENT: How.SERVICE,
+    Ending.BY_OPERATOR: How.DESK,
+    Ending.CHANGED: How.CARD,
+    Ending.UNCONFIRMED: How.DESK,
+    Ending.CONSENT_WITHDRAWN: How.SESSION,
+}
+"""By what a link ends, as its person is told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,15 +66,37 @@ class LinkView:
 
 def seal(number: Numbered, *, client_id: ClientID, account: AccountID, keys: Keys) -> bytes:
     """For storage, under the very pair it belongs to."""
-    told = compact_json({"label": number.label, "value": number.value})
-    return keys.seal(told, context=_context(client_id, account))
+    return keys.seal(_written(number), context=_context(client_id, account))
+
+
+def seal_asked(number: Numbered, *, digest: bytes, keys: Keys) -> bytes:
+    """For the time when nobody is bound to it yet: under the request's own name."""
+    return keys.seal(_written(number), context=b"link request\x00" + digest)
+
+
+def unseal_asked(sealed: bytes, *, digest: bytes, keys: Keys) -> Numbered:
+    """What `seal_asked` was given. Raises StoreUnavailable."""
+    return _read(keys.unseal(sealed, context=b"link request\x00" + digest))
+
+
+def fingerprint(value: str, *, client_id: ClientID, keys: Keys) -> bytes:
+    """By what a number is found again: keyed, and another one at every client."""
+    return keys.keyed_digest(value.encode(), label=b"link number\x00" + client_id.encode())
 
 
 def unseal(link: Link, *, keys: Keys) -> Numbered | None:
     """None where it holds no number of its own. Raises StoreUnavailable: it was sealed for another pair (R5)."""
     if not link.value_sealed:
         return None
-    told = json.loads(keys.unseal(link.value_sealed, context=_context(link.client_id, link.account)))
+    return _read(keys.unseal(link.value_sealed, context=_context(link.client_id, link.account)))
+
+
+def _written(number: Numbered) -> bytes:
+    return compact_json({"label": number.label, "value": number.value})
+
+
+def _read(text: bytes) -> Numbered:
+    told = json.loads(text)
     return Numbered(value=told["value"], label=told["label"])
 
 
@@ -90,6 +127,39 @@ def _view(tx: Transaction, link: Link, *, ports: Ports) -> LinkView:
         ended_at=link.ended_at,
         ended_because=link.ended_because,
     )
+
+
+def told_of(grant: Grant, scope: frozenset[str], *, ports: Ports) -> LinkedID | None:
+    """`told` in a unit of its own, where one is needed at all."""
+    if SCOPE not in scope:
+        return None
+    with ports.store.transaction() as tx:
+        return told(tx, grant, scope, ports=ports)
+
+
+def told(tx: Transaction, grant: Grant, scope: frozenset[str], *, ports: Ports) -> LinkedID | None:
+    """The number that the client of a grant may be told of its person now; None where it may not, or there is none.
+
+    Read anew for every token and answer: what has ended is told no more. Raises StoreUnavailable, also where a number
+    would not belong to this very pair (R5).
+    """
+    if SCOPE not in scope:
+        return None
+    link = tx.links.active(grant.client_id, grant.account)
+    if link is None:
+        return None
+    if (link.client_id, link.account) != (grant.client_id, grant.account):
+        raise StoreUnavailable("a link of another pair was found")
+    if link.source is None:
+        number = unseal(link, keys=ports.keys)
+        return None if number is None else LinkedID(value=number.value, unique_person=link.unique_person)
+    source, read = tx.clients.get(link.source), tx.links.active(link.source, grant.account)
+    if source is None or read is None or grant.client_id not in source.linked_id_readers:
+        return None
+    number = unseal(read, keys=ports.keys)
+    if number is None:
+        return None
+    return LinkedID(value=number.value, issuer=link.source, unique_person=link.unique_person)
 
 
 # --- ending ----------------------------------------------------------------------------------------------------------
@@ -143,6 +213,18 @@ def _write_down(tx: Transaction, link: Link, *, because: Ending, now: datetime) 
             detail={"because": because.value},
         )
     )
+    if because is not Ending.ACCOUNT_DELETED:  # whose history goes too
+        tx.activities.note(
+            Activity(
+                account=link.account,
+                client_id=link.client_id,
+                kind=Kind.LINK,
+                how=_BY[because],
+                result=Result.ENDED,
+                items=(SCOPE,),
+                at=now,
+            )
+        )
 
 
 # --- the second confirmation (R6) ------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ from broker.errors import (
     InteractionUnknown,
     ProtocolError,
 )
-from broker.flows import documents_to_sign, proofing
+from broker.flows import documents_to_sign, linking, proofing
 from broker.flows.assurance import fresh_signature
 from broker.flows.card_act import act_of
 from broker.flows.code import RefusedToClient, ReturnToClient
@@ -125,8 +125,6 @@ def prompt(
     signer = ports.keys.signer(KeyUse.CARD_REQUEST)
     with ports.store.transaction() as tx:
         interaction = find(tx, interaction_id, browser_secret, now=issued_at)
-        if interaction.authenticated is not None:
-            raise InteractionUnknown("the card has answered already")
         if tx.cards.begun(interaction_id) >= MAX_CARD_REQUESTS:
             raise InteractionUnknown("the card was asked for too often")
         client = client_of(tx, interaction)
@@ -135,6 +133,7 @@ def prompt(
             return unasked
         shown_in = language(interaction.request.ui_locales)
         act = act_of(
+            tx,
             interaction,
             client,
             issuer=issuer,
@@ -149,7 +148,7 @@ def prompt(
             nonce=nonce,
             tag=act.tag,
             action=act.action,
-            previous=b"",
+            previous=act.previous,
             request_key_thumbprint=signer.kid,
             answer_key=ports.keys.seal(scalar.to_bytes(32, "big"), context=transaction_id.encode()),
             issued_at=issued_at,
@@ -171,7 +170,7 @@ def prompt(
             "client_vetted": client.vetted,
             "tag": transaction.tag,
             "action": transaction.action,
-            "previous": "",
+            "previous": b64url(linking.previous_of(transaction, ports=ports)),
             "accepted_issuers": [b64url(key_hash) for key_hash in issuers],
             "answer_key": public_jwk(answer_key),
             "return_uri": f"{issuer}/agent/cb/{transaction_id}",
@@ -207,6 +206,8 @@ class Finished:
     session_secret: Secret | None = field(repr=False)
     then: ReturnToClient | RefusedToClient | AnsweredElsewhere | Place | None
     refusal: AccountStopped | None = None
+    links: bool = False
+    """With no `then`: the card is asked a second time, for a link."""
 
 
 def finish(
@@ -253,6 +254,7 @@ def finish(
         try:
             check_person(interaction.request, who.subject)
             check_strength(interaction.request, {reached(interaction.request, who.authentication).acr})
+            linking.start(tx, interaction, who, released, now=now, ports=ports)
         except ProtocolError as refusal:
             return _unwanted(tx, interaction, client, refusal, answer, account=who.account, now=now)
         asked = documents_to_sign.read(transaction.action)
@@ -299,6 +301,10 @@ def finish(
                 interaction_id=interaction.interaction_id, session_secret=session_secret, then=Place(request.own)
             )
         then: ReturnToClient | AnsweredElsewhere | None = None
+        if interaction.request.link is not None:
+            return Finished(
+                interaction_id=interaction.interaction_id, session_secret=session_secret, then=None, links=True
+            )
         if asked.kind is documents_to_sign.Kind.PROOF:
             proofing.agree(tx, transaction, answer, agreed=agreed, who=who, client=client, now=now, ports=ports)
         consent = tx.consents.get(who.account, client.client_id)
@@ -459,6 +465,7 @@ def cancel(
         interaction = find(tx, interaction_id, browser_secret, now=now)
         client = client_of(tx, interaction)
         tx.interactions.finish(interaction_id, now=now)
+        linking.given_up(tx, interaction, now=now)
         tx.audit.append(
             Entry(
                 at=now,

@@ -65,6 +65,7 @@ class CardTransaction:
     tag: str
     action: str
     previous: bytes = field(repr=False)
+    """The sealed frame of the step before; empty where there is none."""
     request_key_thumbprint: str
     answer_key: bytes = field(repr=False)
     issued_at: datetime
@@ -97,6 +98,10 @@ class CardAnswer:
     """What the 署名用 key signed (documents_to_sign.SignedDocuments); None where nothing was to be signed."""
     proof_sealed: bytes | None = field(default=None, repr=False)
     """What its certificate proved, as far as it was released (oidc.proof); None where nothing was."""
+    frame_sealed: bytes | None = field(default=None, repr=False)
+    """What the card signed at the start of a link, for its commit to name (R3)."""
+    unique_person: bool = False
+    """At the commit of a link: by J-LIS's mapping this account is the only one of its person."""
 
 
 class InteractionStore(Protocol):

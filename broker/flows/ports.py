@@ -376,9 +376,6 @@ class Keys(Protocol):
     def serial_fingerprint(self, issuer_key_hash: bytes, serial: int) -> bytes:
         """jpki.subject.serial_fingerprint under the store's own secret."""
 
-    def value_fingerprint(self, value: str, *, context: str) -> bytes:
-        """A keyed name for a value, to find it again without keeping it; another one in every `context`."""
-
 
 # --- everything a flow is given --------------------------------------------------------------------------------------
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from broker.accounts.credential import Credential, CredentialKey
 from broker.accounts.lifecycle import CertificateName, followed
 from broker.audit.entry import Entry, Event
+from broker.errors import CorrespondenceUnknown
 from broker.flows.ports import Ports, Transaction
+from broker.ids import AccountID
 
 
 def known_predecessor(certificate: CertificateName, key: CredentialKey, *, ports: Ports) -> CredentialKey | None:
@@ -30,6 +32,30 @@ def known_predecessor(certificate: CertificateName, key: CredentialKey, *, ports
             return earlier_key
 
 
+def one_of_one_person(certificate: CertificateName, key: CredentialKey, *, ports: Ports) -> bool:
+    """Whether J-LIS's mapping shows that the certificate's account is the only one of its person: each certificate that
+    this one follows is of the same account, or was never seen here.
+
+    False where nothing can show it: without access to the mapping, and where that gives no clear answer.
+    """
+    if ports.correspondence is None:
+        return False
+    account = _account(key, ports)
+    line: tuple[CertificateName, ...] = (certificate,)
+    try:
+        while (earlier := ports.correspondence.predecessor(line[-1])) is not None:
+            line = followed(line, earlier)
+            fingerprint = ports.keys.serial_fingerprint(earlier.issuer_key_hash, earlier.serial)
+            before = _account(
+                CredentialKey(issuer_key_hash=earlier.issuer_key_hash, serial_fingerprint=fingerprint), ports
+            )
+            if before is not None and before != account:
+                return False
+    except CorrespondenceUnknown:
+        return False
+    return account is not None
+
+
 def resume_grants(
     tx: Transaction, predecessor: CredentialKey, credential: Credential, certificate: bytes, *, ports: Ports
 ) -> None:
@@ -51,5 +77,10 @@ def resume_grants(
 
 
 def _known(key: CredentialKey, ports: Ports) -> bool:
+    return _account(key, ports) is not None
+
+
+def _account(key: CredentialKey, ports: Ports) -> AccountID | None:
     with ports.store.transaction() as tx:
-        return tx.accounts.credential(key) is not None
+        found = tx.accounts.credential(key)
+    return None if found is None else found.account

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from broker.errors import UnauthorizedClient, UnsupportedGrantType
+from broker.flows import links
 from broker.flows.approval_redemption import redeem_backchannel, redeem_device_code
 from broker.flows.call import Call
 from broker.flows.client_authentication import authenticate
@@ -102,6 +103,7 @@ def _response(issued: Issued, client: Client, *, exchanged: bool, ports: Ports) 
                 now=token.issued_at,
                 scope=token.scope,
                 proof=issued.proof,
+                linked=links.told_of(grant, token.scope, ports=ports),
                 refreshed=issued.refreshed,
             ),
             alg=client.id_token_alg,

@@ -9,7 +9,7 @@ from typing import Any
 
 from broker.accounts.activity import Activity, How, Kind, daily
 from broker.errors import InvalidAccessToken
-from broker.flows import proofing
+from broker.flows import links, proofing
 from broker.flows.attributes import released
 from broker.flows.call import Call
 from broker.flows.envelope import encrypted_for, signed_for
@@ -40,7 +40,8 @@ def userinfo(call: Call, *, ports: Ports) -> UserInfo:
         if client is None:
             raise InvalidAccessToken("the client was removed")
         proof = None if grant is None else proofing.told(tx, grant, ports=ports)
-        claims = userinfo_claims(token, grant, issuer=ports.policy.issuer, now=now, proof=proof)
+        linked = None if grant is None else links.told(tx, grant, token.scope, ports=ports)
+        claims = userinfo_claims(token, grant, issuer=ports.policy.issuer, now=now, proof=proof, linked=linked)
         claims = _registered(tx, token, grant, now=now, ports=ports) | claims
         _note_reading(tx, token, claims, now=now)
     if client.userinfo_alg is None:

@@ -34,8 +34,6 @@ _AGAIN: Final = 30.0
 _SEAL_VERSION: Final = b"\x01"
 _NONCE_LENGTH: Final = 12
 _DPOP_LABEL: Final = b"jpki-broker dpop nonce key"
-_VALUE_LABEL: Final = b"jpki-broker value fingerprint v1"
-_FINGERPRINT_VERSION: Final = b"\x01"
 
 _log = structlog.get_logger("broker.keys")
 
@@ -160,13 +158,6 @@ class LiveKeys:
     def serial_fingerprint(self, issuer_key_hash: bytes, serial: int) -> bytes:
         """jpki.subject.serial_fingerprint under this installation's secret."""
         return serial_fingerprint(self._opened.serial_secret, issuer_key_hash, serial)
-
-    def value_fingerprint(self, value: str, *, context: str) -> bytes:
-        """Version byte and HMAC-SHA256 under a key derived from the serials' secret, one way."""
-        key = hmac.digest(self._opened.serial_secret, _VALUE_LABEL, "sha256")
-        parts = (context.encode(), value.encode())
-        message = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
-        return _FINGERPRINT_VERSION + hmac.digest(key, message, "sha256")
 
     # --- change ------------------------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from (the query, a request object, a pushed request) has been settled before.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Collection, Iterable, Mapping
@@ -15,6 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from broker.errors import (
+    InteractionRequired,
     InvalidRequest,
     InvalidRequestObject,
     InvalidScope,
@@ -27,6 +29,7 @@ from broker.errors import (
 from broker.ids import ClientID, Subject
 from broker.oidc import authorization_details, claims_request, resource, sign_transaction
 from broker.oidc.client import Client, GrantType, SecurityProfile, is_loopback
+from broker.oidc.linked_id import SCOPE as LINKED_ID
 from broker.oidc.pkce import check_challenge
 from broker.oidc.responses import ResponseMode, choose, modes_of
 
@@ -54,6 +57,7 @@ SCOPES = frozenset(
         "openid",
         OFFLINE_ACCESS,
         PROFILE,
+        LINKED_ID,
         sign_transaction.SCOPE,
         *claims_request.IDENTITY,
         *claims_request.ATTRIBUTE_SCOPES,
@@ -96,6 +100,8 @@ class AuthorizationRequest:
     """SHA-256 (hex) of the request_uri it came by; used up when the login completes (RFC 9126 §7.3)."""
     sign_transaction: str | None = None
     """`sign_transaction_id`: what is signed in this login (`oidc.sign_transaction`)."""
+    link: str | None = field(default=None, repr=False)
+    """SHA-256 (hex) of the link_request that this login answers (accounts.link)."""
     binding_message: str | None = None
     """What the other device shows too, so that the two can be compared (CIBA Core §7.1)."""
     device: str | None = field(default=None, repr=False)
@@ -201,15 +207,17 @@ def check(parameters: Mapping[str, str], client: Client, *, hinted: Subject | No
         if not _VSCHAR.fullmatch(parameters.get(name, "")):
             raise InvalidRequest(f"{name} must be printable ASCII")
     asked_claims = claims_request.parse(parameters["claims"]) if "claims" in parameters else claims_request.NOTHING
+    scope = _scope(asked, claims_request.scope_of(asked_claims, asked), client)
+    prompt = _prompt(parameters.get("prompt"))
     return AuthorizationRequest(
         client_id=client.client_id,
         redirect_uri=parameters["redirect_uri"],
         response_mode=mode.value,
         code_challenge=challenge,
-        scope=_scope(asked, claims_request.scope_of(asked_claims, asked), client),
+        scope=scope,
         state=parameters.get("state"),
         nonce=parameters.get("nonce"),
-        prompt=_prompt(parameters.get("prompt")),
+        prompt=prompt,
         max_age=_max_age(parameters.get("max_age"), client.default_max_age),
         ui_locales=parameters.get("ui_locales"),
         acr_values=_acr_values(parameters.get("acr_values"), asked_claims, client),
@@ -220,6 +228,7 @@ def check(parameters: Mapping[str, str], client: Client, *, hinted: Subject | No
         resources=resource.parse(parameters.get("resource", ""), known=client.resources),
         dpop_jkt=_jkt(parameters.get("dpop_jkt")),
         sign_transaction=sign_transaction.read_request(parameters.get("sign_transaction_id"), asked, client),
+        link=_link(parameters.get("link_request"), scope, prompt),
     )
 
 
@@ -299,6 +308,22 @@ def _jkt(value: str | None) -> str | None:
     if value is not None and not _THUMBPRINT.fullmatch(value):
         raise InvalidRequest("dpop_jkt is a SHA-256 thumbprint (RFC 9449 §10)")
     return value
+
+
+def _link(handle: str | None, scope: frozenset[str], prompt: frozenset[str]) -> str | None:
+    """A link is made by the card alone, and by itself: the card signs for the number and for nothing beside it (R2).
+
+    Raises InvalidRequest, InvalidScope, InteractionRequired.
+    """
+    if handle is None:
+        return None
+    if not _THUMBPRINT.fullmatch(handle):
+        raise InvalidRequest("link_request is not as we gave it")
+    if LINKED_ID not in scope or scope - {"openid", LINKED_ID, OFFLINE_ACCESS}:
+        raise InvalidScope("a link_request goes with scope linked_id, and with nothing that says who somebody is")
+    if "none" in prompt:
+        raise InteractionRequired("a link needs the card")
+    return hashlib.sha256(handle.encode()).hexdigest()
 
 
 def _prompt(value: str | None) -> frozenset[str]:

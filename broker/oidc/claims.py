@@ -9,6 +9,7 @@ from broker.errors import InsufficientScope
 from broker.oidc import claims_request, verified_claims
 from broker.oidc.claims_request import ClaimsRequest, Place
 from broker.oidc.grants import Grant
+from broker.oidc.linked_id import LinkedID
 from broker.oidc.proof import IdentityProof, verified, within
 from broker.oidc.tokens import ID_TOKEN_LIFETIME, AccessToken
 
@@ -20,12 +21,14 @@ def id_token_claims(
     now: datetime,
     scope: frozenset[str] | None = None,
     proof: IdentityProof | None = None,
+    linked: LinkedID | None = None,
     refreshed: bool = False,
 ) -> dict[str, Any]:
     """`acr` and `amr` are absent when a session answered, never null (design 4.10).
 
-    `scope` is what of the grant the token is for (None: all of it), `proof` what was proved of the person. A refreshed
-    one repeats the original authentication, without nonce, session (OIDC Core §12.2) and receipt.
+    `scope` is what of the grant the token is for (None: all of it), `proof` what was proved of the person, `linked` the
+    client's own number for them. A refreshed one repeats the original authentication, without nonce, session (OIDC Core
+    §12.2) and receipt.
     """
     claims: dict[str, Any] = {
         "iss": issuer,
@@ -41,12 +44,18 @@ def id_token_claims(
         claims["sid"] = grant.session_id
     if grant.receipt_id is not None and not refreshed:
         claims["receipt"] = grant.receipt_id
-    told = _told(grant, grant.scope if scope is None else scope, proof, Place.ID_TOKEN, issuer=issuer, now=now)
+    told = _told(grant, grant.scope if scope is None else scope, proof, linked, Place.ID_TOKEN, issuer=issuer, now=now)
     return told | claims  # nothing that was asked for by name takes the place of what a token must say
 
 
 def userinfo_claims(
-    token: AccessToken, grant: Grant | None, *, issuer: str, now: datetime, proof: IdentityProof | None = None
+    token: AccessToken,
+    grant: Grant | None,
+    *,
+    issuer: str,
+    now: datetime,
+    proof: IdentityProof | None = None,
+    linked: LinkedID | None = None,
 ) -> dict[str, Any]:
     """The claims that the token's scope allows, and those asked for by name; unknown ones are absent, never null.
 
@@ -56,7 +65,7 @@ def userinfo_claims(
         raise InsufficientScope("openid is needed")
     if grant is None:
         return {"sub": token.subject}
-    return _told(grant, token.scope, proof, Place.USERINFO, issuer=issuer, now=now) | {"sub": token.subject}
+    return _told(grant, token.scope, proof, linked, Place.USERINFO, issuer=issuer, now=now) | {"sub": token.subject}
 
 
 def _authentication(grant: Grant) -> dict[str, Any]:
@@ -69,14 +78,22 @@ def _authentication(grant: Grant) -> dict[str, Any]:
 
 
 def _told(
-    grant: Grant, scope: frozenset[str], proof: IdentityProof | None, place: Place, *, issuer: str, now: datetime
+    grant: Grant,
+    scope: frozenset[str],
+    proof: IdentityProof | None,
+    linked: LinkedID | None,
+    place: Place,
+    *,
+    issuer: str,
+    now: datetime,
 ) -> dict[str, Any]:
     """What was asked for in `place`, by scope or by name, is known, and satisfies what was said about it."""
-    if proof is None and not grant.claims:
+    if proof is None and linked is None and not grant.claims:
         return {}
     request = claims_request.from_json(grant.claims)
     allowed = None if proof is None else within(proof, scope)
     known = _authentication(grant) | ({} if allowed is None else dict(allowed.claims))
+    known |= {} if linked is None else linked.claims()
     wanted = claims_request.wanted(request, scope, place)
     wanted |= {claims_request.SUBSTITUTED} if place is Place.USERINFO else frozenset()
     told = claims_request.select(request, place, {name: known[name] for name in known if name in wanted}, now=now)

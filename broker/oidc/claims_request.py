@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from broker.errors import InvalidRequest, InvalidToken, LoginRequired, UnmetAuthenticationRequirements
 from broker.jose import compact_json, parse_json
-from broker.oidc import constraint, verified_claims
+from broker.oidc import constraint, linked_id, verified_claims
 from broker.oidc.constraint import Constraint
 from broker.oidc.verified_claims import VerifiedClaimsRequest
 
@@ -38,6 +38,8 @@ ATTRIBUTES: Final[Mapping[str, str]] = MappingProxyType(
 )
 """What residents register themselves (accounts.attribute), by the scope that asks for it; told in userinfo alone."""
 ATTRIBUTE_SCOPES: Final = frozenset(ATTRIBUTES)
+LINKED: Final = frozenset({linked_id.SCOPE, linked_id.UNIQUE_PERSON})
+"""What a client is told of its link: in the ID token too, because by it the client knows its customer."""
 
 CLAIMS_OF_SCOPE: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
     {
@@ -49,6 +51,7 @@ CLAIMS_OF_SCOPE: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         "profile": frozenset({"name", "birthdate", "gender"}),  # OIDC Core §5.4, of which the card says these three
         **{name: frozenset({name}) for name in AGE_OVER},
         **{scope: frozenset({claim}) for scope, claim in ATTRIBUTES.items()},
+        linked_id.SCOPE: LINKED,
     }
 )
 """What a scope stands for (design 4.11)."""
@@ -178,12 +181,13 @@ def wanted(request: ClaimsRequest, scope: frozenset[str], place: Place) -> froze
     """The names of the claims to put in `place`, of `scope` (the granted one) and of the request.
 
     A scope's claims stand in userinfo (OIDC Core §5.4: an access token is issued); the ID token has what was asked
-    for there. Only what `scope` allows is named; `sub`, `acr`, `amr` and `auth_time` need no more than `openid`.
+    for there, and the number of a link. Only what `scope` allows is named; `sub`, `acr`, `amr` and `auth_time` need no
+    more than `openid`.
     """
     allowed = frozenset[str]().union(*(CLAIMS_OF_SCOPE.get(name, frozenset()) for name in scope))
     own = SERVED - frozenset().union(*CLAIMS_OF_SCOPE.values()) if "openid" in scope else frozenset()
     named = frozenset(request.claims(place)) & (allowed | own)
-    return named | (allowed if place is Place.USERINFO else allowed & {"sub"})
+    return named | (allowed if place is Place.USERINFO else allowed & {"sub", *LINKED})
 
 
 def select(request: ClaimsRequest, place: Place, values: Mapping[str, Any], *, now: datetime) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from broker.errors import InvalidClientMetadata, InvalidRedirectURI
 from broker.ids import ClientID, SectorID
 from broker.oidc.data_use import DataUse
+from broker.oidc.linked_id import SCOPE, IDPattern
 
 MAX_REDIRECT_URIS = 16
 MAX_URI_LENGTH = 512
@@ -157,6 +158,14 @@ class Client:
     contacts: tuple[str, ...] = ()
     data_use: tuple[DataUse, ...] = ()
     """What it does with what it receives, in its own words."""
+    linked_id_pattern: str | None = None
+    """The shape of its own numbers for people (oidc.linked_id); None where it binds none."""
+    linked_id_transferable: bool = True
+    """False: a number never passes from one person to another, nor a person from one to another (a ticket)."""
+    linked_id_unique_person: bool = False
+    """It binds only people of whom J-LIS's mapping shows that they have one account."""
+    linked_id_readers: tuple[str, ...] = ()
+    """Clients that may read its numbers, each after the resident's own link with it; an administrator grants them."""
 
     def __post_init__(self) -> None:
         if not _CLIENT_ID.fullmatch(self.client_id):
@@ -178,6 +187,12 @@ class Client:
                 raise InvalidClientMetadata("logo_uri, policy_uri, tos_uri, initiate_login_uri: https")
         if self.rights and not self.vetted:
             raise InvalidClientMetadata("rights are granted to vetted clients only")
+        if self.linked_id_pattern is not None:
+            IDPattern(text=self.linked_id_pattern)
+        if self.links and self.auth_method is not AuthMethod.PRIVATE_KEY_JWT:
+            raise InvalidClientMetadata("linked_id needs private_key_jwt (design 4.8)")
+        if self.linked_id_readers and self.linked_id_pattern is None:
+            raise InvalidClientMetadata("linked_id_readers: there is no linked_id_pattern, so nothing to read")
         if self.native and self.sector_identifier_uri is not None:
             raise InvalidClientMetadata("a native client has a sector of its own: anybody can pretend to be one")
         self._check_authentication()
@@ -226,6 +241,11 @@ class Client:
     def pushes(self) -> bool:
         """Every authorization request of it comes through PAR (RFC 9126 §5, FAPI 2.0 §5.3.2.2)."""
         return self.requires_pushed_requests or self.profile is SecurityProfile.FAPI2
+
+    @property
+    def links(self) -> bool:
+        """It is told its own number for a person, or another client's."""
+        return SCOPE in self.scope or self.linked_id_pattern is not None
 
     def use_of(self, item: str) -> DataUse | None:
         """Its words on one item; None where it gave none."""

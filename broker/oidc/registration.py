@@ -140,6 +140,10 @@ _MEMBERS: Final[dict[str, tuple[str, Read, Tell]]] = {
     "policy_uri": ("policy_uri", _text, _same),
     "tos_uri": ("tos_uri", _text, _same),
     "contacts": ("contacts", _texts, _listed),
+    "linked_id_pattern": ("linked_id_pattern", _text, _same),
+    "linked_id_transferable": ("linked_id_transferable", _flag, _same),
+    "linked_id_unique_person": ("linked_id_unique_person", _flag, _same),
+    "linked_id_readers": ("linked_id_readers", _texts, _listed),
     "data_use": ("data_use", data_use.read, data_use.tell),
 }
 """Metadata member: field of Client, how it is read, how it is told."""

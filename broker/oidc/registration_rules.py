@@ -88,6 +88,8 @@ def judge(
     check_front_channel(client, served=served.get("frontchannel_logout_supported") is True)
     if not set(client.resources) <= set(() if before is None else before.resources):
         raise InvalidClientMetadata("resources: an administrator grants them")
+    if not set(client.linked_id_readers) <= set(() if before is None else before.linked_id_readers):
+        raise InvalidClientMetadata("linked_id_readers: an administrator grants them")
     return client
 
 

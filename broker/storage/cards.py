@@ -43,6 +43,8 @@ _ANSWER = (
         evidence=bindparam("b_evidence"),
         signed_sealed=bindparam("b_signed_sealed"),
         proof_sealed=bindparam("b_proof_sealed"),
+        frame_sealed=bindparam("b_frame_sealed"),
+        unique_person=bindparam("b_unique_person"),
     )
     .returning(card_transactions.c.transaction_id)
 )
@@ -72,10 +74,15 @@ _RELEASE = (
 _of_the_login = (card_transactions.c.interaction_id == bindparam("b_interaction_id")) & (
     card_transactions.c.released_at.is_not(None)
 )
-_CERTIFICATE = select(card_transactions.c.certificate_sealed).where(_of_the_login)
-_SIGNED = select(card_transactions.c.signed_sealed).where(_of_the_login)
-_EVIDENCE = select(card_transactions.c.evidence).where(_of_the_login)
-_PROOF = select(card_transactions.c.proof_sealed).where(_of_the_login)
+_CERTIFICATE, _SIGNED, _EVIDENCE, _PROOF = (
+    select(column).where(_of_the_login).order_by(card_transactions.c.released_at.desc()).limit(1)
+    for column in (
+        card_transactions.c.certificate_sealed,
+        card_transactions.c.signed_sealed,
+        card_transactions.c.evidence,
+        card_transactions.c.proof_sealed,
+    )
+)  # of the newest: a link reads its card twice
 
 
 class SQLCardTransactions:
@@ -134,6 +141,8 @@ class SQLCardTransactions:
             b_evidence=answer.evidence,
             b_signed_sealed=answer.signed_sealed,
             b_proof_sealed=answer.proof_sealed,
+            b_frame_sealed=answer.frame_sealed,
+            b_unique_person=answer.unique_person,
         ).one_or_none()
         return kept is not None
 
@@ -206,4 +215,6 @@ def _answer(row: Row[Any]) -> CardAnswer:
         ),
         signed_sealed=row.signed_sealed,
         proof_sealed=row.proof_sealed,
+        frame_sealed=row.frame_sealed,
+        unique_person=bool(row.unique_person),
     )

@@ -125,6 +125,7 @@ _BATCH = select(links).where(links.c.link_id > bindparam("b_after"), _is_active)
 _ALARM = insert(link_alarms)
 _ALARMS = select(link_alarms).order_by(link_alarms.c.at.desc()).limit(BATCH)
 _OPEN_ALARMS = _ALARMS.where(link_alarms.c.closed_at.is_(None))
+_ALARMS_OF = _OPEN_ALARMS.where(link_alarms.c.link_id == bindparam("b_link_id"))
 _CLOSE_ALARMS = (
     update(link_alarms)
     .where(link_alarms.c.link_id == bindparam("b_link_id"), link_alarms.c.closed_at.is_(None))
@@ -331,6 +332,9 @@ class SQLLinks:
 
     def alarms(self, *, closed: bool) -> tuple[LinkAlarm, ...]:
         return tuple(_alarm(row) for row in self._work.read(_ALARMS if closed else _OPEN_ALARMS).all())
+
+    def alarms_of(self, link_id: LinkID) -> tuple[LinkAlarm, ...]:
+        return tuple(_alarm(row) for row in self._work.read(_ALARMS_OF, b_link_id=link_id).all())
 
     def close_alarms(self, link_id: LinkID, *, by: str, decision: str, now: datetime) -> int:
         return self._work.write(_CLOSE_ALARMS, b_link_id=link_id, b_by=by, b_decision=decision, b_now=now).rowcount

@@ -47,9 +47,12 @@ def show(interaction: InteractionID) -> Response:
         open_one, _ = login.peek(interaction, secret, ports=ports())
         if open_one.authenticated is None:
             raise
-        return see_other(f"{ports().policy.issuer}/consent/{interaction}")  # came back after the card was read
+        step = "consent" if open_one.request.link is None else "link"
+        return see_other(f"{ports().policy.issuer}/{step}/{interaction}")  # came back after the card was read
     if isinstance(prompt, ReleasePrompt):
         return release_page(prompt)
+    if prompt.interaction.authenticated is not None:  # a link, whose card was read once already
+        return see_other(f"{ports().policy.issuer}/link/{interaction}")
     agent = ports().policy.agent_origins[0]
     g.transaction = prompt.transaction_id
     response = page(

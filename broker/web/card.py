@@ -14,10 +14,11 @@ from werkzeug.exceptions import UnsupportedMediaType
 
 from broker.errors import AnswerMalformed, AnswerWithheld, BrokerError, BrowserMismatch, InvalidRequest
 from broker.flows import card_answer, consent, login
+from broker.flows import linking as flow
 from broker.flows.my_page import Place
 from broker.flows.ports import Ports
 from broker.ids import InteractionID, TransactionID
-from broker.web import cookies
+from broker.web import cookies, linking
 from broker.web.client_return import return_to_client
 from broker.web.consent import consent_page
 from broker.web.errors import error_page
@@ -91,6 +92,8 @@ def resume() -> Response:
     agent_code = request.args.get("error")
     if agent_code is not None:
         return _withheld(interaction_id, agent_code, secret)
+    if flow.commits(transaction, ports=ports()):
+        return linking.commit(transaction, request.args.get("rc", ""), browser_secret=secret)
     try:
         finished = login.finish(
             transaction,
@@ -103,16 +106,19 @@ def resume() -> Response:
         interaction, _ = login.peek(interaction_id, secret, ports=ports())
         if interaction.authenticated is None:
             raise
-        return see_other(f"{ports().policy.issuer}/consent/{interaction_id}")  # reloaded: the question still stands
+        step = "consent" if interaction.request.link is None else "link"
+        return see_other(f"{ports().policy.issuer}/{step}/{interaction_id}")  # reloaded: the question still stands
     if finished.refusal is not None:
         interaction, client = login.peek(interaction_id, secret, ports=ports())
         ask_for(interaction.request.ui_locales)
         response = error_page(finished.refusal, interaction=interaction_id, client=client)
+    elif finished.links:
+        response = see_other(f"{ports().policy.issuer}/link/{interaction_id}")
     elif isinstance(finished.then, Place):
         response = see_other(f"{ports().policy.issuer}{PATHS[finished.then]}")
         cookies.drop_login(response, interaction_id)
     elif finished.then is not None:
-        response = return_to_client(finished.then, card_was_read=True)
+        response = linking.stopped(finished.then) or return_to_client(finished.then, card_was_read=True)
         cookies.drop_login(response, interaction_id)
     else:
         response = consent_page(consent.prompt(interaction_id, browser_secret=secret, ports=ports()))

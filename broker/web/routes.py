@@ -13,6 +13,7 @@ from broker.oidc.dpop import mint_nonce
 from broker.web import (
     approvals,
     introspection,
+    links,
     metadata,
     par,
     receipts,
@@ -26,6 +27,10 @@ from broker.web.endpoint import Endpoint, EndpointRequest, EndpointResponse, mos
 ROUTES: Final[dict[str, tuple[tuple[str, ...], Endpoint]]] = {
     "/.well-known/oauth-authorization-server": (("GET",), metadata.document),
     "/.well-known/openid-configuration": (("GET",), metadata.document),
+    "/api/links": (("POST",), links.ask),
+    "/api/links/confirm": (("POST",), links.confirm),
+    "/api/links/end": (("POST",), links.end),
+    "/api/links/state": (("POST",), links.state),
     "/.well-known/receipt-keys": (("GET",), metadata.receipt_keys),
     "/api/receipts": (("GET",), receipts.page),
     "/api/receipts/{id}": (("GET",), receipts.one),

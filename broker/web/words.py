@@ -24,6 +24,7 @@ ITEMS: Final[Mapping[str, Any]] = {
     "age_over_20": _("20歳以上かどうか"),
     "age_over_65": _("65歳以上かどうか"),
     "linked_id": _("サービスでのお客さま番号"),
+    "unique_person": _("お一人に一つであること"),
     "sign": _("文書への署名"),
     "language": _("使いたい言語"),
     "called": _("呼んでほしい名前"),
@@ -76,6 +77,7 @@ RESULTS: Final[Mapping[str, Any]] = {
     "done": _("済み"),
     "refused": _("できませんでした"),
     "declined": _("同意しませんでした"),
+    "ended": _("終わりました"),
 }
 EVENTS: Final[Mapping[str, Any]] = {
     "given": _("同意しました"),

@@ -215,6 +215,8 @@ def test_alarms_stay_open_until_somebody_closes_them(store: SQLStore) -> None:
     with store.transaction() as tx:
         tx.links.alarm(alarm)
         assert tx.links.alarms(closed=False)[0] == alarm
+        assert tx.links.alarms_of(alarm.link_id) == (alarm,)
+        assert tx.links.alarms_of(LinkID(records.name())) == ()
         assert tx.links.close_alarms(alarm.link_id, by="tanaka", decision="refused", now=NOW) == 1
         assert tx.links.close_alarms(alarm.link_id, by="suzuki", decision="confirmed", now=NOW) == 0
         assert alarm not in tx.links.alarms(closed=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sqlalchemy import (
+    Boolean,
     Column,
     ForeignKey,
     Index,
@@ -92,6 +93,8 @@ card_transactions = Table(
     Column("application", Text, nullable=False, server_default=""),  # what we wrote for the 署名用 key
     Column("signed_sealed", LargeBinary),
     Column("proof_sealed", LargeBinary),
+    Column("frame_sealed", LargeBinary),  # of a link's first reading, for the second to name
+    Column("unique_person", Boolean),
     Index(None, "interaction_id"),
 )
 

@@ -19,6 +19,8 @@ _ACTIVE_OWN = sa.text("state = 'active' AND source IS NULL")
 
 
 def upgrade() -> None:
+    op.add_column("card_transactions", sa.Column("frame_sealed", sa.LargeBinary(), nullable=True))
+    op.add_column("card_transactions", sa.Column("unique_person", sa.Boolean(), nullable=True))
     op.create_table(
         "link_counts",
         sa.Column("day", sa.Text(), nullable=False),
@@ -117,3 +119,5 @@ def downgrade() -> None:
     op.drop_table("link_requests")
     op.drop_table("link_alarms")
     op.drop_table("link_counts")
+    op.drop_column("card_transactions", "unique_person")
+    op.drop_column("card_transactions", "frame_sealed")
