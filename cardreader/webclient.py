@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from html.parser import HTMLParser
 from http.cookies import CookieError, SimpleCookie
 from typing import Final
@@ -34,11 +34,13 @@ def place_of(url: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Form:
-    """A form as it would be sent: `fields` are its hidden and filled-in inputs."""
+    """A form as it would be sent: `fields` are its hidden and filled-in inputs, and its ticked boxes."""
 
     action: str
     method: str
     fields: Mapping[str, str] = field(repr=False)
+    more: Sequence[tuple[str, str]] = field(default=(), repr=False)
+    """Further values of names that stand in `fields`, in their order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +62,7 @@ class Page:
         found = self.elements.forms.get(identifier)
         if found is None:
             return None
-        return Form(action=urljoin(self.url, found.action or self.url), method=found.method, fields=found.fields)
+        return replace(found, action=urljoin(self.url, found.action or self.url))
 
 
 class Elements(HTMLParser):
@@ -74,6 +76,7 @@ class Elements(HTMLParser):
         self.items: list[Mapping[str, str]] = []
         """The data attributes, without `data-`, of each list item that has any, in order."""
         self._form: dict[str, str] | None = None
+        self._more: list[tuple[str, str]] = []
         self._select = ""
         self._open: list[tuple[str, str | None]] = []
         self.feed(text)
@@ -84,12 +87,20 @@ class Elements(HTMLParser):
         attributes = {name: value or "" for name, value in attrs}
         identifier = attributes.get("id")
         if tag == "form":
-            self._form = {}
+            self._form, self._more = {}, []
             if identifier:
                 method = attributes.get("method", "get").lower()
-                self.forms[identifier] = Form(action=attributes.get("action", ""), method=method, fields=self._form)
+                self.forms[identifier] = Form(
+                    action=attributes.get("action", ""), method=method, fields=self._form, more=self._more
+                )
         elif tag == "input" and self._form is not None and "name" in attributes:
-            self._form[attributes["name"]] = attributes.get("value", "")
+            name, value = attributes["name"], attributes.get("value", "")
+            if attributes.get("type") in {"checkbox", "radio"} and "checked" not in attributes:
+                pass  # it is not sent
+            elif name in self._form:
+                self._more.append((name, value))
+            else:
+                self._form[name] = value
         elif tag == "select":
             self._select = attributes.get("name", "")
         elif tag == "option" and self._form is not None and self._select:
@@ -153,7 +164,7 @@ class WebClient:
 
     def submit(self, form: Form, *, origin: str, follow: bool = True, **values: str) -> Page:
         """Send a form from a page of `origin`, with `values` filled in. Raises WebFault."""
-        fields = {**form.fields, **values}
+        fields = [*{**form.fields, **values}.items(), *(pair for pair in form.more if pair[0] not in values)]
         if form.method == "get":
             return self.get(f"{form.action}?{urlencode(fields)}", follow=follow)
         page = self._send("POST", form.action, urlencode(fields).encode(), {"Origin": origin})

@@ -74,7 +74,10 @@ class Resident:
         return self.leave(self.decide(self.sign(page), decision))
 
     def sign(self, page: Page) -> Page:
-        """The card's part; answers the page that follows it in this browser."""
+        """The card's part, with what is agreed to before it; answers the page that follows in this browser."""
+        release = page.form("release-form")
+        if release is not None:
+            page = self.browser.submit(release, origin=self._broker)
         form = page.form("card-form")
         if form is None:
             raise _stuck(page)
@@ -87,6 +90,7 @@ class Resident:
             trust=self._trust,
             cards=APDUCards(SoftwareReaders(tray)),
             pin=lambda _: self._card.auth.pin,
+            password=lambda _: None if self._card.sign is None else self._card.sign.pin,
             now=now,
         )
         back = verify_request(request, trust=self._trust, origin=self._broker, now=now).return_uri
