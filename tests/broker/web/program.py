@@ -134,7 +134,7 @@ class Program:
         claims: dict[str, Any] = {
             "iss": self.client.client_id,
             "sub": self.client.client_id,
-            "aud": ISSUER,
+            "aud": self.house.issuer,
             "iat": now,
             "exp": now + 60,
             "jti": name(),

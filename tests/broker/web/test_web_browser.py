@@ -18,6 +18,7 @@ from broker.keys.live import open_keys
 from broker.keys.rotation import create
 from broker.oidc.client import AuthMethod, GrantType
 from tests.broker.web.house import AGENT, BANK, PASSPHRASE, House, transaction_of
+from tests.broker.web.linkhouse import service
 from tests.broker.web.program import register
 from tests.browser import PHONE, assert_accessible, screenshot
 
@@ -288,3 +289,23 @@ def test_the_login_page_serves_small_windows_and_forced_colours(
     assert size >= 17
     assert line / size >= 1.69
     screenshot(page, f"broker-login-phone-{forced}")
+
+
+@pytest.mark.parametrize("language", ["ja", "en"])
+def test_page_of_a_link_is_accessible_with_and_without_a_conflict(
+    served: House, new_page: Callable[..., Page], language: str
+) -> None:
+    bank = service(served, "bank")
+    page = new_page(locale={"ja": "ja-JP", "en": "en-GB"}[language])
+    for resident, conflict in (("hanako", False), ("taro", True)):
+        asked = bank.ask("0012345", label="普通預金の口座")
+        changes = {"client_id": bank.client_id, "scope": "openid linked_id", "link_request": asked["link_request"]}
+        _open_login(page, served, **changes)
+        page.goto(_read_card(page, served, resident))
+        page.locator("#link-shown").wait_for()
+        assert page.locator("html").get_attribute("lang") == language
+        assert page.locator("#link-conflict").is_visible() is conflict
+        assert_accessible(page)
+        screenshot(page, f"broker-link{'-conflict' if conflict else ''}-{language}")
+        page.goto(_read_card(page, served, resident))
+        page.locator("#continue-link").wait_for()
