@@ -150,11 +150,15 @@ def metadata() -> Response:
 
 
 def card_agent_document(of: Ports) -> dict[str, Any]:
-    """The agent-root, the statement of request keys it signed, and the keys of the accepted CAs."""
+    """The agent-root, the statement of request keys it signed, and the keys of the accepted CAs of both certificates.
+
+    An agent that knows a CA by this list need not read its certificate from the card.
+    """
+    anchors = (*of.policy.anchors, *of.policy.sign_anchors)
     return {
         "issuer": of.policy.issuer,
         **of.keys.card_agent(),
-        "issuer_keys": [base64.b64encode(_spki(anchor)).decode("ascii") for anchor in of.policy.anchors],
+        "issuer_keys": [base64.b64encode(_spki(anchor)).decode("ascii") for anchor in anchors],
     }
 
 

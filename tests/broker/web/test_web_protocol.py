@@ -373,7 +373,8 @@ def test_published_keys_may_be_kept_as_long_as_a_rotation_waits_and_are_not_sent
 def test_the_agent_is_told_whom_to_trust(house: House) -> None:
     document = house.browser().get("/.well-known/card-agent", base_url=ISSUER).get_json()
     assert document.keys() == {"issuer", "agent_root", "statement", "issuer_keys"}
-    assert len(document["issuer_keys"]) == len(house.ports.policy.anchors)
+    policy = house.ports.policy
+    assert len(document["issuer_keys"]) == len(policy.anchors) + len(policy.sign_anchors)
 
 
 def test_health_is_told_without_secrets(house: House) -> None:
