@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, NoReturn
@@ -33,6 +33,7 @@ BANK: Final = "http://127.0.0.2:8001"
 STEPS: Final = {
     "bank": "the bank's first page",
     "login": "off to the broker: its login page with the request for the card",
+    "release": "the resident lets go of what the bank asks for, all of it",
     "card": "the agent checks the request, the card signs",
     "callback": "the broker judges the card's answer",
     "continue": "the broker releases it to this browser alone",
@@ -41,7 +42,8 @@ STEPS: Final = {
     "link": "first time here: the customer number",
     "verify": "the bank says what it accepted",
 }
-"""The steps of a login in their order. `consent` and `link` happen the first time only."""
+"""The steps of a login in their order. `consent` and `link` happen the first time only, `release` where
+more than a pseudonym is asked for."""
 MAX_COUNT: Final = 100_000
 MAX_CONCURRENCY: Final = 64
 
@@ -61,6 +63,8 @@ class LoginResult:
 
     resident: str
     claims: Mapping[str, Any] = field(repr=False)
+    userinfo: Mapping[str, Any] = field(repr=False)
+    """What userinfo told beyond the pseudonym."""
     customer_number: str
     linked_now: bool
     """The first login: the customer number was entered just now."""
@@ -81,6 +85,7 @@ class LoginResult:
             "linked_now": self.linked_now,
             "asked_consent": self.asked_consent,
             "claims": dict(self.claims),
+            "userinfo": dict(self.userinfo),
             "steps_ms": {name: round(value, 2) for name, value in self.steps_ms.items()},
             "total_ms": round(self.total_ms, 2),
         }
@@ -95,12 +100,14 @@ def login(
     pin: str | None = None,
     timeout: float = 30.0,
     authorities: str | None = None,
+    scope: str = "openid",
     before_step: Callable[[str], None] = lambda _: None,
 ) -> LoginResult:
     """Log the holder of `resident_card` in to the bank.
 
     `trust` is an agent trust file; `pin` replaces the card's own; `timeout` is for each request, in seconds;
     `authorities` is a PEM file of whom to trust for certificates (None: the system's);
+    `scope` is what the bank asks for; beyond `openid` the resident signs an application with the 署名用 key.
     `before_step` is called with the name of each step (one of STEPS) before it begins.
     Raises LoginFailed, CardFileInvalid and TrustInvalid.
     """
@@ -116,6 +123,7 @@ def login(
             card=card,
             trust=load_trust(trust, sandbox=True),
             pin=card.auth.pin if pin is None else pin,
+            scope=scope,
             before_step=before_step,
         ).run()
     finally:
@@ -134,6 +142,7 @@ class _Login:
         card: cardfile.CardFile,
         trust: Trust,
         pin: str,
+        scope: str,
         before_step: Callable[[str], None],
     ) -> None:
         self._browser = browser
@@ -142,6 +151,7 @@ class _Login:
         self._card = card
         self._trust = trust
         self._pin = pin
+        self._scope = scope
         self._before_step = before_step
         self._step = ""
         self._begun = 0.0
@@ -160,7 +170,12 @@ class _Login:
         page = self._browser.get(f"{self._bank}/")
         form = self._form(page, "login-form")
         self._enter("login")
-        page = self._browser.submit(form, origin=origin_of(page.url))
+        asked = {} if self._scope == "openid" else {"scope": self._scope}
+        page = self._browser.submit(replace(form, fields={**form.fields, **asked}), origin=origin_of(page.url))
+        offered = page.form("release-form")
+        if offered is not None:
+            self._enter("release")
+            page = self._browser.submit(offered, origin=origin_of(page.url))
         form = self._form(page, "card-form")
         self._enter("card")
         broker_origin, agent_origin = origin_of(page.url), origin_of(form.action)
@@ -194,6 +209,7 @@ class _Login:
         return LoginResult(
             resident=self._card.name,
             claims=accepted["claims"],
+            userinfo=accepted["userinfo"],
             customer_number=accepted["customer_number"],
             linked_now=linked_now,
             asked_consent=consent is not None,
@@ -349,6 +365,7 @@ def _no_pin(_context: click.Context, _parameter: click.Parameter, value: str | N
 @click.option("--client", type=click.Choice(["bank"]), default="bank", show_default=True)
 @click.option("--resident", "residents", multiple=True, default=("hanako",), show_default=True, help="May be repeated.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object with the claims the bank verified.")
+@click.option("--scope", default="openid", show_default=True, help="What the bank asks for: `openid name address` …")
 @click.option("--count", type=click.IntRange(1, MAX_COUNT), default=1, show_default=True, help="Logins per resident.")
 @click.option("--concurrency", type=click.IntRange(1, MAX_CONCURRENCY), default=1, show_default=True)
 @click.option("--pin", callback=_no_pin, expose_value=False, hidden=True)
@@ -361,6 +378,7 @@ def command(
     client: str,
     residents: tuple[str, ...],
     as_json: bool,
+    scope: str,
     count: int,
     concurrency: int,
     root: Path,
@@ -382,6 +400,7 @@ def command(
             trust=trust,
             timeout=timeout,
             authorities=told.get("authorities"),
+            scope=scope,
             before_step=before_step,
         )
 
@@ -438,7 +457,7 @@ def _print_one(result: LoginResult, *, client: str, as_json: bool) -> None:
     click.echo(
         f"{client} accepted {result.resident}: customer number {result.customer_number}, {result.total_ms:.0f} ms"
     )
-    for name, value in sorted(result.claims.items()):
+    for name, value in (*sorted(result.claims.items()), *sorted(result.userinfo.items())):
         click.echo(f"  {name}: {value}")
 
 

@@ -134,9 +134,13 @@ def _direct(
     except ProtocolError as refusal:
         return _told(outside, client, refusal)
     try:
-        return judge(parameters, client, ports=ports)
+        request = judge(parameters, client, ports=ports)
     except ProtocolError as refusal:
         return _told(parameters, client, refusal)
+    if release.items(request):
+        refusal = ProofNotAllowed("what says who a resident is is asked for in a pushed request (RFC 9126)")
+        return _told(parameters, client, refusal)
+    return request
 
 
 def _told(parameters: Mapping[str, str], client: Client, refusal: ProtocolError) -> RefusedToClient:

@@ -254,9 +254,8 @@ class Client:
     @property
     def proves_identity(self) -> bool:
         """It may ask for name, address, birth date, sex and age: granted by an operator, and only where it proves
-        itself by a key of its own and every request comes past the browser (design 4.8)."""
-        by_key = self.auth_method is AuthMethod.PRIVATE_KEY_JWT
-        return Right.IDENTITY_PROOFING in self.rights and by_key and self.pushes
+        itself by a key of its own. Such a request is pushed besides (design 4.8)."""
+        return Right.IDENTITY_PROOFING in self.rights and self.auth_method is AuthMethod.PRIVATE_KEY_JWT
 
     @property
     def host(self) -> str:

@@ -11,11 +11,13 @@ from broker.flows.proofing import ReleasePrompt
 from broker.ids import InteractionID
 from broker.web import cookies
 from broker.web.errors import own_form
-from broker.web.form import body_pairs
+from broker.web.form import body_values
 from broker.web.pages import ask_for, page, see_other
 from broker.web.settings import ports
 
 blueprint = Blueprint("release", __name__)
+
+_BOX = "item_"
 
 
 @blueprint.get("/login/<handle:interaction>/release")
@@ -57,9 +59,9 @@ def choose(interaction: InteractionID) -> Response:
     """The choice is kept with the login, and the card form follows."""
     g.interaction = interaction
     own_form()
-    pairs = body_pairs()
-    items = [value for name, value in pairs if name == "item"]
-    if len(items) != len(pairs) or len(set(items)) != len(items):
-        raise InvalidRequest("items, each once, and nothing else")
+    ticked = body_values()
+    if not all(name.startswith(_BOX) and value == "yes" for name, value in ticked.items()):
+        raise InvalidRequest("the boxes of the page, and nothing else")
+    items = [name.removeprefix(_BOX) for name in ticked]
     proofing.choose(interaction, cookies.browser_secret(interaction), items, ports=ports())
     return see_other(f"{ports().policy.issuer}/login/{interaction}")

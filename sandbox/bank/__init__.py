@@ -7,13 +7,14 @@ from typing import Any
 
 from sandbox.bank.app import create_bank
 from sandbox.bank.key import public_jwks
-from sandbox.bank.settings import CLIENT_ID, HOST, ISSUER, NAME, PORT, BankSettings
+from sandbox.bank.settings import CLIENT_ID, HOST, ISSUER, NAME, OPENING_SCOPES, PORT, BankSettings
 
 __all__ = [
     "CLIENT_ID",
     "HOST",
     "ISSUER",
     "NAME",
+    "OPENING_SCOPES",
     "PORT",
     "BankSettings",
     "create_bank",
@@ -32,4 +33,16 @@ def registration(base_url: str, jwks: Mapping[str, Any]) -> dict[str, Any]:
         "jwks": dict(jwks),
         "profile": "oidc",
         "vetted": True,
+        "scope": " ".join(("openid", *OPENING_SCOPES)),
+        "rights": ["identity_proofing", "jp_aml"],
+        "data_use": {
+            item: {
+                "purpose": "口座を開くときの本人確認のため",
+                "purpose_en": "To verify who opens the account",
+                "retention": "口座を解約してから7年間",
+                "retention_en": "Seven years after the account is closed",
+                "optional": True,
+            }
+            for item in ("name", "address", "birthdate", "gender")
+        },
     }

@@ -26,7 +26,8 @@ CREATE TABLE IF NOT EXISTS link (
     PRIMARY KEY (issuer, subject)
 ) STRICT;
 CREATE TABLE IF NOT EXISTS visit (
-    digest BLOB PRIMARY KEY, claims TEXT NOT NULL, id_token TEXT NOT NULL, expires_at TEXT NOT NULL
+    digest BLOB PRIMARY KEY, claims TEXT NOT NULL, id_token TEXT NOT NULL, expires_at TEXT NOT NULL,
+    proved TEXT NOT NULL
 ) STRICT;
 """
 
@@ -49,6 +50,8 @@ class Visit:
 
     claims: Mapping[str, Any] = field(repr=False)
     id_token: str = field(repr=False)
+    proved: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """What userinfo told beside `sub`: name, address and the like, where an account is opened."""
 
     @property
     def person(self) -> tuple[str, str]:
@@ -85,12 +88,13 @@ class Accounts:
         with self._connection() as database, database:
             database.execute("DELETE FROM visit WHERE expires_at <= ?", (now.isoformat(),))
             database.execute(
-                "INSERT INTO visit VALUES (?, ?, ?, ?)",
+                "INSERT INTO visit VALUES (?, ?, ?, ?, ?)",
                 (
                     _digest(key),
                     json.dumps(dict(visit.claims)),
                     visit.id_token,
                     (now + VISIT_LIFETIME).isoformat(),
+                    json.dumps(dict(visit.proved)),
                 ),
             )
         return key
@@ -99,10 +103,12 @@ class Accounts:
         """Who is logged in with this secret, if anybody still is."""
         with self._connection() as database:
             row = database.execute(
-                "SELECT claims, id_token FROM visit WHERE digest = ? AND expires_at > ?",
+                "SELECT claims, id_token, proved FROM visit WHERE digest = ? AND expires_at > ?",
                 (_digest(key), now.isoformat()),
             ).fetchone()
-        return None if row is None else Visit(claims=json.loads(row[0]), id_token=row[1])
+        if row is None:
+            return None
+        return Visit(claims=json.loads(row[0]), id_token=row[1], proved=json.loads(row[2]))
 
     def end_visit(self, key: str) -> None:
         """Log out here; ending twice does no harm."""

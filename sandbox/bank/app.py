@@ -15,7 +15,7 @@ from sandbox.bank import key, language
 from sandbox.bank.accounts import Accounts, Customer, NumberRefused, Visit, normalize_number
 from sandbox.bank.language import gettext as _
 from sandbox.bank.relying_party import BrokerUnavailable, LoginRefused, RelyingParty
-from sandbox.bank.settings import NAME, BankSettings
+from sandbox.bank.settings import NAME, OPENING_SCOPES, BankSettings
 
 MAX_FORM: Final = 16 * 1024  # bytes
 
@@ -98,12 +98,15 @@ class _Bank:
         customer = self._accounts.customer_of(visit.person)
         if customer is None:
             return self._link_page()
-        return render_template("greeting.html", customer=customer)
+        return render_template("greeting.html", customer=customer, proved=visit.proved)
 
     def login(self) -> Response:
-        """Begin: off to the broker."""
+        """Begin: off to the broker, to log in or (where more than a pseudonym is asked for) to open an account."""
         _check_form_token()
-        return self._relying_party.start(ui_locales=language.current())
+        scope = request.form.get("scope", "openid").split()
+        if "openid" not in scope or not set(scope) <= {"openid", *OPENING_SCOPES}:
+            abort(400)
+        return self._relying_party.start(ui_locales=language.current(), scope=scope)
 
     def callback(self) -> Response:
         """Back from the broker, with a code or with an error."""
@@ -174,6 +177,7 @@ class _Bank:
             "subject_known": customer is not None,
             "customer_number": None if customer is None else customer.number,
             "claims": dict(visit.claims),
+            "userinfo": dict(visit.proved),
         }, 200
 
     def broker_unavailable(self, failure: BrokerUnavailable) -> tuple[str, int]:

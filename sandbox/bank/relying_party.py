@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import requests
 from authlib.common.errors import AuthlibBaseError
@@ -11,7 +13,7 @@ from authlib.integrations.flask_client import OAuth
 from authlib.integrations.flask_client.apps import FlaskOAuth2App
 from authlib.integrations.requests_client import OAuth2Session
 from authlib.oauth2.rfc7523 import PrivateKeyJWT, private_key_jwt_sign
-from flask import Flask, session
+from flask import Flask, redirect, session
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey
 from werkzeug.wrappers import Response
@@ -89,17 +91,47 @@ class RelyingParty:
             },
         )
 
-    def start(self, *, ui_locales: str) -> Response:
-        """Send the browser to the broker. Raises BrokerUnavailable."""
+    def start(self, *, ui_locales: str, scope: Sequence[str] = ("openid",)) -> Response:
+        """Send the browser to the broker. Raises BrokerUnavailable.
+
+        What says who somebody is travels past the browser: the request is pushed (RFC 9126).
+        """
         self._check_metadata()
         mine = [name for name in session if name.startswith("_state_broker_")]
         for name in mine[: max(0, len(mine) - MAX_OPEN_LOGINS + 1)]:
             session.pop(name)
-        response: Response = self._client.authorize_redirect(
-            self._redirect_uri, ui_locales=ui_locales, acr_values=CARD_ACR
-        )
+        asked = {"ui_locales": ui_locales, "acr_values": CARD_ACR, "scope": " ".join(scope)}
+        if set(scope) - {"openid"}:
+            return self._push(asked)
+        response: Response = self._client.authorize_redirect(self._redirect_uri, **asked)
         response.status_code = 303
         return response
+
+    def _push(self, asked: Mapping[str, str]) -> Response:
+        """What Authlib would put into the address, to the endpoint for pushed requests; a name of it comes back.
+
+        Every item is asked for in the ID token as well: what the bank keeps is signed.
+        """
+        named = {name: None for name in asked["scope"].split() if name not in {"openid", "profile"}}
+        asked = {**asked, "claims": json.dumps({"id_token": named})}
+        begun = self._client.create_authorization_url(self._redirect_uri, **asked)
+        metadata = self._client.load_server_metadata()
+        with self._client._get_oauth_client(**metadata) as caller:
+            try:
+                answer = caller.post(
+                    metadata["pushed_authorization_request_endpoint"],
+                    data=dict(parse_qsl(urlsplit(begun["url"]).query)),
+                    auth=caller.client_auth("private_key_jwt"),
+                    withhold_token=True,
+                    timeout=TIMEOUT,
+                )
+                answer.raise_for_status()
+                request_uri = answer.json()["request_uri"]
+            except (requests.RequestException, ValueError, KeyError) as refused:
+                raise BrokerUnavailable("the request could not be pushed") from refused
+        self._client.save_authorize_data(redirect_uri=self._redirect_uri, **begun)
+        query = urlencode({"client_id": self._settings.client_id, "request_uri": request_uri})
+        return redirect(f"{metadata['authorization_endpoint']}?{query}", 303)
 
     def finish(self, parameters: Mapping[str, str]) -> Visit:
         """Judge what the browser brought back and exchange the code. Raises LoginRefused, BrokerUnavailable.
@@ -126,7 +158,20 @@ class RelyingParty:
             raise LoginRefused("malformed_answer", type(malformed).__name__) from malformed
         if "userinfo" not in token:
             raise LoginRefused("no_id_token", "the token answer holds no ID token")
-        return Visit(claims=dict(token["userinfo"]), id_token=token["id_token"])
+        claims = dict(token["userinfo"])
+        return Visit(claims=claims, id_token=token["id_token"], proved=self._proved(token, claims))
+
+    def _proved(self, token: dict[str, Any], claims: Mapping[str, Any]) -> dict[str, Any]:
+        """What userinfo tells beyond the pseudonym, where more was granted (OIDC Core §5.3.2: of the same `sub`)."""
+        if set(str(token.get("scope", "")).split()) <= {"openid"}:
+            return {}
+        try:
+            told = dict(self._client.userinfo(token=token))
+        except (requests.RequestException, AuthlibBaseError, ValueError) as unreachable:
+            raise BrokerUnavailable("userinfo did not answer") from unreachable
+        if told.pop("sub", None) != claims["sub"]:
+            raise LoginRefused("wrong_subject", "userinfo is about somebody else")
+        return told
 
     def log_out(self, visit: Visit, *, ui_locales: str) -> Response:
         """Send the browser to end its session at the broker too (RP-Initiated Logout). Raises BrokerUnavailable."""

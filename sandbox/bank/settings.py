@@ -9,6 +9,18 @@ from urllib.parse import urlsplit
 
 CLIENT_ID: Final = "bank"
 NAME: Final = "みほん銀行（架空の銀行）"
+OPENING_SCOPES: Final = (
+    "name",
+    "address",
+    "birthdate",
+    "gender",
+    "profile",
+    "age_over_15",
+    "age_over_18",
+    "age_over_20",
+    "age_over_65",
+)
+"""What the bank may ask for when an account is opened."""
 HOST: Final = "127.0.0.2"
 PORT: Final = 8001
 ISSUER: Final = "http://localhost:8000"

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlencode
 
 import jwt
 import pytest
@@ -16,7 +17,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from broker.accounts.lifecycle import CertificateName
-from broker.oidc.client import Right
+from broker.oidc.client import AuthMethod, Right
 from broker.oidc.data_use import DataUse
 from cardreader.cardfile import CardFile, load
 from sandbox.residents import RESIDENTS_FILE, Resident, load_residents
@@ -69,7 +70,7 @@ def choose(house: House, browser: FlaskClient, path: str, *items: str, origin: s
     """What a browser posts for these boxes, ticked; a form without any has its type all the same."""
     return browser.post(
         path,
-        data={"item": list(items)},
+        data=urlencode([(f"item_{item}", "yes") for item in items]),
         headers={"Origin": origin or house.issuer},
         content_type="application/x-www-form-urlencoded",
         base_url=house.issuer,
@@ -105,10 +106,10 @@ class PageItems(Page):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         values = dict(attrs)
-        if tag == "input" and values.get("name") == "item":
-            self.items.append(str(values["value"]))
+        if tag == "input" and str(values.get("name")).startswith("item_"):
+            self.items.append(str(values["name"]).removeprefix("item_"))
             if values["type"] == "hidden":
-                self.required.append(str(values["value"]))
+                self.required.append(self.items[-1])
         super().handle_starttag(tag, attrs)
 
 
@@ -430,9 +431,19 @@ def test_a_client_without_the_right_is_refused(house: House, changes: dict[str, 
     assert named.status_code == 201  # OIDC Core §5.5.1: absent, and no error
 
 
-def test_a_client_that_does_not_push_or_has_no_key_is_refused(house: House) -> None:
-    told = house.authorize(house.browser(), scope="openid name")
+def test_a_request_that_is_not_pushed_is_refused(house: House) -> None:
+    program = shop(house, requires_pushed_requests=False)
+    for asked in ({"scope": "openid name"}, {"claims": json.dumps({"id_token": {"name": None}})}):
+        told = house.authorize(house.browser(), client_id=program.client.client_id, **asked)
+        assert "error=invalid_scope" in Page(told.text).links["continue-link"]
+    told = house.authorize(house.browser(), scope="openid name")  # another client, without the right
     assert "error=invalid_scope" in Page(told.text).links["continue-link"]
+    assert "code" in house.login(house.browser())
+
+
+def test_a_client_without_a_key_of_its_own_has_no_right(house: House) -> None:
+    secret = {"auth_method": AuthMethod.CLIENT_SECRET_BASIC, "secret_digest": bytes(32)}
+    assert not shop(house, **secret).client.proves_identity
 
 
 def test_a_session_never_answers_for_a_proof(program: Program, house: House) -> None:
