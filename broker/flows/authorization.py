@@ -138,8 +138,8 @@ def _direct(
     except ProtocolError as refusal:
         return _told(parameters, client, refusal)
     if release.items(request):
-        refusal = ProofNotAllowed("what says who a resident is is asked for in a pushed request (RFC 9126)")
-        return _told(parameters, client, refusal)
+        unpushed = ProofNotAllowed("what says who a resident is is asked for in a pushed request (RFC 9126)")
+        return _told(parameters, client, unpushed)
     return request
 
 
