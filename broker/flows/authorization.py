@@ -19,6 +19,7 @@ from broker.errors import (
     LoginRequired,
     ProofNotAllowed,
     ProtocolError,
+    SigningNotAllowed,
     UnknownClient,
 )
 from broker.flows import linking
@@ -100,6 +101,8 @@ def judge(parameters: Mapping[str, str], client: Client, *, ports: Ports) -> Aut
     request = check(parameters, client, hinted=hinted)
     if not ports.policy.sign_anchors and release.items(request):
         raise ProofNotAllowed("nobody proves who they are here: there are no authorities of 署名用 certificates")
+    if not ports.policy.sign_anchors and request.sign_transaction is not None:
+        raise SigningNotAllowed("nothing is signed here: there are no authorities of 署名用 certificates")
     return request
 
 

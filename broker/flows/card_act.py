@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Final
 
 from broker.errors import InteractionUnknown
 from broker.flows import application, documents_to_sign, linking
 from broker.flows.documents_to_sign import Document, Kind
-from broker.flows.login_ports import Interaction
-from broker.flows.ports import Transaction
+from broker.flows.login_ports import CardTransaction, Interaction
+from broker.flows.ports import Ports, Transaction
+from broker.flows.sign_documents import SignDocument
 from broker.ids import TransactionID
+from broker.jose import b64url, b64url_decode
 from broker.jpki import challenge
 from broker.oidc import release
 from broker.oidc.client import Client
@@ -28,6 +31,8 @@ class Act:
     released: tuple[str, ...] = ()
     previous: bytes = field(default=b"", repr=False)
     """The sealed frame of the step before; empty where there is none."""
+    documents: tuple[SignDocument, ...] = ()
+    """What a client wants signed, to be shown beside the form."""
 
     @property
     def signs(self) -> bool:
@@ -47,8 +52,9 @@ def act_of(
     transaction_id: TransactionID,
     issued_at: datetime,
     language: str,
+    documents: tuple[SignDocument, ...] = (),
 ) -> Act:
-    """What this showing of the card form asks for.
+    """What this showing of the card form asks for; `documents` are the client's, where it wants some signed.
 
     Raises InteractionUnknown where nobody has chosen yet, or the card has answered; LinkRequestUnknown.
     """
@@ -58,11 +64,11 @@ def act_of(
     if interaction.authenticated is not None:
         raise InteractionUnknown("the card has answered already")
     items = release.items(interaction.request)
-    if not items:
-        return LOGIN
-    if interaction.released is None:
+    if items and interaction.released is None:
         raise InteractionUnknown("what is to be released has not been chosen")
-    chosen = [item for item in items if item.name in interaction.released]
+    chosen = [item for item in items if item.name in (interaction.released or ())]
+    if documents:
+        return _signature(documents, released=tuple(item.name for item in chosen), issued_at=issued_at)
     if not chosen:
         return LOGIN
     written = application.write(
@@ -81,3 +87,33 @@ def act_of(
     return Act(
         tag=challenge.PROOF, action=action, application=written.text, released=tuple(item.name for item in chosen)
     )
+
+
+def _signature(documents: tuple[SignDocument, ...], *, released: tuple[str, ...], issued_at: datetime) -> Act:
+    """The client's own documents take the application's place: what is let go beside them stands in the action."""
+    to_sign = [document.to_sign(issued_at) for document in documents]
+    action = documents_to_sign.action_of(to_sign, kind=Kind.SIGN, release=released, signing_time=issued_at)
+    return Act(tag=challenge.PROOF, action=action, released=released, documents=documents)
+
+
+_SEALED: Final = "sealed:"
+
+
+def kept(act: Act, transaction_id: TransactionID, *, ports: Ports) -> str:
+    """The action as it is stored. What a client calls its documents may say much of a person: it is sealed."""
+    if not act.documents:
+        return act.action
+    return _SEALED + b64url(ports.keys.seal(act.action.encode(), context=_context(transaction_id)))
+
+
+def opened(transaction: CardTransaction, *, ports: Ports) -> CardTransaction:
+    """The transaction with its action as the card was asked. Raises StoreUnavailable."""
+    if not transaction.action.startswith(_SEALED):
+        return transaction
+    sealed = b64url_decode(transaction.action.removeprefix(_SEALED))
+    action = ports.keys.unseal(sealed, context=_context(transaction.transaction_id)).decode()
+    return replace(transaction, action=action)
+
+
+def _context(transaction_id: TransactionID) -> bytes:
+    return b"action:" + transaction_id.encode()

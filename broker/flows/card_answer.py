@@ -8,6 +8,7 @@ from __future__ import annotations
 import binascii
 from base64 import b64decode
 from datetime import datetime
+from hashlib import sha256
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -23,8 +24,11 @@ from broker.errors import (
     BrokerError,
     InteractionUnknown,
     InvalidToken,
+    RawDigestRefused,
 )
 from broker.flows import documents_to_sign, linking
+from broker.flows.card_act import opened
+from broker.flows.documents_to_sign import SignedDocuments
 from broker.flows.evidence import decision, prove_unrevoked
 from broker.flows.identity_claims import claims_of
 from broker.flows.login_ports import CardAnswer, CardTransaction
@@ -34,11 +38,12 @@ from broker.flows.renewal import known_predecessor, one_of_one_person
 from broker.flows.secret import digest, mint
 from broker.flows.signer import prove_signer, signed_documents, trusted_signer
 from broker.ids import Secret, TransactionID
-from broker.jose import parse_json
+from broker.jose import b64url_decode, parse_json
 from broker.jpki import challenge as card_challenge
 from broker.jpki.attributes import holder_attributes
 from broker.jpki.certificate import parse
 from broker.jpki.clock import certain, check_clock
+from broker.jpki.cms import with_certificate
 from broker.jpki.path import validate_path
 from broker.jpki.profile import DIGITAL_SIGNATURE, PLASTIC, profile_for
 from broker.jwe import decrypt_compact
@@ -66,6 +71,7 @@ def receive(transaction_id: TransactionID, answer: str, *, ports: Ports) -> Secr
     alone = client is not None and client.linked_id_unique_person and transaction.tag == card_challenge.LINK_COMMIT
     offline = interaction is not None and "offline_access" in interaction.request.scope
     aml = client is not None and Right.JP_AML in client.rights
+    transaction = opened(transaction, ports=ports)
     try:
         check_clock(now, mark=mark)
         judged = _judge(transaction, answer, offline=offline, aml=aml, alone=alone, now=now, ports=ports)
@@ -130,6 +136,7 @@ def _judge(
     card_challenge.verify_signature(trusted.spki, frame, signature, algorithm="RS256")
     asked = documents_to_sign.read(transaction.action)
     signed = documents_to_sign.judge(asked, envelope, now=now)
+    _check_never_raw(frame, asked, signed, ports=ports)
     signer = None if signed is None else trusted_signer(signed, beside=trusted, now=now, ports=ports)
     holder = holder_attributes(signer) if signer is not None and asked.release else None
     key = CredentialKey(
@@ -147,7 +154,12 @@ def _judge(
         decisions = (*decisions, decision(DIGITAL_SIGNATURE, signer, signer_proved, now=now))
         if holder is not None:
             claims = claims_of(holder, asked.release, now=now)
-            proof = IdentityProof(claims=claims, proved_at=now, one_transaction=signed.one_transaction, jp_aml=aml)
+            proof = IdentityProof(
+                claims=claims,
+                proved_at=now,
+                one_transaction=signed.one_transaction,
+                jp_aml=aml and asked.kind is documents_to_sign.Kind.PROOF,
+            )
     context = transaction.interaction_id.encode()
     return CardAnswer(
         key=key,
@@ -179,6 +191,24 @@ def _judge(
         else None,
         unique_person=alone and trusted.kind == PLASTIC and one_of_one_person(name, key, ports=ports),
     )
+
+
+def _check_never_raw(
+    frame: bytes, asked: documents_to_sign.Asked, signed: SignedDocuments | None, *, ports: Ports
+) -> None:
+    """A client that may send digests of its own to a card must not have chosen that of a frame, or of attributes that
+    name a document, and bring the signature here afterwards (design 4.12). Raises RawDigestRefused.
+    """
+    made = [frame]
+    if signed is not None:
+        made += [
+            with_certificate(b64url_decode(document["attributes"]), signed.certificate)
+            for document in asked.documents
+            if "attributes" in document
+        ]
+    with ports.store.transaction() as tx:
+        if tx.raw_digests.any_of([sha256(each).digest() for each in made]):
+            raise RawDigestRefused("what was signed has a digest that once went to a card raw")
 
 
 def _serial_bytes(serial: int) -> bytes:

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from broker.audit.entry import Entry, Event
 from broker.errors import InvalidRequestURI, ProtocolError
-from broker.flows import proofing
+from broker.flows import proofing, signing
 from broker.flows.login_ports import Authenticated
 from broker.flows.ports import Ports, Transaction
 from broker.flows.receipts import seal, told_to
@@ -32,6 +32,8 @@ class ReturnToClient:
     ui_locales: str | None
     silent: bool = False
     """prompt=none: nobody is there to read a page."""
+    signed: bool = False
+    """Documents were signed: there are copies to be kept before going."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +63,8 @@ def issue_code(
     """Mint and store a code for `who`, and the receipt of its card; the caller's transaction makes them real.
 
     `reference` is the interaction; None where a session answers: nobody was shown anything, and no receipt is made.
-    Uses up the pushed request that it answers. Raises InvalidRequestURI: another login has done so.
+    Uses up the pushed request that it answers. Raises InvalidRequestURI: another login has done so; and as
+    `signing.complete`.
     """
     if not use_up(tx, request, now=now):
         raise InvalidRequestURI("this request_uri has had its answer")
@@ -85,6 +88,7 @@ def issue_code(
     if reference is not None:
         keep_certificate(tx, grant, InteractionID(reference), ports=ports)
         proofing.keep(tx, grant, InteractionID(reference), ports=ports)
+        signing.complete(tx, request, grant, InteractionID(reference), ports=ports)
     tx.audit.append(
         Entry(
             at=now,
@@ -103,6 +107,7 @@ def issue_code(
         state=request.state,
         ui_locales=request.ui_locales,
         silent="none" in request.prompt,
+        signed=request.sign_transaction is not None,
     )
 
 

@@ -18,7 +18,7 @@ from broker.flows.ports import Ports, Transaction
 from broker.flows.proofing import PROVED
 from broker.ids import InteractionID
 from broker.oidc.client import Client
-from broker.oidc.consent import Consent, optional_items, terms_of, uses_shown
+from broker.oidc.consent import EACH_TIME, Consent, optional_items, terms_of, uses_shown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +48,7 @@ def prompt(interaction_id: InteractionID, *, browser_secret: str | None, ports: 
         _check_session(tx, who)
         before = tx.consents.get(who.account, client.client_id)
         began_at = tx.standings.began_at(who.account)
-    scope = interaction.agreed.scope - PROVED
+    scope = interaction.agreed.scope - PROVED - EACH_TIME
     optional = optional_items(client, scope)
     return ConsentPrompt(
         interaction=interaction,
@@ -116,7 +116,7 @@ def decide(
                 who.account,
                 Consent(
                     client_id=client.client_id,
-                    scope=scope,
+                    scope=scope - EACH_TIME,
                     granted_at=now,
                     declined=declined,
                     terms=terms_of(client, request.scope),

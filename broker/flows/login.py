@@ -25,9 +25,9 @@ from broker.errors import (
     InteractionUnknown,
     ProtocolError,
 )
-from broker.flows import documents_to_sign, linking, proofing
+from broker.flows import documents_to_sign, linking, proofing, signing
 from broker.flows.assurance import fresh_signature
-from broker.flows.card_act import act_of
+from broker.flows.card_act import act_of, kept, opened
 from broker.flows.code import RefusedToClient, ReturnToClient
 from broker.flows.deletion import admit
 from broker.flows.elsewhere import AnsweredElsewhere, complete, decline, reached
@@ -40,6 +40,7 @@ from broker.flows.proofing import ReleasePrompt
 from broker.flows.renewal import resume_grants
 from broker.flows.secret import digest, mint
 from broker.flows.session import replace_session
+from broker.flows.sign_documents import SignDocument
 from broker.ids import AccountID, CredentialID, InteractionID, Secret, SessionID, Subject, TransactionID
 from broker.jose import b64url, public_jwk, sign_jws
 from broker.oidc import consent as consents
@@ -71,6 +72,8 @@ class CardPrompt:
     """What the 署名用 key is to sign, to be shown beside the form; empty where it signs nothing."""
     released: tuple[str, ...] = ()
     """What the signature lets go (oidc.claims_request.IDENTITY)."""
+    documents: tuple[SignDocument, ...] = ()
+    """What the client wants signed, to be shown beside the form."""
 
 
 def peek(interaction_id: InteractionID, browser_secret: str | None, *, ports: Ports) -> tuple[Interaction, Client]:
@@ -140,6 +143,7 @@ def prompt(
             transaction_id=transaction_id,
             issued_at=issued_at,
             language=shown_in,
+            documents=signing.asked_of_card(tx, interaction, now=issued_at, ports=ports),
         )
         transaction = CardTransaction(
             transaction_id=transaction_id,
@@ -147,7 +151,7 @@ def prompt(
             client_id=client.client_id,
             nonce=nonce,
             tag=act.tag,
-            action=act.action,
+            action=kept(act, transaction_id, ports=ports),
             previous=act.previous,
             request_key_thumbprint=signer.kid,
             answer_key=ports.keys.seal(scalar.to_bytes(32, "big"), context=transaction_id.encode()),
@@ -169,7 +173,7 @@ def prompt(
             "client_name": client.name if client.vetted else client.host,
             "client_vetted": client.vetted,
             "tag": transaction.tag,
-            "action": transaction.action,
+            "action": act.action,
             "previous": b64url(linking.previous_of(transaction, ports=ports)),
             "accepted_issuers": [b64url(key_hash) for key_hash in issuers],
             "answer_key": public_jwk(answer_key),
@@ -188,6 +192,7 @@ def prompt(
         transaction_id=transaction_id,
         application=act.application,
         released=act.released,
+        documents=act.documents,
     )
 
 
@@ -234,7 +239,7 @@ def finish(
         )
         if released is None:
             raise BrowserMismatch("not the browser, not the code, or not the first time")
-        transaction, answer = released
+        transaction, answer = opened(released[0], ports=ports), released[1]
         interaction = find(tx, transaction.interaction_id, browser_secret, now=now)
         client = client_of(tx, interaction)
         who = _authenticated(
@@ -305,10 +310,10 @@ def finish(
             return Finished(
                 interaction_id=interaction.interaction_id, session_secret=session_secret, then=None, links=True
             )
-        if asked.kind is documents_to_sign.Kind.PROOF:
+        if asked.release:
             proofing.agree(tx, transaction, answer, agreed=agreed, who=who, client=client, now=now, ports=ports)
         consent = tx.consents.get(who.account, client.client_id)
-        settled = asked.kind is documents_to_sign.Kind.PROOF and agreed.scope <= proofing.PROVED | proofing.BESIDE
+        settled = bool(asked.release) and agreed.scope - consents.EACH_TIME <= proofing.PROVED | proofing.BESIDE
         if settled or (
             consent is not None
             and not consents.needed(consent, scope=agreed.scope, prompt=agreed.prompt, client=client)

@@ -146,6 +146,9 @@ class CardTransactionStore(Protocol):
     def evidence(self, interaction_id: InteractionID) -> str | None:
         """`evidence` of the one answer that was released to this interaction; None where there is none."""
 
+    def released(self, interaction_id: InteractionID) -> CardTransaction | None:
+        """The one transaction of this interaction whose answer was released; None where there is none."""
+
     def signed(self, interaction_id: InteractionID) -> bytes | None:
         """`signed_sealed` of that answer."""
 

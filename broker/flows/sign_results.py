@@ -18,7 +18,7 @@ from broker.ids import SignTransactionID, Subject
 from broker.jose import b64url, compact_json
 from broker.jwe import ALGORITHMS, encrypt_compact
 from broker.oidc.client import Client, Right
-from broker.oidc.sign_transaction import Form
+from broker.oidc.sign_transaction import PDF, Form
 
 _ENC = "A256GCM"
 
@@ -64,7 +64,7 @@ def signed_file(document: SignDocument, signature: bytes, at: datetime) -> tuple
     """What the resident keeps of one document, and its media type: the signed PDF, the CMS, or the bare signature."""
     match document.form:
         case Form.PADES if document.placeholder is not None:
-            return document.placeholder.embed(signature, at), "application/pdf"
+            return document.placeholder.embed(signature, at), PDF
         case Form.RAW:
             return signature, "application/octet-stream"
         case _:

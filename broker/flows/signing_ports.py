@@ -63,11 +63,12 @@ class SignTransactionStore(Protocol):
         signed: bytes,
         grant_id: GrantID,
         interaction_id: InteractionID,
-        browser_digest: bytes,
         now: datetime,
         expires_at: datetime,
     ) -> bool:
-        """Keep what the card made of a waiting one, in one statement: of two callers one gets True."""
+        """Keep what the card made of a waiting one, in one statement: of two callers one gets True. The browser of the
+        interaction may have copies.
+        """
 
     def fetch(self, sign_transaction_id: SignTransactionID, token_id: str, *, now: datetime) -> bool:
         """Give the result of a signed one to this access token, in one statement: the first token that comes has it,

@@ -16,6 +16,9 @@ from broker.oidc.client import Client
 ALWAYS: Final = "openid"
 """The pseudonym and the fact of the login: without it there is nothing to agree to."""
 
+EACH_TIME: Final = frozenset({"sign"})
+"""Agreed to by what the card signs, document by document, and never once for all."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Consent:
@@ -57,14 +60,14 @@ def needed(
     """Yes for the first time, for anything more than was asked before, under other terms than before, and whenever the
     client asks for it.
     """
-    if consent is None or "consent" in prompt or not scope <= consent.scope | consent.declined:
+    if consent is None or "consent" in prompt or not scope - EACH_TIME <= consent.scope | consent.declined:
         return True
     return client is not None and terms_of(client, consent.scope | consent.declined) != consent.terms
 
 
 def allowed(consent: Consent, scope: frozenset[str]) -> frozenset[str]:
     """The part of `scope` that was agreed to; what was left out stays out."""
-    return scope & consent.scope
+    return scope & (consent.scope | EACH_TIME)
 
 
 def optional_items(client: Client, scope: frozenset[str]) -> frozenset[str]:

@@ -83,6 +83,7 @@ _CERTIFICATE, _SIGNED, _EVIDENCE, _PROOF = (
         card_transactions.c.proof_sealed,
     )
 )  # of the newest: a link reads its card twice
+_RELEASED = select(card_transactions).where(_of_the_login).order_by(card_transactions.c.released_at.desc()).limit(1)
 
 
 class SQLCardTransactions:
@@ -162,6 +163,10 @@ class SQLCardTransactions:
 
     def certificate(self, interaction_id: InteractionID) -> bytes | None:
         return self._kept(_CERTIFICATE, interaction_id)
+
+    def released(self, interaction_id: InteractionID) -> CardTransaction | None:
+        row = self._work.read(_RELEASED, b_interaction_id=interaction_id).one_or_none()
+        return None if row is None else _transaction(row)
 
     def signed(self, interaction_id: InteractionID) -> bytes | None:
         return self._kept(_SIGNED, interaction_id)

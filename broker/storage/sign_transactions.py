@@ -11,7 +11,7 @@ from sqlalchemy import bindparam, delete, insert, or_, select, update
 from broker.flows.signing_ports import SealedDocument, SignTransaction
 from broker.ids import ClientID, GrantID, InteractionID, SignTransactionID
 from broker.oidc.sign_transaction import State
-from broker.storage.schema import raw_digests, sign_documents, sign_transactions
+from broker.storage.schema import interactions, raw_digests, sign_documents, sign_transactions
 from broker.storage.work import Work, can_hold, per_engine
 
 _rows = sign_transactions.c
@@ -38,7 +38,9 @@ _SIGN = (
         signed_at=bindparam("b_now"),
         grant_id=bindparam("b_grant_id"),
         interaction_id=bindparam("b_interaction_id"),
-        browser_digest=bindparam("b_browser_digest"),
+        browser_digest=select(interactions.c.browser_digest)
+        .where(interactions.c.interaction_id == bindparam("b_interaction_id"))
+        .scalar_subquery(),
         expires_at=bindparam("b_expires_at"),
     )
     .returning(_rows.sign_transaction_id)
@@ -113,7 +115,6 @@ class SQLSignTransactions:
         signed: bytes,
         grant_id: GrantID,
         interaction_id: InteractionID,
-        browser_digest: bytes,
         now: datetime,
         expires_at: datetime,
     ) -> bool:
@@ -124,7 +125,6 @@ class SQLSignTransactions:
             b_signed=signed,
             b_grant_id=grant_id,
             b_interaction_id=interaction_id,
-            b_browser_digest=browser_digest,
             b_now=now,
             b_expires_at=expires_at,
         )

@@ -15,6 +15,7 @@ from broker.web import (
     card,
     consent,
     device,
+    documents,
     health,
     linking,
     logging,
@@ -69,6 +70,7 @@ def register(app: Flask, ports: Ports, *, web: WebSettings) -> None:
     for module in (
         authorization,
         release,
+        documents,
         card,
         consent,
         device,

@@ -8,6 +8,7 @@ from broker.errors import InteractionUnknown
 from broker.flows import authorization, login
 from broker.flows.proofing import ReleasePrompt
 from broker.ids import InteractionID
+from broker.oidc.client import Right
 from broker.web import cookies
 from broker.web.client_return import return_to_client
 from broker.web.errors import own_form
@@ -63,6 +64,8 @@ def show(interaction: InteractionID) -> Response:
         elsewhere=prompt.interaction.request.elsewhere,
         binding_message=prompt.interaction.request.binding_message,
         released=prompt.released,
+        documents=prompt.documents,
+        verifier=Right.SIGNATURE_VERIFIER in prompt.client.rights,
         change_url=url_for("release.show", interaction=interaction),
         cancel_url=url_for("authorization.cancel", interaction=interaction),
         again_url=url_for("authorization.show", interaction=interaction),

@@ -19,8 +19,8 @@ from broker.flows.my_page import Place
 from broker.flows.ports import Ports
 from broker.ids import InteractionID, TransactionID
 from broker.web import cookies, linking
-from broker.web.client_return import return_to_client
 from broker.web.consent import consent_page
+from broker.web.documents import leave
 from broker.web.errors import error_page
 from broker.web.form import body_values, is_handle
 from broker.web.me import PATHS
@@ -118,8 +118,10 @@ def resume() -> Response:
         response = see_other(f"{ports().policy.issuer}{PATHS[finished.then]}")
         cookies.drop_login(response, interaction_id)
     elif finished.then is not None:
-        response = linking.stopped(finished.then) or return_to_client(finished.then, card_was_read=True)
-        cookies.drop_login(response, interaction_id)
+        stopped = linking.stopped(finished.then)
+        response = leave(finished.then, interaction_id) if stopped is None else stopped
+        if stopped is not None:
+            cookies.drop_login(response, interaction_id)
     else:
         response = consent_page(consent.prompt(interaction_id, browser_secret=secret, ports=ports()))
     if finished.session_secret is None:

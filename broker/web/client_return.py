@@ -7,6 +7,7 @@ that is posted (`form_post`) needs a script to leave by itself, the only one we 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from flask import Response
@@ -36,9 +37,13 @@ def answer_of(outcome: ReturnToClient | RefusedToClient, *, ports: Ports) -> Ans
 
 
 def return_to_client(
-    outcome: ReturnToClient | RefusedToClient | AnsweredElsewhere, *, card_was_read: bool = False
+    outcome: ReturnToClient | RefusedToClient | AnsweredElsewhere,
+    *,
+    card_was_read: bool = False,
+    copies: Sequence[tuple[str, str]] = (),
 ) -> Response:
-    """The page that ends a login. `card_was_read` says whether a card may still lie on the reader.
+    """The page that ends a login. `card_was_read` says whether a card may still lie on the reader; `copies` are the
+    names and addresses of what was signed: then the page waits until the resident goes on.
 
     After prompt=none nobody is there to read it: the browser is redirected, unless the answer must be posted.
     """
@@ -56,12 +61,14 @@ def return_to_client(
         answer=reply,
         done=isinstance(outcome, ReturnToClient),
         card_was_read=card_was_read,
+        copies=copies,
     )
     if reply.mode.posted:
         response.headers["Referrer-Policy"] = "origin"  # with no-referrer the client would be told `Origin: null`
-        policy = content_security_policy(form_action=_source(reply.redirect_uri), script=True)
+        policy = content_security_policy(form_action=_source(reply.redirect_uri), script=not copies)
     else:
-        response.headers["Refresh"] = f"0; url={reply.location}"
+        if not copies:
+            response.headers["Refresh"] = f"0; url={reply.location}"
         response.headers["Referrer-Policy"] = "no-referrer"  # this page's address must not leak
         policy = content_security_policy(form_action="'none'")
     response.headers["Content-Security-Policy"] = policy

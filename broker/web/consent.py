@@ -9,7 +9,7 @@ from broker.flows import consent
 from broker.flows.code import RefusedToClient
 from broker.ids import InteractionID
 from broker.web import cookies
-from broker.web.client_return import return_to_client
+from broker.web.documents import leave
 from broker.web.errors import own_form
 from broker.web.form import body_values
 from broker.web.pages import ask_for, page
@@ -63,8 +63,7 @@ def decide(interaction: InteractionID) -> Response:
         browser_secret=cookies.browser_secret(interaction),
         ports=ports(),
     )
-    response = return_to_client(outcome, card_was_read=True)
-    cookies.drop_login(response, interaction)
+    response = leave(outcome, interaction)
     if isinstance(outcome, RefusedToClient):
         cookies.drop_session(response)
     return response
