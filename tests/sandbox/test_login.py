@@ -177,6 +177,7 @@ def result(resident: str, subject: str) -> LoginResult:
     return LoginResult(
         resident=resident,
         claims={"sub": subject},
+        userinfo={},
         customer_number="1",
         linked_now=False,
         asked_consent=False,
