@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
 
 from broker.errors import InteractionUnknown
 from broker.flows import application, documents_to_sign, linking
 from broker.flows.documents_to_sign import Document, Kind
-from broker.flows.login_ports import CardTransaction, Interaction
-from broker.flows.ports import Ports, Transaction
+from broker.flows.login_ports import Interaction
+from broker.flows.ports import Transaction
 from broker.flows.sign_documents import SignDocument
 from broker.ids import TransactionID
-from broker.jose import b64url, b64url_decode
 from broker.jpki import challenge
 from broker.oidc import release
 from broker.oidc.client import Client
@@ -94,26 +92,3 @@ def _signature(documents: tuple[SignDocument, ...], *, released: tuple[str, ...]
     to_sign = [document.to_sign(issued_at) for document in documents]
     action = documents_to_sign.action_of(to_sign, kind=Kind.SIGN, release=released, signing_time=issued_at)
     return Act(tag=challenge.PROOF, action=action, released=released, documents=documents)
-
-
-_SEALED: Final = "sealed:"
-
-
-def kept(act: Act, transaction_id: TransactionID, *, ports: Ports) -> str:
-    """The action as it is stored. What a client calls its documents may say much of a person: it is sealed."""
-    if not act.documents:
-        return act.action
-    return _SEALED + b64url(ports.keys.seal(act.action.encode(), context=_context(transaction_id)))
-
-
-def opened(transaction: CardTransaction, *, ports: Ports) -> CardTransaction:
-    """The transaction with its action as the card was asked. Raises StoreUnavailable."""
-    if not transaction.action.startswith(_SEALED):
-        return transaction
-    sealed = b64url_decode(transaction.action.removeprefix(_SEALED))
-    action = ports.keys.unseal(sealed, context=_context(transaction.transaction_id)).decode()
-    return replace(transaction, action=action)
-
-
-def _context(transaction_id: TransactionID) -> bytes:
-    return b"action:" + transaction_id.encode()

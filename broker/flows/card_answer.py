@@ -27,10 +27,10 @@ from broker.errors import (
     RawDigestRefused,
 )
 from broker.flows import documents_to_sign, linking
-from broker.flows.card_act import opened
 from broker.flows.documents_to_sign import SignedDocuments
 from broker.flows.evidence import decision, prove_unrevoked
 from broker.flows.identity_claims import claims_of
+from broker.flows.kept_action import opened
 from broker.flows.login_ports import CardAnswer, CardTransaction
 from broker.flows.notices import ask_for_notices
 from broker.flows.ports import Ports

@@ -27,12 +27,13 @@ from broker.errors import (
 )
 from broker.flows import documents_to_sign, linking, proofing, signing
 from broker.flows.assurance import fresh_signature
-from broker.flows.card_act import act_of, kept, opened
+from broker.flows.card_act import act_of
 from broker.flows.code import RefusedToClient, ReturnToClient
 from broker.flows.deletion import admit
 from broker.flows.elsewhere import AnsweredElsewhere, complete, decline, reached
 from broker.flows.evidence import refused_for
 from broker.flows.interaction import client_of, find
+from broker.flows.kept_action import kept, opened
 from broker.flows.login_ports import Authenticated, CardAnswer, CardTransaction, Interaction
 from broker.flows.my_page import Place
 from broker.flows.ports import KeyUse, Ports, Transaction
@@ -151,7 +152,7 @@ def prompt(
             client_id=client.client_id,
             nonce=nonce,
             tag=act.tag,
-            action=kept(act, transaction_id, ports=ports),
+            action=kept(act.action, transaction_id, ports=ports) if act.documents else act.action,
             previous=act.previous,
             request_key_thumbprint=signer.kid,
             answer_key=ports.keys.seal(scalar.to_bytes(32, "big"), context=transaction_id.encode()),

@@ -14,8 +14,8 @@ from broker.accounts.activity import Activity, How, Kind
 from broker.audit.entry import Entry, Event
 from broker.errors import DocumentChanged, SignTransactionOver, SignTransactionUnknown
 from broker.flows import documents_to_sign
-from broker.flows.card_act import opened
 from broker.flows.interaction import find
+from broker.flows.kept_action import opened
 from broker.flows.login_ports import Interaction
 from broker.flows.ports import Ports, Transaction
 from broker.flows.secret import digest
