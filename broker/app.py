@@ -30,6 +30,7 @@ from broker.network.ocsp import FirstProof, OCSPSource
 from broker.network.outbound import OutboundGuard
 from broker.network.pings import GuardedPings
 from broker.network.platform import PlatformOperator
+from broker.network.seal import read_seal
 from broker.network.witness import GuardedWitnesses
 from broker.oidc.client import SecurityProfile
 from broker.settings import Settings, refuse_plain_http
@@ -133,6 +134,7 @@ def join(settings: Settings, *, guard: OutboundGuard, refresh_after: timedelta =
         client_keys=PublishedKeys(documents, now),
         correspondence=_corresponding(settings, sources.platform, guard),
         register=read_register(settings, guard),
+        seal=read_seal(Path(settings.seal), guard, now) if settings.seal else None,
         notices=PlatformOperator(sources.platform, guard, now, os.urandom)
         if sources.platform is not None and sources.platform.notices
         else None,

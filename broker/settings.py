@@ -69,6 +69,13 @@ class Settings:
         default="",
         metadata=_means("PEM file of the registrar's roots (商業登記); empty: no such certificate is accepted"),
     )
+    seal: str = field(
+        default="",
+        metadata=_means(
+            "TOML file of the seal on documents: its certificates, anchors, revocation lists and time-stamp authority;"
+            " empty: no document is sealed"
+        ),
+    )
     revocation_directory: str = field(
         default="",
         metadata=_means(

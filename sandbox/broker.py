@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding
 from flask import Blueprint, Flask
 
 from broker.app import for_trial_only, join, mount, now
@@ -23,7 +25,8 @@ from broker.audit.entry import Entry, Event
 from broker.commands.client import clients_of, registration
 from broker.errors import SettingsError
 from broker.flows import client_administration
-from broker.flows.ports import Ports
+from broker.flows.ports import KeyUse, Ports
+from broker.jose import load_public_key
 from broker.jpki.profile import PLASTIC
 from broker.keys.live import open_keys
 from broker.keys.rotation import create, renew_statement
@@ -33,7 +36,7 @@ from broker.serving import serve
 from broker.settings import PREFIX, Settings, loopback, read
 from broker.storage.migrations import upgrade
 from broker.web.card import card_agent_document
-from sandbox import approver, atomicfile, door, witness
+from sandbox import approver, atomicfile, door, seals, witness
 from sandbox.ca import PHONE_POLICIES
 from sandbox.generate import World
 from sandbox.tls import TLSFiles
@@ -75,6 +78,8 @@ class BrokerHouse:
     """Where the outside world answers for J-LIS's old-new mapping; empty for none."""
     witness: str = ""
     """Where the sandbox's witness takes checkpoints; empty: no register is kept."""
+    world: str = ""
+    """Where the outside world answers for lists of seals and for time stamps; empty: no document is sealed."""
     front: BehindTLS | None = None
     door: bool = False
     """Whether a test resident may log in by a form on the login page (`sandbox.door`)."""
@@ -98,6 +103,11 @@ class BrokerHouse:
         """The authorities of 署名用 certificates, as `set_up` found them."""
         return self.folder / "sign-anchors.pem"
 
+    @property
+    def seal(self) -> Path:
+        """The file of the seal on documents."""
+        return self.folder / "seal.toml"
+
     def environment(self) -> dict[str, str]:
         """The settings as the broker's own environment."""
         return {
@@ -111,6 +121,7 @@ class BrokerHouse:
             "BROKER_PHONE_POLICIES": ",".join(f"{kind}={oid.dotted_string}" for kind, oid in PHONE_POLICIES.items()),
             "BROKER_CRL_SOURCES": str(self.root / "ca" / "crl-sources.json"),
             "BROKER_CORRESPONDENCE_URL": self.mapping,
+            "BROKER_SEAL": str(self.seal) if self.world else "",
             "BROKER_AGENT_ORIGINS": ",".join(self.agent_origins),
             "BROKER_HOST": urlsplit(self.issuer).hostname or "localhost",
             "BROKER_PORT": str(self.port),
@@ -214,6 +225,8 @@ def set_up(
             agent_root_passphrase=settings.key_passphrase,
             now=now(),
         )
+    if house.world:
+        _issue_seal(house, settings)
     ports = open_ports(settings, approves=house.door)
     if house.witness:
         witness.trust(house.root, ports.keys, house.issuer)
@@ -229,6 +242,26 @@ def set_up(
         client_administration.load(clients_of(plan), ports=ports)
     document: dict[str, Any] = json.loads(json.dumps(card_agent_document(ports)))
     return document
+
+
+def _issue_seal(house: BrokerHouse, settings: Settings) -> None:
+    """A certificate for the key of seals, as an operator would have it from an authority."""
+    keys = open_keys(settings.key_directory, settings.key_passphrase)
+    (jwk,) = keys.jwks(KeyUse.MANDATE_SEAL)["keys"][-1:]
+    pki = seals.load(house.root / "ca")
+    key = load_public_key(jwk)
+    if not isinstance(key, ec.EllipticCurvePublicKey | rsa.RSAPublicKey):
+        raise SettingsError("a seal is made by ES256 or RS256")
+    chain = (pki.seal(key, today=now().date()), pki.issuer, pki.stamp.certificate)
+    atomicfile.write(house.folder / "seal.pem", b"".join(each.public_bytes(Encoding.PEM) for each in chain))
+    lists = ", ".join(f'"{house.world}/seal/{name}.crl"' for name in seals.LISTERS)
+    lines = (
+        'certificates = "seal.pem"',
+        f'anchors = "{World(root=house.root, made_because=None).seal_anchors}"',
+        f"lists = [{lists}]",
+        f'time_stamp_authority = "{house.world}/tsa"',
+    )
+    atomicfile.write(house.seal, "\n".join((*lines, "")).encode())
 
 
 def main() -> None:

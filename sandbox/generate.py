@@ -20,13 +20,13 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from sandbox import atomicfile, ca, hpki, ledger
+from sandbox import atomicfile, ca, hpki, ledger, seals
 from sandbox.ca import Authority, Kind
 from sandbox.cards import index_document, to_json
 from sandbox.office import Office, keys_needed
 from sandbox.residents import RESIDENTS_FILE, Population, load_residents
 
-VERSION: Final = 5  # raise it when the shape of certificates or files changes: everything is made anew
+VERSION: Final = 6  # raise it when the shape of certificates or files changes: everything is made anew
 WORLD_URL: Final = "http://127.0.0.1:8010"
 RENEW_BEFORE: Final = timedelta(days=30)  # a world this close to the first expiry that matters is made anew
 
@@ -65,6 +65,11 @@ class World:
     def healthcare_anchors(self) -> Path:
         """PEM root of the healthcare PKI (HPKI). No verifier of the sandbox trusts it until it is told to."""
         return self.root / "ca" / "hpki-anchors.pem"
+
+    @property
+    def seal_anchors(self) -> Path:
+        """PEM root of the authorities of sealed documents and of time stamps."""
+        return self.root / "ca" / "seal-anchors.pem"
 
     @property
     def crl_sources(self) -> Path:
@@ -189,6 +194,7 @@ def _make(root: Path, population: Population, today: date) -> None:
         _write_anchors(folder, kind)
     healthcare = hpki.establish(keys, today)
     _keep_healthcare(folder, healthcare)
+    seals.keep(folder, seals.establish(today=today))
     office = Office(authorities=authorities, today=today)
     for resident in population.residents:
         if resident.kind == "hpki":

@@ -204,6 +204,7 @@ def sandbox(
             database_url=database_url,
             mapping=f"{addresses.world}/mapping",
             witness=addresses.witness,
+            world=addresses.world,
             door=True,
             front=None if tls is None else BehindTLS(files=tls, mtls_origin=addresses.mtls),
         )

@@ -16,8 +16,8 @@ MAX_DOCUMENT: Final = 4 * 1024 * 1024
 """Bytes. A sealed record has about sixty thousand."""
 MAX_CONTENTS: Final = 256 * 1024
 """Hexadecimal digits of one signature with its padding."""
-MAX_SIGNATURES: Final = 4
-"""Signatures that are judged; a document with two is refused already."""
+MAX_SIGNATURES: Final = 8
+"""Signatures and time stamps that are looked at: an archive adds one in ten years."""
 
 _RANGE: Final = re.compile(
     rb"/ByteRange[ \t\r\n]*\[[ \t\r\n]*([0-9]{1,9})[ \t\r\n]+([0-9]{1,9})[ \t\r\n]+([0-9]{1,9})[ \t\r\n]+([0-9]{1,9})"

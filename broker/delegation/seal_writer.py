@@ -108,8 +108,27 @@ async def _written(
     return sealed
 
 
+def write_archive_stamp(archived: bytes, *, material: SealMaterial, stamp: Stamp) -> bytes:
+    """A revision with `material` and a time stamp over everything before it. Raises SealFailed, what `stamp` raises."""
+    try:
+        return asyncio.run(_stamped(archived, material, _PortStamper(stamp)))
+    except (PdfError, TimestampRequestError, ValueError, TypeError) as failed:
+        raise SealFailed(f"the time stamp could not be appended ({type(failed).__name__})") from failed
+
+
+async def _stamped(archived: bytes, material: SealMaterial, stamper: _PortStamper) -> bytes:
+    writer = IncrementalPdfFileWriter(io.BytesIO(archived))
+    _add_evidence(writer, material)
+    name = f"Archive{len(list(fields.enumerate_sig_fields(writer)))}"
+    out: Any = await signers.PdfTimeStamper(stamper, field_name=name).async_timestamp_pdf(
+        writer, "sha256", bytes_reserved=_RESERVED
+    )
+    made: bytes = out.getvalue()
+    return made
+
+
 def _add_evidence(writer: IncrementalPdfFileWriter, material: SealMaterial) -> None:
-    """The document security store, without VRI: everything in it serves the one signature."""
+    """The document security store, without VRI; what a store holds already stays in it."""
 
     def streams(ders: tuple[bytes, ...]) -> generic.ArrayObject:
         made = []
@@ -119,6 +138,10 @@ def _add_evidence(writer: IncrementalPdfFileWriter, material: SealMaterial) -> N
             made.append(writer.add_object(stream))
         return generic.ArrayObject(made)
 
+    try:
+        known = writer.root["/DSS"]  # `get` would answer a reference
+    except KeyError:
+        known = generic.DictionaryObject()
     store = generic.DictionaryObject({generic.pdf_name("/Type"): generic.pdf_name("/DSS")})
     parts = (
         ("/Certs", (material.certificate, *material.others)),
@@ -126,7 +149,8 @@ def _add_evidence(writer: IncrementalPdfFileWriter, material: SealMaterial) -> N
         ("/OCSPs", material.ocsps),
     )
     for name, ders in parts:
-        if ders:
-            store[generic.pdf_name(name)] = streams(ders)
+        kept = list(known[name]) if name in known else []
+        if ders or kept:
+            store[generic.pdf_name(name)] = generic.ArrayObject([*kept, *streams(ders)])
     writer.root[generic.pdf_name("/DSS")] = writer.add_object(store)
     writer.update_root()

@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Final
 
 from broker.delegation.faults import Fault
-from broker.delegation.verification import verify_document
+from broker.delegation.verification import verify_archived, verify_document
 from broker.errors import SealFailed, SettingsError
 from broker.jose import Signer
 
@@ -64,6 +64,21 @@ def holds(commit: bytes, *, salt: bytes, record: bytes, sealed: bytes) -> bool:
         return hmac.compare_digest(commit, commitment(salt=salt, record=record, unsigned=unsigned_part(sealed)))
     except (SealFailed, ValueError):
         return False
+
+
+def archive(document: bytes, *, material: SealMaterial, stamp: Stamp, at: datetime) -> bytes:
+    """A copy of a sealed document with one more time stamp over it (PAdES B-LTA), to be kept apart from the officer's.
+
+    To be made before the newest stamp's authority ends, with its evidence in `material`, and a successor's `stamp`.
+    The copy is verified before it is answered. Raises SealFailed; what `stamp` raises.
+    """
+    from broker.delegation.seal_writer import write_archive_stamp  # noqa: PLC0415 -- as below
+
+    made = write_archive_stamp(document, material=material, stamp=stamp)
+    verdict = verify_archived(made, anchors=material.anchors, at=at)
+    if not made.startswith(document) or not verdict.accepted:
+        raise SealFailed(f"the archive's copy does not verify: {', '.join(fault.name for fault in verdict.faults)}")
+    return made
 
 
 def seal(unsigned: bytes, *, signer: Signer, material: SealMaterial, stamp: Stamp, at: datetime) -> bytes:

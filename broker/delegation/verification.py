@@ -60,6 +60,17 @@ def verify_document(pdf: bytes, *, anchors: Sequence[bytes], at: datetime) -> Do
     and the stamp's own path is in force at `at`. A certificate that names a source of revocation needs its evidence in
     the document. Never raises on hostile bytes; ValueError for a naive `at`.
     """
+    return _judged(pdf, anchors, at, archived=False)
+
+
+def verify_archived(pdf: bytes, *, anchors: Sequence[bytes], at: datetime) -> DocumentVerdict:
+    """The same for an archive's copy, to which time stamps were appended: the document that it begins with, as of the
+    first of them, each stamp as of the next, and the newest as of `at`.
+    """
+    return _judged(pdf, anchors, at, archived=True)
+
+
+def _judged(pdf: bytes, anchors: Sequence[bytes], at: datetime, *, archived: bool) -> DocumentVerdict:
     if at.tzinfo is None:
         raise ValueError("the time must say its zone")
     pdf = bytes(pdf)
@@ -69,13 +80,17 @@ def verify_document(pdf: bytes, *, anchors: Sequence[bytes], at: datetime) -> Do
     trusted = [bytes(anchor) for anchor in anchors]
     if len(trusted) > MAX_ANCHORS or any(len(anchor) > MAX_ANCHOR for anchor in trusted):
         return DocumentVerdict(faults=_in_order(seen.faults | {Fault.UNTRUSTED}))
-    done = _JUDGE.run(written(pdf, trusted, at), seconds=SECONDS)
+    done = _JUDGE.run(written(pdf, trusted, at, archived=archived), seconds=SECONDS)
     return _read(done.output if done.status == 0 else b"", seen.faults)
 
 
-def written(pdf: bytes, anchors: Sequence[bytes], at: datetime) -> bytes:
+def written(pdf: bytes, anchors: Sequence[bytes], at: datetime, *, archived: bool = False) -> bytes:
     """The question as the child reads it: a line of JSON, then the document."""
-    head = {"anchors": [b64encode(each).decode() for each in anchors], "at": at.astimezone(UTC).isoformat()}
+    head = {
+        "anchors": [b64encode(each).decode() for each in anchors],
+        "archived": archived,
+        "at": at.astimezone(UTC).isoformat(),
+    }
     return json.dumps(head).encode() + b"\n" + pdf
 
 

@@ -40,6 +40,7 @@ from broker.flows.receipt_ports import ReceiptStore
 from broker.flows.refresh_ports import RefreshTokenStore
 from broker.flows.register_ports import Register, RegisterStore, RegisterTree
 from broker.flows.revocation_ports import CorrespondenceSource, RevocationSource
+from broker.flows.seal_ports import SealPort
 from broker.flows.signing_ports import RawDigestStore, SignTransactionStore
 from broker.ids import (
     AccountID,
@@ -315,6 +316,7 @@ class KeyUse(StrEnum):
     REQUEST_ENCRYPTION = "request-encryption"
     """What clients encrypt to us (request objects); it never signs."""
     REGISTER_LOG = "register-log"
+    MANDATE_SEAL = "mandate-seal"
     """Checkpoints of the register of mandates, Ed25519 alone; a log keeps its key for its year."""
     RECEIPT = "receipt"
     """Its public half is published for ever: a receipt is checked years later."""
@@ -450,3 +452,5 @@ class Ports:
     """None where no platform operator tells of revocations."""
     register: Register | None = None
     """None where the operator keeps no register: then there are no mandates."""
+    seal: SealPort | None = None
+    """None where no seal is set up: then no document is sealed."""

@@ -19,6 +19,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
+from urllib3.response import HTTPResponse
 
 from broker.errors import OutboundFailed, OutboundRefused
 
@@ -308,6 +309,15 @@ def _fetch(connection: _Pinned, parts: SplitResult, question: _Question, limit: 
         enforce_content_length=True,
     )
     response = connection.getresponse()
+    try:
+        yield from _body(response, connection, parts, question, limit)
+    finally:
+        response.close()  # a refused answer's body is not read, and would hold the connection
+
+
+def _body(
+    response: HTTPResponse, connection: _Pinned, parts: SplitResult, question: _Question, limit: int
+) -> Iterator[bytes]:
     if response.status not in question.accepted:  # a redirect is an answer like any other that is not the list
         raise OutboundFailed(f"{parts.hostname}: status {response.status}")
     if response.headers.get("Content-Encoding", "identity").lower() != "identity":

@@ -15,7 +15,7 @@ from typing import Final
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from sandbox import atomicfile, ledger
+from sandbox import atomicfile, ledger, seals
 from sandbox.ca import Authority, Kind, Municipality
 from sandbox.cards import to_json
 from sandbox.generate import generations, issuer_key_hash, load_authority
@@ -52,6 +52,16 @@ class Registry:
         self.municipalities: dict[str, Municipality] = {
             municipality.code: municipality for municipality in population.municipalities
         }
+
+    # --- sealed documents ---------------------------------------------------------------------------------------------
+
+    def seal_crl(self, name: seals.Lister, *, now: datetime) -> bytes:
+        """The list (DER) of an authority of seals, made as of `now`. Raises OSError, ValueError."""
+        return seals.load(self._root / "ca").crl(name, now=now)
+
+    def time_stamp(self, request: bytes, *, now: datetime) -> bytes:
+        """The time-stamp authority's answer (DER) to one question (DER). Raises OSError, ValueError."""
+        return seals.load(self._root / "ca").stamp.answer(request, now=now)
 
     # --- what is so ---------------------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""What verifiers fetch: CRLs, OCSP answers and root certificates. Public, read only, the same for everybody."""
+"""What verifiers fetch: CRLs, OCSP answers, time stamps and root certificates. Public and the same for everybody."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Final
 
 from flask import Blueprint, Response, abort, request
 
+from sandbox import seals
 from sandbox.ca import KINDS, Kind, Municipality
 from sandbox.revocation import MAX_OCSP_REQUEST
 from sandbox.trouble import SLOW_SECONDS
@@ -67,6 +68,21 @@ def services_blueprint(registry: Registry, *, clock: Callable[[], datetime]) -> 
         suffer(registry.trouble().ocsp)
         answer = registry.ocsp(_KINDS[ca], question, now=clock())
         return Response(answer, mimetype="application/ocsp-response", headers={"Cache-Control": "no-store"})
+
+    @services.get("/seal/<name>.crl")
+    def seal_crl(name: str) -> Response:
+        lister = next((known for known in seals.LISTERS if known == name), None)
+        if lister is None:
+            abort(404)
+        return _list(registry.seal_crl(lister, now=clock()))
+
+    @services.post("/tsa")
+    def time_stamp() -> Response:
+        """RFC 3161 §3.4."""
+        if request.mimetype != "application/timestamp-query":
+            abort(415)
+        answer = registry.time_stamp(request.get_data(), now=clock())
+        return Response(answer, mimetype="application/timestamp-reply", headers={"Cache-Control": "no-store"})
 
     @services.get("/ca/<name>.cer")
     def root_certificate(name: str) -> Response:

@@ -26,7 +26,7 @@ def main() -> None:
     if importlib.util.find_spec("pyhanko") is None:
         nursery.serve(_not_installed)
         return
-    from broker.delegation.judge import case  # noqa: F401, PLC0415 -- loads pyHanko, which may be absent
+    from broker.delegation.judge import archive  # noqa: F401, PLC0415 -- loads pyHanko, which may be absent
 
     nursery.serve(answer)
 
@@ -34,6 +34,7 @@ def main() -> None:
 def answer(written: bytes) -> None:
     """Judge one document, within its limits."""
     confined.confine(cpu_seconds=CPU_SECONDS, memory=MEMORY)
+    from broker.delegation.judge.archive import judge_archived  # noqa: PLC0415 -- as above
     from broker.delegation.judge.case import Case, judge  # noqa: PLC0415 -- as above
 
     head, _, pdf = written.partition(b"\n")
@@ -54,7 +55,7 @@ def answer(written: bytes) -> None:
         runner.get_loop()
         confined.forbid()
         try:
-            runner.run(judge(case, told))
+            runner.run((judge_archived if question["archived"] else judge)(case, told))
         except (MemoryError, RecursionError):
             _tell(fault="UNFINISHED")
     for name, value in (("record", case.record), ("signer", case.signer)):

@@ -89,7 +89,7 @@ async def _judge_signer(case: Case, envelope: Envelope) -> None:
     )
     moment = case.at
     if stamp is not None:
-        case.sealed_at = await _proved_time(case, stamp, envelope.signature, evidence)
+        case.sealed_at = await proved_time(stamp, envelope.signature, evidence, until=case.at, faults=case.faults)
         moment = case.sealed_at or case.at
     path = await find_path(envelope.signer, evidence, moment=moment)
     case.faults |= path.faults
@@ -120,8 +120,10 @@ def _stamp(case: Case, envelope: Envelope) -> Envelope | None:
     return found
 
 
-async def _proved_time(case: Case, stamp: Envelope, stamped: bytes, evidence: Evidence) -> datetime | None:
-    """When the signature existed, as an authority says that was trusted then and whose dates include `at`.
+async def proved_time(
+    stamp: Envelope, stamped: bytes, evidence: Evidence, *, until: datetime, faults: set[Fault]
+) -> datetime | None:
+    """When `stamped` existed, as an authority says that was trusted then and whose dates include `until`.
 
     That authority's own revocation is judged by the evidence in the document, as of the stamp: what became known later
     is not in it.
@@ -138,15 +140,15 @@ async def _proved_time(case: Case, stamp: Envelope, stamped: bytes, evidence: Ev
     except Exception:
         matches = False
     if not matches or not may_stamp(stamp.signer):
-        case.faults.add(Fault.TIME_STAMP_WRONG)
+        faults.add(Fault.TIME_STAMP_WRONG)
         return None
     path = await find_path(stamp.signer, evidence, moment=when)
     if path.faults:
-        case.faults.add(Fault.TIME_STAMP_UNTRUSTED)
+        faults.add(Fault.TIME_STAMP_UNTRUSTED)
         return None
-    if when > case.at + _AHEAD:
-        case.faults.add(Fault.SEALED_LATER)
-    elif not in_force(path.chain, case.at):
-        case.faults.add(Fault.TIME_STAMP_EXPIRED)
+    if when > until + _AHEAD:
+        faults.add(Fault.SEALED_LATER)
+    elif not in_force(path.chain, until):
+        faults.add(Fault.TIME_STAMP_EXPIRED)
         return None
     return when

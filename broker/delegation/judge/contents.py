@@ -29,7 +29,7 @@ from pyhanko.sign.validation.dss import DocumentSecurityStore
 from pyhanko.sign.validation.pdf_embedded import EmbeddedPdfSignature
 from pyhanko.sign.validation.status import SignatureCoverageLevel
 
-from broker.delegation.document import Look
+from broker.delegation.document import MAX_SIGNATURES, Look
 from broker.delegation.faults import Fault
 from broker.errors import InvalidToken
 from broker.jose import parse_json
@@ -113,7 +113,7 @@ def _check_signatures(reader: PdfFileReader, look: Look, faults: set[Fault]) -> 
         faults.add(Fault.MORE_SIGNATURES)
     found = []
     pades = False
-    for _, value, _ in fields[:4]:
+    for _, value, _ in fields[:MAX_SIGNATURES]:
         dictionary = value.get_object()
         numbers = tuple(int(number) for number in dictionary["/ByteRange"])
         contents = bytes(dictionary.raw_get("/Contents").original_bytes)

@@ -116,6 +116,7 @@ def test_keys_are_made_in_a_token_where_the_setting_names_one(office: Office, tm
         ("card-request", "token"),
         ("receipt", "token"),
         ("request-encryption", "file"),
+        ("mandate-seal", "token"),
         ("register-log", "token"),
     }
     assert office.keys("rotate", "--use", "id-token", "--pkcs11").exit_code == 3

@@ -14,13 +14,17 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from broker.delegation.document import look
+from broker.delegation.faults import Fault
 from broker.delegation.rendering import FONTS, Renderer
-from broker.delegation.sealing import commitment, holds, unsigned_part
-from broker.delegation.verification import verify_document
+from broker.delegation.sealing import archive, commitment, holds, unsigned_part
+from broker.delegation.verification import verify_archived, verify_document
 from broker.errors import RecordUnprintable, SealFailed, SettingsError
+from broker.jose import load_public_key
+from broker.keys import pkcs11
 from broker.keys.algorithms import signer
 from tests.broker.delegation.sealed import material, record, seal_workshop, sealed_by, stamp
-from tests.broker.delegation.workshop import AT, DAY, YEAR, Workshop
+from tests.broker.delegation.workshop import AT, DAY, YEAR, Holder, Workshop, other_page
+from tests.softhsm import new_token, parsed
 
 SALT = bytes(range(32))
 
@@ -149,6 +153,22 @@ def test_an_rsa_seal_holds(workshop: Workshop, unsigned: bytes) -> None:
     assert verify_document(made, anchors=workshop.anchors, at=AT).accepted
 
 
+def test_a_seal_from_a_token_holds(workshop: Workshop, unsigned: bytes) -> None:
+    uri = parsed(new_token())
+    assert uri is not None
+    jwk = pkcs11.token(uri).generate("ES256", b"seal", "seal")
+    key = load_public_key(jwk)
+    assert isinstance(key, ec.EllipticCurvePublicKey)
+    holder = workshop.authority.leaf(public_key=key, names_a_source=True)
+    made = sealed_by(
+        workshop,
+        unsigned,
+        material=material(workshop, certificate=holder.der),
+        signer=pkcs11.signer(uri, alg="ES256", object_id=b"seal", jwk=jwk),
+    )
+    assert verify_document(made, anchors=workshop.anchors, at=AT).accepted
+
+
 def test_the_commitment_is_to_this_document_alone(sealed: bytes, unsigned: bytes, renderer: Renderer) -> None:
     commit = commitment(salt=SALT, record=record(), unsigned=unsigned)
     assert (
@@ -185,6 +205,74 @@ def test_the_sealed_document_holds_nothing_of_the_jpki(sealed: bytes) -> None:
     assert b"JPKI" not in sealed
     (signature,) = look(sealed).signatures
     assert b"JPKI" not in signature.cms
+
+
+# --- the archive -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def successor(workshop: Workshop) -> Holder:
+    """The next time-stamp authority: it begins in eight years and ends in twenty."""
+    return workshop.root.stamper(
+        key=ec.generate_private_key(ec.SECP256R1()),
+        begins=AT + 8 * YEAR,
+        ends=AT + 19 * YEAR,
+        names_a_source=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def archived(workshop: Workshop, sealed: bytes, successor: Holder) -> bytes:
+    """Stamped once more nine years on, a year before the first authority ends."""
+    then = AT + 9 * YEAR
+    fresh = workshop.root.crl(this_update=then - DAY)
+    evidence = material(workshop, others=(successor.der,), crls=(fresh,))
+    return archive(sealed, material=evidence, stamp=stamp(workshop, at=then, by=successor), at=then)
+
+
+def test_an_archives_copy_outlives_the_first_time_stamp_authority(
+    workshop: Workshop, sealed: bytes, archived: bytes
+) -> None:
+    later = AT + 15 * YEAR
+    assert archived.startswith(sealed)
+    verdict = verify_archived(archived, anchors=workshop.anchors, at=later)
+    assert verdict.reasons == ()
+    assert (verdict.record, verdict.sealed_at) == (record(), AT)
+    assert Fault.TIME_STAMP_EXPIRED in verify_document(sealed, anchors=workshop.anchors, at=later).faults
+    assert Fault.TIME_STAMP_EXPIRED in verify_archived(archived, anchors=workshop.anchors, at=AT + 25 * YEAR).faults
+
+
+def test_an_archives_copy_is_not_the_officers_document(workshop: Workshop, archived: bytes) -> None:
+    verdict = verify_document(archived, anchors=workshop.anchors, at=AT + 9 * YEAR)
+    assert {Fault.MORE_SIGNATURES, Fault.REVISION_ADDED} <= set(verdict.faults)
+    assert not verdict.altered
+
+
+def test_a_changed_archives_copy_is_refused(workshop: Workshop, archived: bytes, sealed: bytes) -> None:
+    at = AT + 9 * YEAR
+    for place in (300, len(sealed) + 200, len(archived) - 3):
+        changed = bytearray(archived)
+        changed[place] ^= 1
+        assert not verify_archived(bytes(changed), anchors=workshop.anchors, at=at).accepted, place
+    assert not verify_archived(archived + b"\n", anchors=workshop.anchors, at=at).accepted
+
+
+def test_an_archives_stamp_made_too_late_is_refused(workshop: Workshop, sealed: bytes, successor: Holder) -> None:
+    late = AT + 11 * YEAR
+    evidence = material(workshop, others=(successor.der,), crls=(workshop.root.crl(this_update=late - DAY),))
+    with pytest.raises(SealFailed, match="TIME_STAMP_EXPIRED"):
+        archive(sealed, material=evidence, stamp=stamp(workshop, at=late, by=successor), at=late)
+
+
+def test_a_hidden_change_between_stamps_is_an_alteration(workshop: Workshop, sealed: bytes, successor: Holder) -> None:
+    """A stranger can have anything stamped: the authority does not look at it."""
+    from broker.delegation.seal_writer import write_archive_stamp
+
+    then = AT + 9 * YEAR
+    evidence = material(workshop, others=(successor.der,), crls=(workshop.root.crl(this_update=then - DAY),))
+    changed = write_archive_stamp(other_page(sealed), material=evidence, stamp=stamp(workshop, at=then, by=successor))
+    verdict = verify_archived(changed, anchors=workshop.anchors, at=then)
+    assert Fault.ALTERED_AFTER in verdict.faults
 
 
 # --- judges ----------------------------------------------------------------------------------------------------------

@@ -30,6 +30,7 @@ DAY = timedelta(days=1)
 YEAR = 365 * DAY
 RECORD = '{"v":1,"id":"1a2b","type":"poa.business","name":"山田花子"}'.encode()
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
+PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey
 
 
 def _name(common: str) -> x509.Name:
@@ -90,6 +91,7 @@ class Authority(Holder):
         common: str = "Seal",
         *,
         key: PrivateKey | None = None,
+        public_key: PublicKey | None = None,
         usages: tuple[str, ...] = ("digital_signature", "content_commitment"),
         purposes: tuple[x509.ObjectIdentifier, ...] = (),
         begins: datetime = AT - 30 * DAY,
@@ -99,7 +101,7 @@ class Authority(Holder):
         key = key or ec.generate_private_key(ec.SECP256R1())
         self.serial += 1
         builder = (
-            _builder(common, key, self.certificate.subject, self.serial, begins, ends)
+            _builder(common, public_key or key.public_key(), self.certificate.subject, self.serial, begins, ends)
             .add_extension(_usage(*usages), critical=True)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), critical=False)
         )
@@ -146,13 +148,18 @@ class Authority(Holder):
 
 
 def _builder(  # noqa: PLR0917 -- each call stands in this module
-    common: str, key: PrivateKey, issuer: x509.Name, serial: int, begins: datetime, ends: datetime
+    common: str,
+    key: PublicKey,
+    issuer: x509.Name,
+    serial: int,
+    begins: datetime,
+    ends: datetime,
 ) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()
         .subject_name(_name(common))
         .issuer_name(issuer)
-        .public_key(key.public_key())
+        .public_key(key)
         .serial_number(serial)
         .not_valid_before(begins)
         .not_valid_after(ends)
@@ -163,7 +170,7 @@ def _ca(  # noqa: PLR0917 -- as above
     key: PrivateKey, common: str, issuer_key: PrivateKey, issuer: x509.Name, serial: int, life: timedelta
 ) -> x509.Certificate:
     return (
-        _builder(common, key, issuer, serial, AT - YEAR, AT + life)
+        _builder(common, key.public_key(), issuer, serial, AT - YEAR, AT + life)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .add_extension(_usage("key_cert_sign", "crl_sign"), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
@@ -289,3 +296,21 @@ async def _finished(signer: signers.PdfSigner, writer: IncrementalPdfFileWriter)
     out = await signer.async_sign_pdf(writer)
     data: bytes = out.getvalue()
     return data
+
+
+def change_page(writer: IncrementalPdfFileWriter) -> None:
+    """Another content in place of the first page's."""
+    page = writer.root["/Pages"]["/Kids"][0]
+    page[generic.pdf_name("/Contents")] = writer.add_object(
+        generic.StreamObject(stream_data=b"BT /F1 24 Tf 72 700 Td (MORE POWER) Tj ET")
+    )
+    writer.update_container(page)
+
+
+def other_page(pdf: bytes) -> bytes:
+    """With a revision that puts another page in place of the first."""
+    writer = IncrementalPdfFileWriter(io.BytesIO(pdf))
+    change_page(writer)
+    out = io.BytesIO()
+    writer.write(out)
+    return out.getvalue()

@@ -1,0 +1,55 @@
+"""A record becomes a document in two steps: printed, so that the register can commit to it, and sealed once it has."""
+
+from __future__ import annotations
+
+import hmac
+
+from broker.delegation import sealing
+from broker.errors import OutboundFailed, OutboundRefused, SealFailed, SettingsError
+from broker.flows.ports import KeyUse, Ports
+from broker.flows.seal_ports import SealPort
+
+
+def template_hash(*, ports: Ports) -> str:
+    """What a record states as `template.sha256` before it is printed. Raises SealFailed."""
+    return _seal_of(ports).printer().template_hash
+
+
+def print_record(record: bytes, *, ports: Ports) -> bytes:
+    """The unsigned PDF of `record`, which a second process has made as well: what the register commits to.
+
+    Raises RecordUnprintable; SealFailed where the two differ or nothing is set up.
+    """
+    printer = _seal_of(ports).printer()
+    unsigned = printer.render(record)
+    if not hmac.compare_digest(unsigned, printer.rendered_apart(record)):
+        raise SealFailed("two processes make different documents of one record")
+    return unsigned
+
+
+def seal_printed(unsigned: bytes, *, ports: Ports) -> bytes:
+    """The sealed document, verified. To be called once the register's entry is durable and witnessed.
+
+    Raises SealFailed (also where the time-stamp authority or a list cannot be had), StoreUnavailable.
+    """
+    port = _seal_of(ports)
+    algorithms = ports.keys.algorithms(KeyUse.MANDATE_SEAL)
+    if not algorithms:
+        raise SealFailed("there is no key for seals")
+    try:
+        material = port.material()
+        return sealing.seal(
+            unsigned,
+            signer=ports.keys.signer(KeyUse.MANDATE_SEAL, algorithms[0]),
+            material=material,
+            stamp=port.stamp,
+            at=ports.clock(),
+        )
+    except (OutboundFailed, OutboundRefused, SettingsError) as failed:
+        raise SealFailed(f"what a seal needs cannot be had: {failed}") from failed
+
+
+def _seal_of(ports: Ports) -> SealPort:
+    if ports.seal is None:
+        raise SealFailed("no seal is set up (setting seal)")
+    return ports.seal
