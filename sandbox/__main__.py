@@ -1,4 +1,4 @@
-"""`python -m sandbox run`, `python -m sandbox login` and `python -m sandbox world`."""
+"""`python -m sandbox run`, `python -m sandbox login`, `python -m sandbox sign` and `python -m sandbox world`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from sandbox.contracts.command import command as sign
 from sandbox.launcher import Addresses, run
 from sandbox.login import command as login
 from sandbox.plan import SUITE
@@ -72,6 +73,7 @@ def run_command(
 
 
 main.add_command(login, "login")
+main.add_command(sign, "sign")
 main.add_command(world)
 
 if __name__ == "__main__":

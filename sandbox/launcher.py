@@ -20,8 +20,9 @@ from typing import Any
 
 from cardreader.softcard import CannotStart, PrivatePCSCD, why_not
 from cardreader.tray import TrayClient
-from sandbox import atomicfile, bank, plan, tlsfront, witness
+from sandbox import atomicfile, bank, contracts, plan, tlsfront, witness
 from sandbox.broker import BehindTLS, BrokerHouse, mtls_paths, set_up
+from sandbox.contracts import key as contracts_key
 from sandbox.generate import World, generate
 from sandbox.ports import holder, is_free
 from sandbox.programs import Program, ProgramFailed, stop_all
@@ -214,7 +215,10 @@ def sandbox(
             completed = plan.complete_all(plans, around)
         except plan.PlanInvalid as wrong:
             raise CannotRun(str(wrong)) from wrong
-        registered = [bank.registration(addresses.bank, bank_keys)]
+        registered = [
+            bank.registration(addresses.bank, bank_keys),
+            contracts.registration(contracts_key.public_jwks(root / "contracts")),
+        ]
         document = set_up(house, registered, plans=[each.clients for each in completed if each.clients["clients"]])
         for each in completed:
             say(f"  plan  {each.name}: give the suite {os.path.relpath(each.file)}")

@@ -130,6 +130,30 @@ def login(
         browser.close()
 
 
+def through_the_broker(
+    url: str, *, broker: str, resident_card: Path, trust: Path, timeout: float = 30.0, authorities: str | None = None
+) -> str:
+    """Take a client's authorization request at `url` through the broker's pages; the address back, unvisited.
+
+    Raises LoginFailed, CardFileInvalid and TrustInvalid.
+    """
+    card = cardfile.load(resident_card)
+    browser = WebClient(origins=frozenset({origin_of(broker)}), timeout=timeout, authorities=authorities)
+    try:
+        return _Login(
+            browser=browser,
+            bank="",
+            broker=broker,
+            card=card,
+            trust=load_trust(trust, sandbox=True),
+            pin=card.auth.pin,
+            scope="",
+            before_step=lambda _: None,
+        ).visit(url)
+    finally:
+        browser.close()
+
+
 class _Login:
     """One resident at one browser."""
 
@@ -172,6 +196,40 @@ class _Login:
         self._enter("login")
         asked = {} if self._scope == "openid" else {"scope": self._scope}
         page = self._browser.submit(replace(form, fields={**form.fields, **asked}), origin=origin_of(page.url))
+        back, asked_consent = self._back(page)
+        self._enter("return")
+        page = self._browser.get(back)
+        linked_now = page.form("link-form") is not None
+        if linked_now:
+            self._enter("link")
+            page = self._link(page)
+        if "greeting" not in page.elements.texts:
+            self._refuse(page, "the bank does not greet its customer")
+        self._enter("verify")
+        accepted = self._accepted(self._browser.get(f"{self._bank}/api/me"))
+        self._leave()
+        return LoginResult(
+            resident=self._card.name,
+            claims=accepted["claims"],
+            userinfo=accepted["userinfo"],
+            customer_number=accepted["customer_number"],
+            linked_now=linked_now,
+            asked_consent=asked_consent,
+            steps_ms=self._steps,
+        )
+
+    def visit(self, url: str) -> str:
+        """From a client's own authorization request to the address that leads back. Raises LoginFailed."""
+        try:
+            self._enter("login")
+            return self._back(self._browser.get(url))[0]
+        except WebFault as fault:
+            raise LoginFailed(self._step, str(fault)) from fault
+        except CardError as refusal:
+            raise LoginFailed(self._step, str(refusal), code=answer_for(refusal).code) from refusal
+
+    def _back(self, page: Page) -> tuple[str, bool]:
+        """From the login page to the address that leads back to the client; whether consent was asked for."""
         offered = page.form("release-form")
         if offered is not None:
             self._enter("release")
@@ -194,27 +252,8 @@ class _Login:
             page = self._browser.submit(consent, origin=origin_of(page.url), decision="approve")
         back = page.elements.links.get("continue-link")
         if page.status != 200 or not back:
-            self._refuse(page, "the broker does not send us back to the bank")
-        self._enter("return")
-        page = self._browser.get(str(back))
-        linked_now = page.form("link-form") is not None
-        if linked_now:
-            self._enter("link")
-            page = self._link(page)
-        if "greeting" not in page.elements.texts:
-            self._refuse(page, "the bank does not greet its customer")
-        self._enter("verify")
-        accepted = self._accepted(self._browser.get(f"{self._bank}/api/me"))
-        self._leave()
-        return LoginResult(
-            resident=self._card.name,
-            claims=accepted["claims"],
-            userinfo=accepted["userinfo"],
-            customer_number=accepted["customer_number"],
-            linked_now=linked_now,
-            asked_consent=consent is not None,
-            steps_ms=self._steps,
-        )
+            self._refuse(page, "the broker does not send us back to its client")
+        return str(back), consent is not None
 
     def _sign(self, request: str, *, origin: str) -> tuple[str, str]:
         answer = softagent.answer(request, origin=origin, trust=self._trust, card=self._card, pin=self._pin)
@@ -387,9 +426,9 @@ def command(
     timeout: float,
 ) -> None:
     """Exit status 0 only if the relying party accepted every login."""
-    told = _addresses(root)
+    told = addresses_of(root)
     broker, bank = broker or told["broker"], bank or told["bank"]
-    cards = [_card_of(root, resident) for resident in residents]
+    cards = [card_of(root, resident) for resident in residents]
     trust = root / "agent" / "trust.json"
 
     def attempt(card: Path, before_step: Callable[[str], None] = lambda _: None) -> LoginResult:
@@ -423,7 +462,7 @@ def command(
         sys.exit(1)
 
 
-def _addresses(root: Path) -> dict[str, str]:
+def addresses_of(root: Path) -> dict[str, str]:
     """Where the launcher of this folder last put broker and bank."""
     try:
         told = json.loads((root / "run" / "addresses.json").read_bytes())
@@ -434,7 +473,7 @@ def _addresses(root: Path) -> dict[str, str]:
         return {"broker": BROKER, "bank": BANK}
 
 
-def _card_of(root: Path, resident: str) -> Path:
+def card_of(root: Path, resident: str) -> Path:
     path = root / "cards" / f"{resident}.json"
     if not resident.isalnum() or not path.is_file():
         known = sorted(card.stem for card in (root / "cards").glob("*.json") if card.stem != "index")
