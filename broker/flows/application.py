@@ -73,7 +73,7 @@ Neither the serial number of a certificate nor the Individual Number is given.
 """,
 }
 _PURPOSE: Final = {"ja": "（利用目的：{purpose}）", "en": " (purpose: {purpose})"}
-_NONE_STATED: Final = {"ja": "サービスは利用目的を示していません", "en": "the service states no purpose"}
+_NONE_STATED: Final = {"ja": "示されていません", "en": "none stated"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -17,9 +18,13 @@ from werkzeug.serving import make_server
 from broker.keys.live import open_keys
 from broker.keys.rotation import create
 from broker.oidc.client import AuthMethod, GrantType
+from broker.oidc.data_use import DataUse
+from tests.broker.web import prover
 from tests.broker.web.house import AGENT, BANK, PASSPHRASE, House, transaction_of
 from tests.broker.web.linkhouse import service
 from tests.broker.web.program import register
+from tests.broker.web.pushing import pushed
+from tests.broker.web.test_web_proofing import card, shop
 from tests.browser import PHONE, assert_accessible, screenshot
 
 
@@ -96,6 +101,42 @@ def test_every_page_of_a_login_is_accessible(
     page.locator("#no-session").wait_for()
     assert_accessible(page)
     screenshot(page, f"broker-no-session-{language}")
+
+
+@pytest.mark.parametrize("language", ["ja", "en"])
+def test_every_page_of_a_proof_is_accessible(served: House, new_page: Callable[..., Page], language: str) -> None:
+    program = shop(
+        served,
+        data_use=(
+            DataUse(item="address", purpose="口座開設の届け出のため", retention="口座を解約してから7年", optional=True),
+            DataUse(item="birthdate", purpose="年齢の確認", retention="1年", purpose_en="Age check", optional=True),
+        ),
+    )
+    claims = json.dumps({"userinfo": {"name": {"essential": True, "purpose": "口座の名義"}, "age_over_20": None}})
+    request_uri = pushed(program, scope="openid name address birthdate gender", claims=claims)
+    page = new_page(locale={"ja": "ja-JP", "en": "en-GB"}[language])
+    page.context.route(f"{BANK}/**", lambda route: route.fulfill(status=204))
+    query = urlencode({"client_id": program.client.client_id, "request_uri": request_uri})
+    page.goto(f"{served.issuer}/authorize?{query}")
+    assert page.locator("html").get_attribute("lang") == language
+    assert page.locator("#item-address").is_checked()
+    assert_accessible(page)
+    screenshot(page, f"broker-release-{language}")
+    page.locator("#item-gender").uncheck()
+    page.locator("#agree").click()
+    page.locator("#application summary").click()
+    assert_accessible(page)
+    screenshot(page, f"broker-application-{language}")
+    request = page.locator("#card-form input[name=request]").get_attribute("value")
+    assert request is not None
+    sealed = prover.answer(request, card(served, "hikkoshi"))
+    refused = served.post_answer(transaction_of(request), {"answer": sealed}, language=language)
+    page.set_content(refused.text)
+    assert page.locator("#error-code").inner_text() == "AUTH-042"
+    sealed = prover.answer(request, card(served, "hanako"))
+    page.goto(served.post_answer(transaction_of(request), {"answer": sealed}).headers["Location"])
+    page.locator("#continue-link").wait_for()
+    assert_accessible(page)
 
 
 @pytest.mark.parametrize("language", ["ja", "en"])

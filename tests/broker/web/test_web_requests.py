@@ -219,9 +219,9 @@ def test_the_registered_max_age_holds_where_the_request_names_none(house: House)
 
 
 def test_a_scope_beyond_the_registered_ones_is_left_out(house: House) -> None:
-    page = house.consent_page(house.browser(), scope="openid offline_access name made_up")
+    page = house.consent_page(house.browser(), scope="openid offline_access profile address made_up")
     assert "画面を閉じたあとの利用" not in page.text
-    code = house.login(house.browser(), scope="openid offline_access name")["code"]
+    code = house.login(house.browser(), scope="openid offline_access profile")["code"]
     assert house.token(code).get_json()["scope"] == "openid"
 
 
