@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
+from sandbox.broker import ServiceRefused, introduce
 from sandbox.contracts.command import command as sign
 from sandbox.launcher import Addresses, run
 from sandbox.login import command as login
@@ -70,6 +72,21 @@ def run_command(
             say=lambda line: print(line, flush=True),
         )
     )
+
+
+@main.command("client")
+@click.argument("file", type=click.File("r", encoding="utf-8"))
+@click.option("--root", type=click.Path(path_type=Path), default=ROOT, show_default=".sandbox")
+def client_command(*, file: TextIO, root: Path) -> None:
+    """Register the service that FILE describes at the sandbox's broker, as its operator would (`broker client add`)."""
+    try:
+        given = json.load(file)
+        added = introduce(root, given)
+    except FileNotFoundError:
+        raise click.ClickException("no sandbox here yet: `make run` makes one") from None
+    except (ValueError, ServiceRefused) as wrong:
+        raise click.ClickException(str(wrong)) from None
+    click.echo(f"{given['client_id']}: {'registered' if added else 'there already'}")
 
 
 main.add_command(login, "login")

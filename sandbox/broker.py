@@ -23,13 +23,13 @@ from flask import Blueprint, Flask
 from broker.app import for_trial_only, join, mount, now
 from broker.audit.entry import Entry, Event
 from broker.commands.client import clients_of, registration
-from broker.errors import SettingsError
+from broker.errors import BrokerError, SettingsError
 from broker.flows import client_administration
 from broker.flows.ports import KeyUse, Ports
 from broker.jose import load_public_key
 from broker.jpki.profile import PLASTIC
 from broker.keys.live import open_keys
-from broker.keys.rotation import create, renew_statement
+from broker.keys.rotation import create, renew_statement, rotate
 from broker.network.outbound import OutboundGuard
 from broker.oidc.discovery import metadata
 from broker.serving import serve
@@ -218,7 +218,10 @@ def set_up(
         )
         atomicfile.write(issuer_file, house.issuer.encode())
     upgrade(settings.database_url)
-    if open_keys(settings.key_directory, settings.key_passphrase).statement_expires_at() < now() + RENEW_BEFORE:
+    keys = open_keys(settings.key_directory, settings.key_passphrase)
+    if not keys.receipt_keys()["keys"]:  # made by a version that knew no receipts
+        rotate(settings.key_directory, settings.key_passphrase, now=now(), uses=(KeyUse.RECEIPT,), at_once=True)
+    if keys.statement_expires_at() < now() + RENEW_BEFORE:
         renew_statement(
             settings.key_directory,
             agent_root=house.agent_root,
@@ -230,14 +233,8 @@ def set_up(
     ports = open_ports(settings, approves=house.door)
     if house.witness:
         witness.trust(house.root, ports.keys, house.issuer)
-    with ports.store.transaction() as tx:
-        for given in registrations:
-            members = dict(given)
-            secret = members.pop("client_secret", None)
-            digest = None if secret is None else hashlib.sha256(secret.encode()).digest()
-            client = registration(members, secret_digest=digest)
-            if tx.clients.get(client.client_id) is None and tx.clients.add(client, now=now()):
-                tx.audit.append(Entry(at=now(), event=Event.CLIENT_ADDED, client_id=client.client_id))
+    for given in registrations:
+        _introduce(given, ports)
     for plan in plans:
         client_administration.load(clients_of(plan), ports=ports)
     document: dict[str, Any] = json.loads(json.dumps(card_agent_document(ports)))
@@ -262,6 +259,35 @@ def _issue_seal(house: BrokerHouse, settings: Settings) -> None:
         f'time_stamp_authority = "{house.world}/tsa"',
     )
     atomicfile.write(house.seal, "\n".join((*lines, "")).encode())
+
+
+def _introduce(given: Mapping[str, Any], ports: Ports) -> bool:
+    members = dict(given)
+    secret = members.pop("client_secret", None)
+    digest = None if secret is None else hashlib.sha256(secret.encode()).digest()
+    client = registration(members, secret_digest=digest)
+    with ports.store.transaction() as tx:
+        if tx.clients.get(client.client_id) is not None or not tx.clients.add(client, now=now()):
+            return False
+        tx.audit.append(Entry(at=now(), event=Event.CLIENT_ADDED, client_id=client.client_id))
+    return True
+
+
+class ServiceRefused(Exception):
+    """A description that is no client's, in the broker's own words."""
+
+
+def introduce(root: Path, given: Mapping[str, Any]) -> bool:
+    """Register a client at the broker whose things are under `root`, as its operator would; False: it is there already.
+
+    Raises OSError where there is none, ServiceRefused.
+    """
+    issuer = (root / "broker" / "issuer").read_text(encoding="utf-8")
+    house = BrokerHouse(root=root, issuer=issuer, agent_origins=("http://127.0.0.1:24780",), port=8000)
+    try:
+        return _introduce(given, open_ports(read(house.environment())))
+    except BrokerError as wrong:
+        raise ServiceRefused(str(wrong)) from wrong
 
 
 def main() -> None:
