@@ -111,8 +111,6 @@ def main() -> None:
     document = done["document"]
     name = f"{given.document.stem}-signed.pdf" if "pdf" in document else f"{given.document.name}.p7s"
     signature = given.state / name
-        f"{given.document.stem}-signed.pdf" if "pdf" in document else f"{given.document.name}.p7s"
-    )
     signature.write_bytes(base64.b64decode(document.get("pdf") or document["cms"]))
     (given.state / "receipt.jwt").write_text(done["receipt"])
     (given.state / "receipt-keys.json").write_text(json.dumps(keys_of_receipts))
