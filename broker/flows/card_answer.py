@@ -26,7 +26,7 @@ from broker.errors import (
     InvalidToken,
     RawDigestRefused,
 )
-from broker.flows import documents_to_sign, linking
+from broker.flows import documents_to_sign, link_alarm, linking
 from broker.flows.documents_to_sign import SignedDocuments
 from broker.flows.evidence import decision, prove_unrevoked
 from broker.flows.identity_claims import claims_of
@@ -79,7 +79,7 @@ def receive(transaction_id: TransactionID, answer: str, *, ports: Ports) -> Secr
         with ports.store.transaction() as tx:
             tx.audit.append(_refusal(transaction, refusal, now))
             if interaction is not None:
-                linking.stumbled(tx, interaction, refusal, now=now)
+                link_alarm.stumbled(tx, interaction, refusal, now=now)
         raise
     return_code = mint(ports.entropy)
     with ports.store.transaction() as tx:

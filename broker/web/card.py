@@ -13,8 +13,7 @@ from flask import Blueprint, Response, g, jsonify, request
 from werkzeug.exceptions import UnsupportedMediaType
 
 from broker.errors import AnswerMalformed, AnswerWithheld, BrokerError, BrowserMismatch, InvalidRequest
-from broker.flows import card_answer, consent, login
-from broker.flows import linking as flow
+from broker.flows import card_answer, consent, link_commit, login
 from broker.flows.my_page import Place
 from broker.flows.ports import Ports
 from broker.ids import InteractionID, TransactionID
@@ -92,7 +91,7 @@ def resume() -> Response:
     agent_code = request.args.get("error")
     if agent_code is not None:
         return _withheld(interaction_id, agent_code, secret)
-    if flow.commits(transaction, ports=ports()):
+    if link_commit.commits(transaction, ports=ports()):
         return linking.commit(transaction, request.args.get("rc", ""), browser_secret=secret)
     try:
         finished = login.finish(

@@ -7,7 +7,7 @@ from flask import Blueprint, Response, g, url_for
 
 from broker.accounts.link import AlarmKind
 from broker.errors import InteractionUnknown, LinkCardChanged
-from broker.flows import linking, login
+from broker.flows import link_commit, linking, login
 from broker.flows.code import RefusedToClient
 from broker.ids import InteractionID, TransactionID
 from broker.web import cookies
@@ -50,7 +50,7 @@ def show(interaction: InteractionID) -> Response:
 
 def commit(transaction: TransactionID, return_code: str, *, browser_secret: str | None) -> Response:
     """The second reading is released: the browser goes back to the service, or a second card is told to its holder."""
-    done = linking.commit(transaction, return_code, browser_secret=browser_secret, ports=ports())
+    done = link_commit.commit(transaction, return_code, browser_secret=browser_secret, ports=ports())
     for kind in set(done.alarms) - {AlarmKind.CARD_CHANGED}:
         _log.warning("link_alarm", kind=kind.value, link=done.link_id, transaction=transaction)
     response = stopped(done.then) or return_to_client(done.then, card_was_read=True)
