@@ -27,14 +27,14 @@ def open_page(house: House, browser: FlaskClient, resident: str = "hanako", plac
     return house.get(browser, landed.headers["Location"]) if landed.status_code == 303 else landed
 
 
-def add_service(house: House, name: str = "curious", **changes: Any) -> Client:
+def add_service(house: House, service: str = "curious", **changes: Any) -> Client:
     """A client that asks for attributes and offline access, and wants to be told of logouts."""
     with house.ports.store.transaction() as tx:
         bank = tx.clients.get(ClientID("bank"))
         assert bank is not None
         values: dict[str, Any] = {
-            "client_id": ClientID(name),
-            "sector": SectorID(name),
+            "client_id": ClientID(service),
+            "sector": SectorID(service),
             "name": "もてなし旅館",
             "scope": frozenset({"openid", "offline_access", "language", "dietary_needs"}),
             "grant_types": frozenset({GrantType.AUTHORIZATION_CODE, GrantType.REFRESH_TOKEN}),
@@ -44,7 +44,7 @@ def add_service(house: House, name: str = "curious", **changes: Any) -> Client:
         }
         client = replace(bank, **values)
         tx.clients.add(client, now=house.clock())
-    house.keys[name] = house.keys["bank"]
+    house.keys[service] = house.keys["bank"]
     return client
 
 

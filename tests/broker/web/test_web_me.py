@@ -356,7 +356,7 @@ def test_the_history_goes_on_page_by_page(house: House) -> None:
 
 
 def test_the_export_holds_everything_and_no_other_person(house: House) -> None:
-    add_service(house, name="curious")
+    add_service(house)
     browser = house.browser()
     open_page(house, browser, place="attributes")
     press(house, browser, "/me/attributes", "form-called", called="=HYPERLINK(1)", decision="save")
@@ -375,7 +375,7 @@ def test_the_export_holds_everything_and_no_other_person(house: House) -> None:
 
 
 def test_tables_begin_with_a_bom_and_hold_no_formula(house: House) -> None:
-    add_service(house, name="curious", vetted=True)
+    add_service(house)
     with house.ports.store.transaction() as tx:
         client = tx.clients.get(ClientID("curious"))
         assert client is not None
