@@ -65,9 +65,21 @@ def assert_accessible(page: Page) -> None:
     assert width <= PHONE["width"], f"{page.url} is {width} pixels wide in a window of 320"
 
 
-def screenshot(page: Page, name: str) -> Path:
+def screen(page: Page, name: str, language: str) -> None:
+    """The picture of a screen for the documents: one narrow column. SCREENS names the folder (`SCREENS=docs/screens`;
+    `python -m tests.picture docs/screens` then makes them small), else they go where the other pictures go.
+    """
+    before = page.viewport_size
+    page.set_viewport_size({"width": 480, "height": 640})
+    folder = os.environ.get("SCREENS")
+    screenshot(page, f"{name}.{language}", folder=Path(folder) if folder else None)
+    if before is not None:
+        page.set_viewport_size(before)
+
+
+def screenshot(page: Page, name: str, *, folder: Path | None = None) -> Path:
     """A picture of the whole page; answers where it is."""
-    folder = Path(os.environ.get("SCREENSHOTS") or Path(__file__).parent.parent / "build" / "screenshots")
+    folder = folder or Path(os.environ.get("SCREENSHOTS") or Path(__file__).parent.parent / "build" / "screenshots")
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.png"
     page.screenshot(path=path, full_page=True)

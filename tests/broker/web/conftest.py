@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from flask import Flask
 from sqlalchemy import Engine
+from werkzeug.serving import make_server
 
 import broker.web
 from broker.flows.approval_ports import ClientPings
@@ -193,3 +196,28 @@ def make_house(world: World, software_keys: LiveKeys, migrated: Path, tmp_path: 
 @pytest.fixture
 def house(make_house: Callable[..., House]) -> House:
     return make_house()
+
+
+@pytest.fixture
+def served(make_house: Callable[..., House], tmp_path: Path) -> Iterator[House]:
+    """The broker on a port of its own, under the issuer it is reached by."""
+    holder: dict[str, House] = {}
+
+    def application(environ: object, start_response: object) -> object:
+        """Whole answers: werkzeug forgets to close a file where the browser hangs up meanwhile."""
+        parts: Any = holder["house"].app.wsgi_app(environ, start_response)  # type: ignore[arg-type]  # passed on as given
+        with closing(parts):
+            return list(parts)
+
+    server = make_server("127.0.0.1", 0, application, threaded=True)  # type: ignore[arg-type]  # a WSGI callable
+    issuer = f"http://localhost:{server.server_port}"
+    create(
+        tmp_path / "keys", PASSPHRASE, issuer=issuer, now=datetime.now(UTC), agent_root_out=tmp_path / "root" / "r.json"
+    )
+    holder["house"] = make_house(issuer=issuer, keys_of=open_keys(tmp_path / "keys", PASSPHRASE))
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield holder["house"]
+    server.shutdown()
+    thread.join()
+    server.server_close()

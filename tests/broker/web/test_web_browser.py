@@ -3,54 +3,21 @@
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import closing
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
 from urllib.parse import parse_qsl, urlencode
 
 import pytest
 from playwright.sync_api import Page, Route
-from werkzeug.serving import make_server
 
-from broker.keys.live import open_keys
-from broker.keys.rotation import create
 from broker.oidc.client import AuthMethod, GrantType
 from broker.oidc.data_use import DataUse
 from tests.broker.web import prover
-from tests.broker.web.house import AGENT, BANK, PASSPHRASE, House, transaction_of
+from tests.broker.web.house import AGENT, BANK, House, transaction_of
 from tests.broker.web.linkhouse import service
 from tests.broker.web.program import register
 from tests.broker.web.pushing import pushed
 from tests.broker.web.test_web_proofing import card, shop
 from tests.browser import PHONE, assert_accessible, screenshot
-
-
-@pytest.fixture
-def served(make_house: Callable[..., House], tmp_path: Path) -> Iterator[House]:
-    """The broker on a port of its own, under the issuer it is reached by."""
-    holder: dict[str, House] = {}
-
-    def application(environ: object, start_response: object) -> object:
-        """Whole answers: werkzeug forgets to close a file where the browser hangs up meanwhile."""
-        parts: Any = holder["house"].app.wsgi_app(environ, start_response)  # type: ignore[arg-type]  # passed on as given
-        with closing(parts):
-            return list(parts)
-
-    server = make_server("127.0.0.1", 0, application, threaded=True)  # type: ignore[arg-type]  # a WSGI callable
-    issuer = f"http://localhost:{server.server_port}"
-    create(
-        tmp_path / "keys", PASSPHRASE, issuer=issuer, now=datetime.now(UTC), agent_root_out=tmp_path / "root" / "r.json"
-    )
-    holder["house"] = make_house(issuer=issuer, keys_of=open_keys(tmp_path / "keys", PASSPHRASE))
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield holder["house"]
-    server.shutdown()
-    thread.join()
-    server.server_close()
 
 
 def _open_login(page: Page, house: House, **changes: str | None) -> None:
