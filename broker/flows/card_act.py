@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from broker.errors import InteractionUnknown
-from broker.flows import application, documents_to_sign, linking
+from broker.flows import application, documents_to_sign, linking, restoring
 from broker.flows.documents_to_sign import Document, Kind
 from broker.flows.login_ports import Interaction
 from broker.flows.ports import Transaction
@@ -61,6 +61,9 @@ def act_of(
         return Act(tag=tag, action=action, previous=previous)
     if interaction.authenticated is not None:
         raise InteractionUnknown("the card has answered already")
+    restoration = restoring.read(interaction.request)
+    if restoration is not None:
+        return Act(tag=challenge.CONSENT, action=restoring.action_of(restoration.items))
     items = release.items(interaction.request)
     if items and interaction.released is None:
         raise InteractionUnknown("what is to be released has not been chosen")

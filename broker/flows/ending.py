@@ -12,7 +12,9 @@ from typing import Final
 
 from broker.accounts.account import State
 from broker.accounts.activity import Activity, How, Kind
+from broker.accounts.link import Ending
 from broker.audit.entry import Entry, Event
+from broker.flows import links
 from broker.flows.backchannel_logout import deliver, queue_message
 from broker.flows.logout_ports import LogoutDelivery
 from broker.flows.my_page import MY_PAGE, settle_own_client
@@ -101,6 +103,7 @@ def withdraw_consent(
     if consent is None:
         return None
     ended = end_access(tx, account, client_id, event=Event.CONSENT_WITHDRAWN, now=now, ports=ports)
+    links.end_all(tx, account, client_id=client_id, because=Ending.CONSENT_WITHDRAWN, now=now)
     tx.activities.note(
         Activity(
             account=account,

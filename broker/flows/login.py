@@ -25,7 +25,7 @@ from broker.errors import (
     InteractionUnknown,
     ProtocolError,
 )
-from broker.flows import documents_to_sign, linking, proofing, signing
+from broker.flows import documents_to_sign, linking, proofing, restoring, signing
 from broker.flows.assurance import fresh_signature
 from broker.flows.card_act import act_of
 from broker.flows.code import RefusedToClient, ReturnToClient
@@ -132,6 +132,7 @@ def prompt(
         if tx.cards.begun(interaction_id) >= MAX_CARD_REQUESTS:
             raise InteractionUnknown("the card was asked for too often")
         client = client_of(tx, interaction)
+        shown = restoring.named_client(tx, interaction)
         unasked = proofing.prompt_for(interaction, client) if interaction.released is None else None
         if unasked is not None:
             return unasked
@@ -149,7 +150,7 @@ def prompt(
         transaction = CardTransaction(
             transaction_id=transaction_id,
             interaction_id=interaction_id,
-            client_id=client.client_id,
+            client_id=shown.client_id,
             nonce=nonce,
             tag=act.tag,
             action=kept(act.action, transaction_id, ports=ports) if act.documents else act.action,
@@ -170,9 +171,9 @@ def prompt(
             "exp": int(transaction.expires_at.timestamp()),
             "jti": transaction_id,
             "nonce": b64url(nonce),
-            "client_id": client.client_id,
-            "client_name": client.name if client.vetted else client.host,
-            "client_vetted": client.vetted,
+            "client_id": shown.client_id,
+            "client_name": shown.name if shown.vetted else shown.host,
+            "client_vetted": shown.vetted,
             "tag": transaction.tag,
             "action": act.action,
             "previous": b64url(linking.previous_of(transaction, ports=ports)),
@@ -304,7 +305,9 @@ def finish(
         if request.own is not None:
             tx.interactions.finish(interaction.interaction_id, now=now)
             return Finished(
-                interaction_id=interaction.interaction_id, session_secret=session_secret, then=Place(request.own)
+                interaction_id=interaction.interaction_id,
+                session_secret=session_secret,
+                then=restoring.restore(tx, interaction, who, now=now),
             )
         then: ReturnToClient | AnsweredElsewhere | None = None
         if interaction.request.link is not None:
@@ -388,14 +391,13 @@ def login_activity(
     session_id: SessionID | None = None,
     result: Result = Result.DONE,
 ) -> Activity:
-    """A login as its person sees it; what the client is told of them follows with their consent."""
+    """A login as its person sees it; what the client is let know stands with the consent, not with what it asked for."""
     return Activity(
         account=account,
         client_id=interaction.request.client_id,
         kind=Kind.LOGIN,
         how=How.ELSEWHERE if interaction.request.elsewhere else how_of(answer.kind),
         result=result,
-        items=tuple(sorted(interaction.request.scope)),
         at=at,
         session_id=session_id,
     )

@@ -41,6 +41,7 @@ class Place(StrEnum):
     EXPORT = "export"
     RECOVERY = "recovery"
     DELETE = "delete"
+    SERVICES = "services"
 
 
 class Need(StrEnum):

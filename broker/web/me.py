@@ -7,9 +7,9 @@ from typing import Final
 from flask import Blueprint, Response, request, url_for
 
 from broker.errors import AccountUnknown, MyPageClosed
-from broker.flows import my_page, services
+from broker.flows import links, my_page, restoring, services
 from broker.flows.my_page import Need, Place, Visit
-from broker.ids import ClientID
+from broker.ids import ClientID, LinkID
 from broker.web import cookies
 from broker.web.errors import own_form
 from broker.web.form import body_values
@@ -24,6 +24,7 @@ PATHS: Final = {
     Place.EXPORT: "/me/export",
     Place.RECOVERY: "/me/recovery-codes",
     Place.DELETE: "/me/delete",
+    Place.SERVICES: "/me/services",
 }
 """Where a login to the page leads."""
 
@@ -104,6 +105,7 @@ def shown_services() -> Response:
         "me_services.html",
         who,
         services=services.services(who, ports=ports()),
+        links=links.links_of(who.account, ports=ports()),
         again_url=url_for("me.shown_services"),
     )
 
@@ -117,6 +119,25 @@ def withdraw() -> Response:
     if done.own_session_ended:
         cookies.drop_session(response)
     return response
+
+
+@blueprint.post("/me/services/restore")
+def restore() -> Response:
+    """A withdrawal is undone: the card signs for it (R2)."""
+    who, fields = posted()
+    begun = restoring.begin(who, ClientID(fields.get("client_id", "")), ui_locales=language(), ports=ports())
+    response = see_other(f"{ports().policy.issuer}/login/{begun.interaction_id}")
+    cookies.keep_login(response, begun.interaction_id, begun.browser_secret)
+    return response
+
+
+@blueprint.post("/me/links/end")
+def end_link() -> Response:
+    """A number of a service is its person's no more, without the card (R2)."""
+    who, fields = posted()
+    if not links.end(LinkID(fields.get("link_id", "")), who.account, ports=ports()):
+        raise AccountUnknown("no such link of this account, or it had ended")
+    return see_other(f"{ports().policy.issuer}{PATHS[Place.SERVICES]}")
 
 
 @blueprint.post("/me/sessions/end")

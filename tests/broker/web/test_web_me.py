@@ -183,6 +183,52 @@ def test_a_withdrawal_takes_effect_on_the_services_next_request(make_house: Call
     assert "consent-form" in Page(asked.text).forms
 
 
+def test_r2_a_withdrawal_is_undone_by_the_persons_own_card_that_names_the_service(house: House) -> None:
+    add_service(house)
+    log_in(house, house.browser(), "language")
+    browser = house.browser()
+    open_page(house, browser)
+    press(house, browser, "/me/services", "withdraw-1")
+    begun = press(house, browser, "/me/services", "restore-1")
+    login = house.get(browser, begun.headers["Location"])
+    request = Page(login.text).forms["card-form"]["fields"]["request"]
+    asked = jwt.decode(request, options={"verify_signature": False})
+    assert (asked["tag"], asked["client_id"]) == ("JPKI-FED-CONSENT/1", "curious")
+    assert json.loads(asked["action"]) == {"release": ["language", "offline_access"]}
+    another = house.answer(login, "taro")
+    refused = house.get(browser, another.headers["Location"])
+    assert "error=login_required" in Page(refused.text).links["continue-link"]
+    assert rows(house, "SELECT count(*) FROM consents WHERE withdrawn_at IS NULL") == [(0,)]
+    open_page(house, browser)
+    begun = press(house, browser, "/me/services", "restore-1")
+    answered = house.answer(house.get(browser, begun.headers["Location"]))
+    landed = house.get(browser, answered.headers["Location"])
+    assert landed.headers["Location"].endswith("/me/services")
+    assert "withdraw-1" in Page(house.get(browser, "/me/services").text).forms
+    assert rows(house, "SELECT event FROM audit WHERE event LIKE 'consent_%' ORDER BY rowid") == [
+        ("consent_given",),
+        ("consent_withdrawn",),
+        ("consent_restored",),
+    ]
+    again = house.consent_page(house.browser(), client_id="curious", scope=ALL)
+    assert "continue-link" in Page(again.text).links
+
+
+def test_a_withdrawal_is_not_undone_without_a_page_of_the_person(house: House) -> None:
+    add_service(house)
+    log_in(house, house.browser())
+    stranger = house.browser()
+    page = open_page(house, stranger, "taro")
+    csrf = Page(page.text).forms["end-sessions-form"]["fields"]["csrf"]
+    refused = stranger.post(
+        "/me/services/restore",
+        data={"csrf": csrf, "client_id": "curious"},
+        headers={"Origin": house.issuer},
+        base_url=house.issuer,
+    )
+    assert code_of(refused) == "BROKER-031"
+
+
 def test_withdrawing_with_the_services_own_session_closes_the_page_too(house: House) -> None:
     add_service(house)
     browser = house.browser()
