@@ -300,9 +300,10 @@ def finish(
                 },
             )
         )
-        tx.activities.note(login_activity(interaction, answer, who.account, at=now, session_id=who.session_id))
+        activity = login_activity(interaction, answer, who.account, at=now, session_id=who.session_id)
         request = interaction.request
         if request.own is not None:
+            tx.activities.note(activity)
             tx.interactions.finish(interaction.interaction_id, now=now)
             return Finished(
                 interaction_id=interaction.interaction_id,
@@ -311,6 +312,7 @@ def finish(
             )
         then: ReturnToClient | AnsweredElsewhere | None = None
         if interaction.request.link is not None:
+            tx.activities.note(activity)
             return Finished(
                 interaction_id=interaction.interaction_id, session_secret=session_secret, then=None, links=True
             )
@@ -323,15 +325,19 @@ def finish(
             and not consents.needed(consent, scope=agreed.scope, prompt=agreed.prompt, client=client)
         ):
             tx.interactions.finish(interaction.interaction_id, now=now)
+            if consent is not None:
+                agreed = replace(agreed, scope=consents.allowed(consent, agreed.scope))
+            activity = replace(activity, items=tuple(sorted(agreed.scope)))
             then = complete(
                 tx,
-                agreed if consent is None else replace(agreed, scope=consents.allowed(consent, agreed.scope)),
+                agreed,
                 who,
                 client,
                 reference=interaction.interaction_id,
                 now=now,
                 ports=ports,
             )
+        tx.activities.note(activity)  # where people are asked first, what they give stands with their answer
     return Finished(interaction_id=interaction.interaction_id, session_secret=session_secret, then=then)
 
 
@@ -391,7 +397,7 @@ def login_activity(
     session_id: SessionID | None = None,
     result: Result = Result.DONE,
 ) -> Activity:
-    """A login as its person sees it; what the client is let know stands with the consent, not with what it asked for."""
+    """A login as its person sees it; what was given is for the caller to say, not what the client asked for."""
     return Activity(
         account=account,
         client_id=interaction.request.client_id,
