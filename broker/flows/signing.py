@@ -153,12 +153,10 @@ class Copy:
     """For the name of the file, behind the document's."""
 
 
-def copies(interaction_id: InteractionID, *, ports: Ports) -> tuple[str, ...]:
-    """Names of what was signed in a login, in its order; none where nothing was."""
+def copies(interaction_id: InteractionID, browser_secret: str | None, *, ports: Ports) -> tuple[str, ...]:
+    """Names of what was signed in a login, in its order, for the browser in which it was. Raises as `copy`."""
     with ports.store.transaction() as tx:
-        found = tx.sign_transactions.of(interaction_id, now=ports.clock())
-        if found is None:
-            return ()
+        found = _signed_here(tx, interaction_id, browser_secret, now=ports.clock())
         return tuple(document.name for document in open_documents(tx, found.sign_transaction_id, ports=ports))
 
 
@@ -168,17 +166,24 @@ def copy(interaction_id: InteractionID, browser_secret: str | None, position: in
     Raises SignTransactionUnknown: nothing was signed there, it was wiped, or another browser asks.
     """
     with ports.store.transaction() as tx:
-        found = tx.sign_transactions.of(interaction_id, now=ports.clock())
-        if found is None or found.signed_sealed is None or found.browser_digest is None:
-            raise SignTransactionUnknown("nothing that was signed here is kept")
-        if browser_secret is None or not hmac.compare_digest(digest(browser_secret), found.browser_digest):
-            raise SignTransactionUnknown("another browser signed this")
+        found = _signed_here(tx, interaction_id, browser_secret, now=ports.clock())
         documents = open_documents(tx, found.sign_transaction_id, ports=ports)
     if position >= len(documents):
         raise SignTransactionUnknown("no document at this place")
-    signed = open_signed(found.sign_transaction_id, found.signed_sealed, ports=ports)
+    signed = open_signed(found.sign_transaction_id, found.signed_sealed or b"", ports=ports)
     content, media_type = signed_file(documents[position], signed.made.signatures[position], signed.at)
     return Copy(document=documents[position], content=content, media_type=media_type, suffix=_SUFFIXES[media_type])
+
+
+def _signed_here(
+    tx: Transaction, interaction_id: InteractionID, browser_secret: str | None, *, now: datetime
+) -> SignTransaction:
+    found = tx.sign_transactions.of(interaction_id, now=now)
+    if found is None or found.browser_digest is None:
+        raise SignTransactionUnknown("nothing that was signed here is kept")
+    if browser_secret is None or not hmac.compare_digest(digest(browser_secret), found.browser_digest):
+        raise SignTransactionUnknown("another browser signed this")
+    return found
 
 
 _SUFFIXES: Final = {PDF: ".pdf", "application/pkcs7-signature": ".p7s", "application/octet-stream": ".sig"}

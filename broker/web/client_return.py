@@ -7,7 +7,7 @@ that is posted (`form_post`) needs a script to leave by itself, the only one we 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Final
 from urllib.parse import urlsplit
 
 from flask import Response
@@ -22,6 +22,9 @@ from broker.web.catalogue import answer_to, description
 from broker.web.headers import content_security_policy
 from broker.web.pages import ask_for, page, see_other
 from broker.web.settings import ports
+
+COPIES_SECONDS: Final = 30
+"""How long the page stays on which copies are offered: half of what a code lives."""
 
 
 def answer_of(outcome: ReturnToClient | RefusedToClient, *, ports: Ports) -> Answer:
@@ -40,10 +43,10 @@ def return_to_client(
     outcome: ReturnToClient | RefusedToClient | AnsweredElsewhere,
     *,
     card_was_read: bool = False,
-    copies: Sequence[tuple[str, str]] = (),
+    copies_url: str = "",
 ) -> Response:
-    """The page that ends a login. `card_was_read` says whether a card may still lie on the reader; `copies` are the
-    names and addresses of what was signed: then the page waits until the resident goes on.
+    """The page that ends a login. `card_was_read` says whether a card may still lie on the reader; `copies_url` is
+    where what was signed can be kept: then the page waits a little, and no longer than the code in it is good.
 
     After prompt=none nobody is there to read it: the browser is redirected, unless the answer must be posted.
     """
@@ -61,14 +64,13 @@ def return_to_client(
         answer=reply,
         done=isinstance(outcome, ReturnToClient),
         card_was_read=card_was_read,
-        copies=copies,
+        copies_url=copies_url,
     )
     if reply.mode.posted:
         response.headers["Referrer-Policy"] = "origin"  # with no-referrer the client would be told `Origin: null`
-        policy = content_security_policy(form_action=_source(reply.redirect_uri), script=not copies)
+        policy = content_security_policy(form_action=_source(reply.redirect_uri), script=not copies_url)
     else:
-        if not copies:
-            response.headers["Refresh"] = f"0; url={reply.location}"
+        response.headers["Refresh"] = f"{COPIES_SECONDS if copies_url else 0}; url={reply.location}"
         response.headers["Referrer-Policy"] = "no-referrer"  # this page's address must not leak
         policy = content_security_policy(form_action="'none'")
     response.headers["Content-Security-Policy"] = policy

@@ -17,6 +17,7 @@ from broker.flows.sign_documents import SignDocument
 from broker.ids import InteractionID
 from broker.web import cookies
 from broker.web.client_return import return_to_client
+from broker.web.pages import page
 from broker.web.settings import ports
 
 blueprint = Blueprint("documents", __name__)
@@ -35,6 +36,18 @@ def show(interaction: InteractionID, position: int) -> Response:
     return _file(document.content or b"", document.media_type or "", document, suffix="", inline=True)
 
 
+@blueprint.get("/signed/<handle:interaction>")
+def copies(interaction: InteractionID) -> Response:
+    """What was signed, by name, to be kept."""
+    names = signing.copies(interaction, cookies.browser_secret(interaction), ports=ports())
+    return page(
+        "signed.html",
+        names=names,
+        interaction=interaction,
+        again_url=url_for("documents.copies", interaction=interaction),
+    )
+
+
 @blueprint.get("/signed/<handle:interaction>/<int:position>")
 def copy(interaction: InteractionID, position: int) -> Response:
     """The resident's own copy of what they signed, while it is kept."""
@@ -43,16 +56,11 @@ def copy(interaction: InteractionID, position: int) -> Response:
 
 
 def leave(outcome: ReturnToClient | RefusedToClient | AnsweredElsewhere, interaction: InteractionID) -> Response:
-    """The page that ends a login after its card: with the copies of what was signed, for which the cookie stays."""
-    copies: list[tuple[str, str]] = []
-    if isinstance(outcome, ReturnToClient) and outcome.signed:
-        names = signing.copies(interaction, ports=ports())
-        copies = [
-            (name, url_for("documents.copy", interaction=interaction, position=position))
-            for position, name in enumerate(names)
-        ]
-    response = return_to_client(outcome, card_was_read=True, copies=copies)
-    if not copies:
+    """The page that ends a login after its card. Where documents were signed the cookie stays, for their copies."""
+    signed = isinstance(outcome, ReturnToClient) and outcome.signed
+    copies_url = url_for("documents.copies", interaction=interaction) if signed else ""
+    response = return_to_client(outcome, card_was_read=True, copies_url=copies_url)
+    if not signed:
         cookies.drop_login(response, interaction)
     return response
 
@@ -60,7 +68,8 @@ def leave(outcome: ReturnToClient | RefusedToClient | AnsweredElsewhere, interac
 def _file(content: bytes, media_type: str, document: SignDocument, *, suffix: str, inline: bool) -> Response:
     charset = "; charset=utf-8" if media_type.startswith("text/") else ""
     response = Response(content, content_type=f"{media_type}{charset}")
-    name = quote(f"{document.name}{suffix}".replace("/", "_").replace("\\", "_"), safe="")
+    full = document.name if document.name.lower().endswith(suffix) else f"{document.name}{suffix}"
+    name = quote(full.replace("/", "_").replace("\\", "_"), safe="")
     kind = "inline" if inline else "attachment"
     response.headers["Content-Disposition"] = f"{kind}; filename*=UTF-8''{name}"  # RFC 6266 §4.3
     response.headers["Content-Security-Policy"] = _CONFINED

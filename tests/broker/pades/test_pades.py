@@ -20,7 +20,6 @@ from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.serialization import Encoding
 from pyhanko.pdf_utils.reader import PdfFileReader
 from pyhanko.pdf_utils.writer import copy_into_new_writer
-from pyhanko.sign.validation import validate_pdf_signature
 from pyhanko_certvalidator import ValidationContext
 
 from broker.errors import DocumentRefused
@@ -28,7 +27,7 @@ from broker.jpki import cms
 from broker.pades.placeholder import RESERVED, Placeholder
 from broker.pades.preparation import MAX_PDF, prepare
 from tests.broker.jpki.jpki_authority import Authority, key_usage, policies, rsa_key
-from tests.broker.pades.paper import paper, with_catalog, with_page
+from tests.broker.pades.paper import paper, pyhanko_says, with_catalog, with_page
 
 CA = Authority()
 LEAF = CA.leaf(policy=policies("1.2.392.200149.8.5.1.0.20"), usage=key_usage("digital_signature", "content_commitment"))
@@ -80,7 +79,7 @@ def test_pyhanko_finds_it_valid_and_covering_the_entire_file_with_the_time_in_it
     (signature,) = reader.embedded_signatures
     root = asn1_x509.Certificate.load(CA.certificate.public_bytes(Encoding.DER))
     context = ValidationContext(trust_roots=[root], moment=datetime.now(UTC), allow_fetching=False)
-    status = validate_pdf_signature(signature, signer_validation_context=context)
+    status = pyhanko_says(signature, signer_validation_context=context)
     assert status.intact
     assert status.valid
     assert status.coverage.name == "ENTIRE_FILE"

@@ -60,7 +60,8 @@ class Notary:
         return self.program.house
 
     def own_token(self, *, scope: str = "sign") -> str:
-        answer = self.program.post("/token", grant_type="client_credentials", scope=scope)
+        assertion = self.program.assertion(aud=self.house.issuer)
+        answer = self.program.post("/token", grant_type="client_credentials", scope=scope, client_assertion=assertion)
         assert answer.status_code == 200, answer.text
         return str(answer.get_json()["access_token"])
 
@@ -141,8 +142,12 @@ def notary(house: House, client_id: str = "notary", **members: Any) -> Notary:
 
 
 def card_answers(house: House, page: TestResponse, resident: str = "hanako") -> TestResponse:
-    """The card signs what the page asks, by the installed agent's own core, and the answer is posted back."""
-    request = Page(page.text).forms["card-form"]["fields"]["request"]
+    """The card signs what the page asks, and the answer is posted back."""
+    return signed_by_card(house, Page(page.text).forms["card-form"]["fields"]["request"], resident)
+
+
+def signed_by_card(house: House, request: str, resident: str = "hanako") -> TestResponse:
+    """The same for the request itself, by the installed agent's own core."""
     card = load(house.world.card(resident))
     tray = Tray()
     tray.insert_card(SoftwareCard(card))

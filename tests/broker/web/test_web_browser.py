@@ -16,6 +16,7 @@ from tests.broker.web.house import AGENT, BANK, House, transaction_of
 from tests.broker.web.linkhouse import service
 from tests.broker.web.program import register
 from tests.broker.web.pushing import pushed
+from tests.broker.web.signing import fingerprint, notary, pdf, signed_by_card, text
 from tests.broker.web.test_web_proofing import card, shop
 from tests.browser import PHONE, assert_accessible, screenshot
 
@@ -104,6 +105,42 @@ def test_every_page_of_a_proof_is_accessible(served: House, new_page: Callable[.
     page.goto(served.post_answer(transaction_of(request), {"answer": sealed}).headers["Location"])
     page.locator("#continue-link").wait_for()
     assert_accessible(page)
+
+
+@pytest.mark.parametrize("language", ["ja", "en"])
+def test_every_page_of_a_signature_is_accessible(
+    served: House,
+    new_page: Callable[..., Page],
+    language: str,
+) -> None:
+    office = notary(served)
+    name = office.ordered(pdf("賃貸借契約書.pdf"), text("重要事項の説明への同意"), fingerprint("図面"))
+    page = new_page(locale={"ja": "ja-JP", "en": "en-GB"}[language])
+    _open_login(page, served, client_id="notary", scope="openid sign", sign_transaction_id=name)
+    assert page.locator("html").get_attribute("lang") == language
+    assert page.locator("#text-1").is_visible()
+    assert page.locator("#unseen-2").is_visible()
+    assert_accessible(page)
+    screenshot(page, f"broker-sign-{language}")
+    with page.context.expect_page() as opened:
+        page.locator("#open-0").click()
+    assert opened.value.url.startswith(f"{served.issuer}/login/")
+    opened.value.close()
+    answered = signed_by_card(served, page.locator("#card-form input[name=request]").get_attribute("value") or "")
+    page.goto(answered.headers["Location"])
+    page.locator("#approve").click()
+    page.locator("#copies").wait_for()
+    assert_accessible(page)
+    screenshot(page, f"broker-signed-{language}")
+    with page.context.expect_page() as tab:
+        page.locator("#copies-link").click()
+    copies = tab.value
+    copies.locator("#copy-0").wait_for()
+    assert_accessible(copies)
+    screenshot(copies, f"broker-copies-{language}")
+    with copies.expect_download() as kept:
+        copies.locator("#copy-0").click()
+    assert kept.value.suggested_filename == "賃貸借契約書.pdf"
 
 
 @pytest.mark.parametrize("language", ["ja", "en"])
