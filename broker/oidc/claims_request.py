@@ -172,7 +172,7 @@ def scope_of(request: ClaimsRequest, scope: frozenset[str]) -> frozenset[str]:
     named = {name for place in Place for name in request.claims(place)}
     for place in Place:
         for element in request.verified(place):
-            named |= element.claims.keys()
+            named |= element.claims.keys() & set(verified_claims.CLAIMS)  # nothing else is ever told as verified
     alone = (name for name in CLAIMS_OF_SCOPE if name not in {"openid", "profile"})
     return scope | {name for name in alone if CLAIMS_OF_SCOPE[name] & named}
 

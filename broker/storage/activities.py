@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import bindparam, delete, func, insert, select, update
+from sqlalchemy import Integer, bindparam, delete, func, insert, select, update
 
 from broker.accounts.activity import Activity, How, Kind, Result
 from broker.ids import AccountID, ClientID, GrantID, SessionID
@@ -28,7 +28,7 @@ _PAGE = (
     select(activities)
     .where(activities.c.account == bindparam("b_account"), activities.c.id < bindparam("b_before"))
     .order_by(activities.c.id.desc())
-    .limit(bindparam("b_limit"))
+    .limit(bindparam("b_limit", type_=Integer))
 )
 _PAGE_OF_CLIENT = (
     select(activities)
@@ -38,7 +38,7 @@ _PAGE_OF_CLIENT = (
         activities.c.client_id == bindparam("b_client_id"),
     )
     .order_by(activities.c.id.desc())
-    .limit(bindparam("b_limit"))
+    .limit(bindparam("b_limit", type_=Integer))
 )
 _LAST_USES = (
     select(activities.c.client_id, func.max(activities.c.last_at, type_=activities.c.last_at.type).label("used_at"))
@@ -59,7 +59,7 @@ _REPORTED = (
     select(activities)
     .where(activities.c.reported_at.is_not(None))
     .order_by(activities.c.reported_at.desc())
-    .limit(bindparam("b_limit"))
+    .limit(bindparam("b_limit", type_=Integer))
 )
 _FORGET = delete(activities).where(activities.c.account == bindparam("b_account"))
 

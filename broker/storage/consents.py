@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import Integer, bindparam, delete, insert, select, update
 
 from broker.flows.people_ports import ConsentRecord, HeldConsent
 from broker.ids import AccountID, ClientID
@@ -45,7 +45,7 @@ _HISTORY = (
     select(consent_history)
     .where(consent_history.c.account == bindparam("b_account"))
     .order_by(consent_history.c.id.desc())
-    .limit(bindparam("b_limit"))
+    .limit(bindparam("b_limit", type_=Integer))
 )
 _FORGET = tuple(delete(table).where(table.c.account == bindparam("b_account")) for table in (consents, consent_history))
 

@@ -52,7 +52,7 @@ def ask(value: Any) -> ClaimsRequest:
 
 def test_the_example_of_oidc_core_is_understood_and_unknown_claims_kept_out() -> None:
     request = ask(EXAMPLE)
-    assert dict(request.userinfo) == {"name": Constraint(essential=True)}
+    assert dict(request.userinfo) == {"name": Constraint(essential=True), "nickname": Constraint()}
     assert dict(request.id_token) == {
         "auth_time": Constraint(essential=True),
         "acr": Constraint(values=('"urn:mace:incommon:iap:silver"',)),
