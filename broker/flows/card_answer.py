@@ -158,7 +158,7 @@ def _judge(
                 claims=claims,
                 proved_at=now,
                 one_transaction=signed.one_transaction,
-                jp_aml=aml and asked.kind is documents_to_sign.Kind.PROOF,
+                jp_aml=aml and asked.signs_clients_own,
             )
     context = transaction.interaction_id.encode()
     return CardAnswer(

@@ -101,6 +101,11 @@ class Asked:
     release: frozenset[str]
     documents: tuple[dict[str, Any], ...] = field(repr=False)
 
+    @property
+    def signs_clients_own(self) -> bool:
+        """Whether a document of the client's is among them that the resident could read."""
+        return self.kind is Kind.SIGN and any("size" in document for document in self.documents)
+
 
 def read(action: str) -> Asked:
     """What `action_of` wrote, or NOTHING; a link's action (flows.linking) asks for no documents either."""

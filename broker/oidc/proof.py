@@ -29,7 +29,7 @@ class IdentityProof:
     one_transaction: bool
     """Nothing but this transaction ties the two certificates together: J-LIS was not asked (design 4.13)."""
     jp_aml: bool = False
-    """The client identifies customers under 犯収法 and the resident signed an application to it (Right.JP_AML)."""
+    """The client identifies customers under 犯収法 and the resident signed its own application (Right.JP_AML)."""
 
     def __post_init__(self) -> None:
         if any(value is None for value in self.claims.values()):

@@ -258,8 +258,8 @@ class VerifiedData:
 def frameworks(own: str, *, aml: bool) -> tuple[str, ...]:
     """The trust frameworks that a proof may claim towards a client: `own` always, `jp_aml` hardly ever (design 4.11).
 
-    `aml` says that the law's method is met: the client is registered for it, and the resident signed an application to
-    that client.
+    `aml` says that the law's method is met: the client is registered for it, and the resident signed that client's own
+    application, which says what the business is about; ours says only who is to learn what.
     """
     return (own, JP_AML) if aml else (own,)
 

@@ -188,30 +188,62 @@ def test_without_the_record_of_verifiers_no_certificate_leaves_but_the_resident_
     assert house.get(browser, links["copy-0"]).status_code == 404
 
 
-def test_what_is_let_go_beside_a_signature_is_agreed_to_before_and_told_like_any_other(house: House) -> None:
-    office = notary(
-        house,
-        scope=frozenset({"openid", "sign", "birthdate"}),
-        rights=frozenset({Right.SIGNATURE_VERIFIER, Right.IDENTITY_PROOFING}),
-        requires_pushed_requests=True,
-    )
-    name = office.ordered(text())
-    answer = push(office.program, scope="openid sign birthdate", sign_transaction_id=name)
+def let_go(office: Notary, document: dict[str, Any], item: str, **asked: str) -> tuple[str, dict[str, Any]]:
+    """The order and the tokens of a login that signs a document and lets one item go."""
+    house, name = office.house, office.ordered(document)
+    answer = push(office.program, scope=f"openid sign {item}", sign_transaction_id=name, **asked)
     assert answer.status_code == 201, answer.text
     browser = house.browser()
     query = {"client_id": "notary", "request_uri": answer.get_json()["request_uri"]}
     begun = browser.get("/authorize", query_string=query, base_url=house.issuer)
-    asked = house.get(browser, begun.headers["Location"])
+    page = house.get(browser, begun.headers["Location"])
     chosen = browser.post(
-        Page(asked.text).forms["release-form"]["action"],
-        data={"item_birthdate": "yes"},
+        Page(page.text).forms["release-form"]["action"],
+        data={f"item_{item}": "yes"},
         headers={"Origin": house.issuer},
         base_url=house.issuer,
     )
     page = office.signed(browser, house.get(browser, chosen.headers["Location"]))
-    tokens = office.tokens(page)
+    return name, office.tokens(page)
+
+
+def bank(house: House, *rights: Right) -> Notary:
+    return notary(
+        house,
+        scope=frozenset({"openid", "sign", "name", "birthdate"}),
+        rights=frozenset({Right.SIGNATURE_VERIFIER, Right.IDENTITY_PROOFING, *rights}),
+        requires_pushed_requests=True,
+    )
+
+
+def test_what_is_let_go_beside_a_signature_is_agreed_to_before_and_told_like_any_other(house: House) -> None:
+    office = bank(house)
+    name, tokens = let_go(office, text(), "birthdate")
     assert office.program.userinfo(tokens["access_token"]).get_json()["birthdate"] == "1985-04-12"
     assert office.opened(office.call("GET", f"/{name}/result"))["documents"][0]["cms"]
+
+
+@pytest.mark.parametrize(
+    ("document", "rights", "told"),
+    [
+        (text("口座開設申込書"), (Right.JP_AML,), True),
+        (text("口座開設申込書"), (), False),
+        (fingerprint(), (Right.JP_AML,), False),
+    ],
+    ids=["its own application", "not registered", "a fingerprint that nobody could read"],
+)
+def test_jp_aml_needs_the_right_and_the_clients_own_legible_application(
+    house: House, document: dict[str, Any], rights: tuple[Right, ...], *, told: bool
+) -> None:
+    element = {"verification": {"trust_framework": {"value": "jp_aml"}}, "claims": {"name": None}}
+    claims = json.dumps({"id_token": {"verified_claims": element}})
+    _, tokens = let_go(bank(house, *rights), document, "name", claims=claims)
+    answer = jwt.decode(tokens["id_token"], options={"verify_signature": False}).get("verified_claims")
+    if not told:
+        assert answer is None
+    else:
+        assert answer["verification"]["trust_framework"] == "jp_aml"
+        assert answer["claims"] == {"name": "山田花子"}
 
 
 # --- the page --------------------------------------------------------------------------------------------------------
