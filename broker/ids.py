@@ -42,3 +42,6 @@ Secret = NewType("Secret", str)
 
 LinkID = NewType("LinkID", str)
 """One binding of a service's own number to an account (官民ID連携): random, and no key to anything."""
+
+MandateNumber = NewType("MandateNumber", str)
+"""One power of attorney: at least 128 random bits; it stands on the document, and shows nothing to who is no party."""

@@ -25,6 +25,7 @@ from broker.flows.documents import ClientDocuments
 from broker.flows.link_ports import LinkStore
 from broker.flows.login_ports import CardTransactionStore, IdentityProofStore, InteractionStore
 from broker.flows.logout_ports import LogoutDeliveryStore, LogoutReceivers
+from broker.flows.mandate_ports import MandateStore
 from broker.flows.notice import NoticeStore, RevocationNotices
 from broker.flows.people_ports import (
     ActivityStore,
@@ -285,6 +286,8 @@ class Transaction(Protocol):
     @property
     def register_tree(self) -> RegisterTree: ...
     @property
+    def mandates(self) -> MandateStore: ...
+    @property
     def leases(self) -> LeaseStore: ...
     @property
     def clock(self) -> ClockStore: ...
@@ -316,8 +319,11 @@ class KeyUse(StrEnum):
     REQUEST_ENCRYPTION = "request-encryption"
     """What clients encrypt to us (request objects); it never signs."""
     REGISTER_LOG = "register-log"
-    MANDATE_SEAL = "mandate-seal"
     """Checkpoints of the register of mandates, Ed25519 alone; a log keeps its key for its year."""
+    MANDATE_SEAL = "mandate-seal"
+    """Seals on documents."""
+    MANDATE_STATUS = "mandate-status"
+    """Status lists of mandates; its public half stands in the JWK Set."""
     RECEIPT = "receipt"
     """Its public half is published for ever: a receipt is checked years later."""
 

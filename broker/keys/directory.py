@@ -146,6 +146,7 @@ def served_by(use: KeyUse) -> tuple[str, ...]:
         KeyUse.REQUEST_ENCRYPTION: ENCRYPTION,
         KeyUse.CARD_REQUEST: (statement.ALGORITHM,),
         KeyUse.RECEIPT: (statement.ALGORITHM,),
+        KeyUse.MANDATE_STATUS: (statement.ALGORITHM,),
         KeyUse.MANDATE_SEAL: ("ES256", "RS256"),  # what readers of PDF know
         KeyUse.REGISTER_LOG: ("EdDSA",),  # C2SP tlog-checkpoint: what every verifier of a log knows
     }.get(use, SIGNING)

@@ -36,6 +36,7 @@ OVERLAP: Final[Mapping[KeyUse, timedelta]] = {
     KeyUse.REQUEST_ENCRYPTION: timedelta(hours=1) + JWKS_MAX_AGE,  # the longest-lived request object we accept
     KeyUse.REGISTER_LOG: _SKEW,  # a checkpoint is checked with the key that the verifier's own policy names
     KeyUse.MANDATE_SEAL: _SKEW,  # what it sealed is checked with its certificate, which stands in the document
+    KeyUse.MANDATE_STATUS: timedelta(days=1) + JWKS_MAX_AGE,  # as long as a list's word is taken
     KeyUse.RECEIPT: _SKEW,  # it only has to finish signing: its public half goes to the history, and stays
 }
 """How long a key is kept after the next one began."""

@@ -79,6 +79,7 @@ def create(
         *((KeyUse.REQUEST_ENCRYPTION, alg) for alg in ENCRYPTION),
         (KeyUse.REGISTER_LOG, "EdDSA"),
         (KeyUse.MANDATE_SEAL, "ES256"),
+        (KeyUse.MANDATE_STATUS, statement.ALGORITHM),
     ]
     with keyfile.changing(directory):
         for path in (directory / KEYS_FILE, directory / PUBLIC_FILE, agent_root_out):

@@ -47,6 +47,8 @@ from broker.storage.schema import (
     link_alarms,
     link_requests,
     logout_deliveries,
+    mandate_notes,
+    mandates,
     proofs,
     pushed_requests,
     receipts,
@@ -180,6 +182,14 @@ PURGES: Final = (  # in this order: what refers to another goes first
     _rows(account_orders, _past(account_orders.c.expires_at), kept_for=30 * DAY, after="the order ran out"),
     _rows(activities, _past(activities.c.last_at), kept_for=ACTIVITIES_KEPT, after="the use"),
     _rows(receipts, _past(receipts.c.expires_at), after="the time that the settings gave the receipt"),
+    # What never held is nobody's proof of anything; its parts and papers go with it, by the foreign key.
+    _rows(
+        mandates,
+        _past(mandates.c.changed_at) & (mandates.c.state == "abandoned"),
+        kept_for=90 * DAY,
+        after="the draft was given up",
+    ),
+    _rows(mandate_notes, _past(mandate_notes.c.at), kept_for=ACTIVITIES_KEPT, after="the notice"),
     _rows(leases, _past(leases.c.until), kept_for=DAY, after="the lease ran out"),
 )
 
@@ -205,6 +215,12 @@ KEPT: Final = {
     "register_entries": "for ever: without its salt a commitment says nothing; the database refuses to delete a row",
     "register_nodes": "with the entries",
     "register_checkpoints": "for ever: what was shown to witnesses and officers is never taken back",
+    "mandate_parts": "with their mandate, which is kept ten years after its end by the operator's archive",
+    "mandate_evidence": "with their mandate: what proves it years later",
+    "mandate_judges": "with their mandate",
+    "mandate_events": "with their mandate: what the register's entries commit to",
+    "mandate_decisions": "with their mandate: both sides see who asked",
+    "status_epochs": "ten years, by the operator's archive: anybody may ask what held on a day",
     "audit": "for the legal term, by the operator's archive; the database refuses to delete a row",
 }
 """Tables from which nothing leaves by the clock, and why."""

@@ -38,6 +38,7 @@ from broker.storage.interactions import SQLInteractions
 from broker.storage.leases import SQLLeases
 from broker.storage.links import SQLLinks
 from broker.storage.logout_deliveries import SQLLogoutDeliveries
+from broker.storage.mandates import SQLMandates
 from broker.storage.notices import SQLNotices
 from broker.storage.operators import SQLOperators
 from broker.storage.proofs import SQLProofs
@@ -252,6 +253,10 @@ class SQLTransaction:
     @property
     def register_tree(self) -> SQLRegisterTree:
         return SQLRegisterTree(self._work)
+
+    @property
+    def mandates(self) -> SQLMandates:
+        return SQLMandates(self._work)
 
     @property
     def leases(self) -> SQLLeases:

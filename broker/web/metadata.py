@@ -27,7 +27,9 @@ def jwks(request: EndpointRequest, ports: Ports) -> EndpointResponse:
 
     How long it may be kept is what a rotation waits for before a new key signs. Unchanged, it is not sent again.
     """
-    return _keys(ports.keys.jwks(KeyUse.ID_TOKEN, KeyUse.ACCESS_TOKEN, KeyUse.REQUEST_ENCRYPTION), request)
+    return _keys(
+        ports.keys.jwks(KeyUse.ID_TOKEN, KeyUse.ACCESS_TOKEN, KeyUse.REQUEST_ENCRYPTION, KeyUse.MANDATE_STATUS), request
+    )
 
 
 def receipt_keys(request: EndpointRequest, ports: Ports) -> EndpointResponse:

@@ -33,6 +33,16 @@ from broker.storage.schema.logins import (
     pushed_requests,
     sessions,
 )
+from broker.storage.schema.mandates import (
+    mandate_decisions,
+    mandate_events,
+    mandate_evidence,
+    mandate_judges,
+    mandate_notes,
+    mandate_parts,
+    mandates,
+    status_epochs,
+)
 from broker.storage.schema.my_page import (
     account_orders,
     activities,
@@ -108,6 +118,13 @@ __all__ = [
     "link_requests",
     "links",
     "logout_deliveries",
+    "mandate_decisions",
+    "mandate_events",
+    "mandate_evidence",
+    "mandate_judges",
+    "mandate_notes",
+    "mandate_parts",
+    "mandates",
     "metadata",
     "notice_marks",
     "operators",
@@ -127,6 +144,7 @@ __all__ = [
     "sessions",
     "sign_documents",
     "sign_transactions",
+    "status_epochs",
     "subjects",
     "support_numbers",
 ]

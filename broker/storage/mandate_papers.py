@@ -1,0 +1,172 @@
+"""What goes with a mandate: evidence, what happened to it, notices, and answers about it (mandate_ports)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import bindparam, insert, select, update
+
+from broker.audit.leaf import Happening
+from broker.delegation.acts import Act
+from broker.delegation.life import Deed
+from broker.delegation.record import Proof
+from broker.flows.mandate_ports import Decided, Happened, Note, Piece
+from broker.ids import AccountID, ClientID, MandateNumber
+from broker.storage.schema import (
+    mandate_decisions,
+    mandate_events,
+    mandate_evidence,
+    mandate_judges,
+    mandate_notes,
+)
+from broker.storage.work import Work, per_engine
+
+_events = mandate_events.c
+_KEEP = insert(mandate_evidence)
+_EVIDENCE = (
+    select(mandate_evidence)
+    .where(mandate_evidence.c.number == bindparam("b_number"))
+    .order_by(mandate_evidence.c.evidence_id)
+)
+_JUDGE = per_engine(
+    lambda insert: (
+        insert(mandate_judges)
+        .on_conflict_do_nothing(index_elements=["number", "operator"])
+        .returning(mandate_judges.c.operator)
+    )
+)
+_JUDGES = select(mandate_judges).where(mandate_judges.c.number == bindparam("b_number"))
+_HAPPEN = insert(mandate_events)
+_STORY = select(mandate_events).where(_events.number == bindparam("b_number")).order_by(_events.event_id)
+_UNLOGGED = select(mandate_events).where(_events.log_index.is_(None)).order_by(_events.event_id).limit(1000)
+_LOGGED = (
+    update(mandate_events)
+    .where(_events.event_id == bindparam("b_event_id"), _events.log_index.is_(None))
+    .values(log_origin=bindparam("b_origin"), log_index=bindparam("b_index"))
+)
+_NOTIFY = insert(mandate_notes)
+_NOTES = (
+    select(mandate_notes)
+    .where(mandate_notes.c.account == bindparam("b_account"))
+    .order_by(mandate_notes.c.note_id.desc())
+    .limit(100)
+)
+_DECIDE = insert(mandate_decisions)
+_DECISIONS = (
+    select(mandate_decisions)
+    .where(mandate_decisions.c.number == bindparam("b_number"))
+    .order_by(mandate_decisions.c.at.desc(), mandate_decisions.c.decision_id)
+    .limit(100)
+)
+
+
+class SQLMandatePapers:
+    """The half of mandate_ports.MandateStore that is about papers."""
+
+    __slots__ = ("_work",)
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+
+    def keep(self, number: MandateNumber, piece: Piece) -> None:
+        self._work.write(
+            _KEEP, number=number, shows=piece.shows.value, sha256=piece.sha256, sealed=piece.sealed, at=piece.at
+        )
+
+    def evidence(self, number: MandateNumber) -> tuple[Piece, ...]:
+        return tuple(
+            Piece(shows=Proof(row.shows), sha256=row.sha256, sealed=row.sealed, at=row.at)
+            for row in self._work.read(_EVIDENCE, b_number=number)
+        )
+
+    def judge(self, number: MandateNumber, operator: str, *, sha256: str, now: datetime) -> bool:
+        made = self._work.write(_JUDGE, number=number, operator=operator, sha256=sha256, at=now)
+        return made.one_or_none() is not None
+
+    def judges(self, number: MandateNumber) -> Mapping[str, str]:
+        return {row.operator: row.sha256 for row in self._work.read(_JUDGES, b_number=number)}
+
+    def happen(
+        self,
+        number: MandateNumber,
+        happening: Happening,
+        *,
+        at: datetime,
+        salt_sealed: bytes,
+        commit: bytes,
+        log_origin: str | None = None,
+        log_index: int | None = None,
+    ) -> None:
+        self._work.write(
+            _HAPPEN,
+            number=number,
+            happening=happening.value,
+            at=at,
+            salt_sealed=salt_sealed,
+            commit_hash=commit,
+            log_origin=log_origin,
+            log_index=log_index,
+        )
+
+    def story(self, number: MandateNumber) -> tuple[Happened, ...]:
+        return tuple(_happened(row) for row in self._work.read(_STORY, b_number=number))
+
+    def unlogged(self) -> tuple[Happened, ...]:
+        return tuple(_happened(row) for row in self._work.read(_UNLOGGED))
+
+    def logged(self, event_id: int, *, origin: str, index: int) -> None:
+        self._work.write(_LOGGED, b_event_id=event_id, b_origin=origin, b_index=index)
+
+    def notify(self, note: Note) -> None:
+        self._work.write(_NOTIFY, number=note.number, account=note.account, deed=note.deed.value, at=note.at)
+
+    def notes(self, account: AccountID) -> tuple[Note, ...]:
+        return tuple(
+            Note(number=MandateNumber(row.number), account=AccountID(row.account), deed=Deed(row.deed), at=row.at)
+            for row in self._work.read(_NOTES, b_account=account)
+        )
+
+    def decide(self, decided: Decided) -> None:
+        self._work.write(
+            _DECIDE,
+            decision_id=decided.decision_id,
+            number=decided.number,
+            client_id=decided.client_id,
+            act=decided.act.value,
+            entity=decided.entity,
+            amount=decided.amount,
+            allowed=decided.allowed,
+            at=decided.at,
+            holds_until=decided.holds_until,
+        )
+
+    def decisions(self, number: MandateNumber) -> tuple[Decided, ...]:
+        return tuple(
+            Decided(
+                decision_id=row.decision_id,
+                number=MandateNumber(row.number),
+                client_id=ClientID(row.client_id),
+                act=Act(row.act),
+                entity=row.entity,
+                amount=row.amount,
+                allowed=row.allowed,
+                at=row.at,
+                holds_until=row.holds_until,
+            )
+            for row in self._work.read(_DECISIONS, b_number=number)
+        )
+
+
+def _happened(row: Any) -> Happened:
+    return Happened(
+        event_id=row.event_id,
+        number=MandateNumber(row.number),
+        happening=Happening(row.happening),
+        at=row.at,
+        salt_sealed=row.salt_sealed,
+        commit=row.commit_hash,
+        log_origin=row.log_origin,
+        log_index=row.log_index,
+    )
