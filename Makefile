@@ -45,10 +45,11 @@ bench: ## print every figure that the README may quote
 	@$(VENV)/python -m bench.provider
 	@$(VENV)/python -m bench.trust
 	@$(VENV)/python -m bench.keys
+	@$(VENV)/python -m bench.delegation
 
 campaigns: ## the long forms of the tests: mutated evidence, hostile cards and forms, faults, the provider, races (hours)
 	@$(PROVISION) test
-	@for campaign in mutated_evidence hostile_card agent faults bombs provider races; do \
+	@for campaign in mutated_evidence sealed_documents hostile_card agent faults bombs provider races; do \
 		echo "campaign: $$campaign"; $(VENV)/python -m tests.campaigns.$$campaign || exit 1; \
 	done
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import io
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from asn1crypto import algos, core, tsp, x509
+from asn1crypto import algos, cms, core, tsp, x509
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from pyhanko.pdf_utils import generic
 from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
@@ -15,21 +17,24 @@ from pyhanko.pdf_utils.misc import PdfError
 from pyhanko.sign import fields, signers
 from pyhanko.sign.fields import MDPPerm, SigSeedSubFilter
 from pyhanko.sign.signers.pdf_cms import PdfCMSSignedAttributes
+from pyhanko.sign.signers.pdf_signer import PdfTBSDocument
 from pyhanko.sign.timestamps import TimeStamper
-from pyhanko.sign.timestamps.common_utils import TimestampRequestError
+from pyhanko.sign.timestamps.common_utils import TimestampRequestError, handle_tsp_response
 from pyhanko_certvalidator.registry import SimpleCertificateStore
 
 from broker.delegation.sealing import SealMaterial, Stamp
 from broker.errors import SealFailed
 from broker.jose import Signer
+from broker.jpki import der
 
 FIELD: Final = "Seal"
+_SET: Final = 0x31
+_EXPLICIT: Final = 0xA0
+_UNSIGNED: Final = 0xA1
+_STAMP_ATTRIBUTE: Final = bytes.fromhex("060b2a864886f70d010910020e")  # id-aa-timeStampToken, RFC 3161 Appendix A
 _RESERVED: Final = 24 * 1024
 """Hexadecimal digits for the signature with its certificates and time stamp; unused ones are zeros."""
-_MECHANISMS: Final[dict[str, dict[str, Any]]] = {
-    "ES256": {"algorithm": "sha256_ecdsa"},
-    "RS256": {"algorithm": "sha256_rsa", "parameters": core.Null()},
-}
+_MECHANISMS: Final = {"ES256": "sha256_ecdsa", "RS256": "sha256_rsa"}
 
 
 class _PortSigner(signers.Signer):
@@ -44,7 +49,10 @@ class _PortSigner(signers.Signer):
             embed_roots=False,
             signing_cert=x509.Certificate.load(material.certificate),
             cert_registry=registry,
-            signature_mechanism=algos.SignedDigestAlgorithm(_MECHANISMS[port.alg]),
+            # made anew each time: asn1crypto wraps a value that is used again deeper and deeper, until it takes minutes
+            signature_mechanism=algos.SignedDigestAlgorithm(
+                {"algorithm": _MECHANISMS[port.alg]} | ({"parameters": core.Null()} if port.alg == "RS256" else {})
+            ),
         )
         self._port = port
 
@@ -67,8 +75,16 @@ class _PortStamper(TimeStamper):
         super().__init__()  # type: ignore[no-untyped-call]
         self._stamp = stamp
 
-    async def async_request_tsa_response(self, req: tsp.TimeStampReq) -> tsp.TimeStampResp:
-        return tsp.TimeStampResp.load(self._stamp(req.dump()), strict=True)
+    async def async_timestamp(self, message_digest: bytes, md_algorithm: str) -> cms.ContentInfo:
+        return cms.ContentInfo.load(self.token(message_digest, md_algorithm), strict=True)
+
+    def token(self, message_digest: bytes, md_algorithm: str) -> bytes:
+        """A token (DER) that answers our question."""
+        nonce, request = self.request_cms(message_digest, md_algorithm)  # type: ignore[no-untyped-call]
+        response = self._stamp(request.dump())
+        handle_tsp_response(tsp.TimeStampResp.load(response, strict=True), nonce)
+        _status, token = der.whole(response, der.SEQUENCE).children()
+        return token.raw
 
 
 def write_seal(unsigned: bytes, *, signer: Signer, material: SealMaterial, stamp: Stamp, at: datetime) -> bytes:
@@ -93,17 +109,22 @@ async def _written(
             docmdp_permissions=MDPPerm.NO_CHANGES,
         ),
         signer=signer,
-        timestamper=stamper,
         new_field_spec=fields.SigFieldSpec(sig_field_name=FIELD),
     ).init_signing_session(writer)
     session.system_time = at.astimezone(UTC)
     document: Any = session.prepare_tbs_document(validation_info=None, bytes_reserved=_RESERVED)
     digest, out = document.digest_tbs_document()
-    finished = await document.perform_signature(
-        document_digest=digest.document_digest,
-        pdf_cms_signed_attrs=PdfCMSSignedAttributes(signing_time=session.system_time),
+    envelope = await signer.async_sign(
+        digest.document_digest,
+        "sha256",
+        signed_attr_settings=PdfCMSSignedAttributes(signing_time=session.system_time),
+        use_pades=True,
     )
-    await finished.post_signature_processing(out)
+    stamped = _with_stamp(
+        envelope.dump(),
+        lambda signature: stamper.token(hashlib.sha256(signature).digest(), "sha256"),
+    )
+    await PdfTBSDocument.async_finish_signing(out, digest, stamped)
     sealed: bytes = out.getvalue()
     return sealed
 
@@ -114,6 +135,25 @@ def write_archive_stamp(archived: bytes, *, material: SealMaterial, stamp: Stamp
         return asyncio.run(_stamped(archived, material, _PortStamper(stamp)))
     except (PdfError, TimestampRequestError, ValueError, TypeError) as failed:
         raise SealFailed(f"the time stamp could not be appended ({type(failed).__name__})") from failed
+
+
+def _with_stamp(envelope: bytes, token: Callable[[bytes], bytes]) -> bytes:
+    """The envelope (DER) with a time stamp of its signature among the unsigned attributes (RFC 3161 Appendix A).
+
+    Put together from the bytes: asn1crypto encodes such a nest anew now and then, each level twice as often as the one
+    above it, which took half a minute.
+    """
+    kind, content = der.whole(envelope, der.SEQUENCE).children()
+    (data,) = content.children()
+    *head, signers_ = data.children()
+    (one,) = signers_.children()
+    signature = list(one.children())[-1]
+    if signature.tag != der.OCTET_STRING:
+        raise SealFailed("the envelope has unsigned attributes already")
+    attribute = der.write(der.SEQUENCE, _STAMP_ATTRIBUTE, der.write(_SET, token(signature.value)))
+    signer = der.write(der.SEQUENCE, one.value, der.write(_UNSIGNED, attribute))
+    whole = der.write(der.SEQUENCE, *(each.raw for each in head), der.write(_SET, signer))
+    return der.write(der.SEQUENCE, kind.raw, der.write(_EXPLICIT, whole))
 
 
 async def _stamped(archived: bytes, material: SealMaterial, stamper: _PortStamper) -> bytes:
