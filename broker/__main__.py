@@ -15,6 +15,7 @@ from broker.commands.client import client
 from broker.commands.config import config
 from broker.commands.crl import crl
 from broker.commands.db import db
+from broker.commands.delegation import delegation
 from broker.commands.doctor import doctor
 from broker.commands.exits import answering
 from broker.commands.house import configured
@@ -44,6 +45,7 @@ for _group in (
     config,
     crl,
     db,
+    delegation,
     doctor,
     evidence,
     jobs,

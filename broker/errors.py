@@ -498,3 +498,11 @@ class DelegationStateRefused(DelegationError):
 
 class PolicyInvalid(DelegationError):
     """An officer's policy is not one that the policy root has signed, or says what it cannot say."""
+
+
+class BundleInvalid(DelegationError):
+    """What was handed in for checking is not a bundle or a table of the form that is read."""
+
+
+class QuestionInvalid(DelegationError):
+    """What a power is to be checked for is not said in a form that is read; the message names the part."""

@@ -37,6 +37,7 @@ _MEMBERS: Final = frozenset(
         "status_seconds",
         "logs",
         "roots",
+        "status_keys",
     }
 )
 
@@ -62,6 +63,8 @@ class Policy:
     """tlog-policy lines: the logs, witnesses and quorum it relies on."""
     roots: tuple[bytes, ...] = field(default=(), repr=False)
     """Certificates (DER) that a seal must lead to."""
+    status_keys: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
+    """Public keys (JWK) that status lists are signed with."""
 
 
 NONE_GIVEN: Final = Policy()
@@ -112,6 +115,7 @@ def from_claims(claims: Mapping[str, Any]) -> Policy:
         status_age=MAX_STATUS_AGE if status is None else timedelta(seconds=status),
         logs=_texts(claims, "logs"),
         roots=tuple(_der(each) for each in _texts(claims, "roots", longest=16_384)),
+        status_keys=tuple(_key(each) for each in _array(claims, "status_keys")),
     )
 
 
@@ -167,3 +171,9 @@ def _der(text: str) -> bytes:
         return b64decode(text, validate=True)
     except NotBase64:
         raise PolicyInvalid("roots: base64 of DER") from None
+
+
+def _key(value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, dict) or "d" in value:
+        raise PolicyInvalid("status_keys: public keys")
+    return value

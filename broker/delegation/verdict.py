@@ -6,8 +6,8 @@ to hold is never called valid, and what merely cannot be shown is never called f
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
@@ -59,6 +59,7 @@ class Reason(StrEnum):
     ALTERED = "altered"
     NOT_IN_REGISTER = "not_in_register"
     CHAIN_BROKEN = "chain_broken"
+    PARENT_MISSING = "parent_missing"
     SEAL_UNKNOWN = "seal_unknown"
     SEAL_UNPROVED = "seal_unproved"
     SEAL_REVOKED = "seal_revoked"
@@ -88,6 +89,7 @@ OUTCOME_OF: Final = {
     Reason.ALTERED: Outcome.FORGED,
     Reason.NOT_IN_REGISTER: Outcome.FORGED,
     Reason.CHAIN_BROKEN: Outcome.FORGED,
+    Reason.PARENT_MISSING: Outcome.CANNOT_TELL,
     Reason.SEAL_UNKNOWN: Outcome.CANNOT_TELL,
     Reason.SEAL_UNPROVED: Outcome.CANNOT_TELL,
     Reason.NOT_WITNESSED: Outcome.CANNOT_TELL,
@@ -140,6 +142,8 @@ class Status:
 
     state: State
     listed_at: datetime
+    run_out: bool = False
+    """Whether the list had ended by the day asked, as it says itself."""
     later: State | None = None
     later_at: datetime | None = None
 
@@ -179,34 +183,49 @@ def judge(chain: Sequence[Link], question: Question, *, policy: Policy = NONE_GI
     reasons: set[Reason] = set()
     for link in chain:
         reasons |= _of_link(link, question, policy)
+    first = chain[0].grant
+    if first.parent is not None:
+        reasons.add(Reason.PARENT_MISSING)
     try:
-        narrowing.check_chain([link.grant for link in chain])
+        narrowing.check_chain([replace(first, parent=None), *(link.grant for link in chain[1:])])
     except PowerRefused:
         reasons.add(Reason.CHAIN_BROKEN)
     last = chain[-1].grant
     reasons |= covering(last, question)
     reasons |= _of_policy(last, len(chain) - 1, question, policy)
-    told = tuple(sorted(reasons, key=lambda each: (_WORST_FIRST.index(OUTCOME_OF[each]), list(Reason).index(each))))
     later = next((link.status for link in chain if link.status is not None and link.status.later is not None), None)
-    return Verdict(
-        outcome=OUTCOME_OF[told[0]] if told else Outcome.VALID,
-        reasons=told,
-        policy=policy,
+    return replace(
+        _told(reasons, policy),
         later=None if later is None else later.later,
         later_at=None if later is None else later.later_at,
         total_unchecked=any(power.limit is not None and power.limit.total for power in last.powers),
     )
 
 
-def _of_link(link: Link, question: Question, policy: Policy) -> set[Reason]:
+def judge_unread(faults: Iterable[Fault], *, policy: Policy = NONE_GIVEN) -> Verdict:
+    """The verdict where a document shows no grant that could be judged; with no fault at all it is of another kind."""
+    return _told(_of_faults(faults) or {Reason.SEAL_UNPROVED}, policy)
+
+
+def _told(reasons: set[Reason], policy: Policy) -> Verdict:
+    told = tuple(sorted(reasons, key=lambda each: (_WORST_FIRST.index(OUTCOME_OF[each]), list(Reason).index(each))))
+    return Verdict(outcome=OUTCOME_OF[told[0]] if told else Outcome.VALID, reasons=told, policy=policy)
+
+
+def _of_faults(faults: Iterable[Fault]) -> set[Reason]:
     reasons = set[Reason]()
-    for fault in link.faults:
+    for fault in faults:
         if fault in TAMPERED:
             reasons.add(Reason.ALTERED)
         elif fault is Fault.UNTRUSTED:
             reasons.add(Reason.SEAL_UNKNOWN)
         else:
             reasons.add(Reason.SEAL_REVOKED if fault is Fault.REVOKED else Reason.SEAL_UNPROVED)
+    return reasons
+
+
+def _of_link(link: Link, question: Question, policy: Policy) -> set[Reason]:
+    reasons = _of_faults(link.faults)
     if link.logged is False:
         reasons.add(Reason.NOT_IN_REGISTER)
     elif link.logged is None or not link.witnessed:
@@ -232,7 +251,7 @@ def _of_status(status: Status | None, question: Question, policy: Policy) -> set
     reasons = set() if ended is None else {ended}
     if not reasons and status.state is not State.ACTIVE:
         reasons.add(Reason.STATUS_MISSING)
-    if question.as_of - status.listed_at > policy.status_age:
+    if status.run_out or question.as_of - status.listed_at > policy.status_age:
         reasons.add(Reason.STATUS_OLD)
     return reasons
 

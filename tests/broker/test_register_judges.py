@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import os
 import shutil
 import subprocess
 from datetime import UTC, datetime
@@ -22,6 +21,7 @@ from broker.keys.rotation import create
 from broker.storage import migrations
 from broker.storage.engine import open_engine
 from broker.storage.store import SQLStore
+from tests.gohouse import built
 from tests.registerhouse import Neighbours, leaf, register_of, witness_service
 
 NOW = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
@@ -68,26 +68,8 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
 
 @pytest.fixture(scope="module")
 def judge(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The Go program, built without fetching anything: from Debian's x/mod, or from the copy in Go itself."""
-    go = shutil.which("go")
-    if go is None:
-        pytest.skip("missing: golang-go")
-    told = subprocess.run([go, "env", "GOROOT"], capture_output=True, text=True, check=True, timeout=60)
-    places = (
-        Path("/usr/share/gocode/src/golang.org/x/mod"),
-        Path(told.stdout.strip(), "src/cmd/vendor/golang.org/x/mod"),
-    )
-    found = next((place for place in places if (place / "sumdb" / "tlog").is_dir()), None)
-    if found is None:
-        pytest.skip("missing: golang-golang-x-mod-dev")
-    folder = tmp_path_factory.mktemp("go")
-    shutil.copytree(found, folder / "src" / "golang.org" / "x" / "mod")
-    environment = {**os.environ, "GO111MODULE": "off", "GOPATH": str(folder), "GOCACHE": str(folder / "cache")}
-    environment |= {"GOFLAGS": "", "GOPROXY": "off", "HOME": str(folder)}
-    subprocess.run(
-        [go, "build", "-o", str(folder / "judge"), str(PROGRAM)], env=environment, check=True, timeout=300, cwd=folder
-    )
-    return folder / "judge"
+    """The Go program over an exported copy."""
+    return built(PROGRAM, tmp_path_factory.mktemp("go"))
 
 
 def judged(judge: Path, log: SimpleNamespace, **changes: object) -> subprocess.CompletedProcess[str]:

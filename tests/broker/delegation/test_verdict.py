@@ -135,7 +135,8 @@ def test_a_sub_agents_power_falls_with_the_one_it_comes_from() -> None:
     assert judge([LINK, child], ASKED).outcome is Outcome.VALID
     revoked = replace(LINK, status=replace(STATUS, state=State.REVOKED))
     assert judge([revoked, child], ASKED).outcome is Outcome.REVOKED
-    assert judge([child], ASKED).reasons == (Reason.CHAIN_BROKEN,)
+    assert judge([child], ASKED).reasons == (Reason.PARENT_MISSING,)  # not shown is not forged
+    assert judge([child, LINK], ASKED).outcome is Outcome.FORGED
     wider = replace(LINK, grant=replace(CHILD, ends=GRANT.ends + timedelta(days=1)))
     assert judge([LINK, wider], ASKED).outcome is Outcome.FORGED
     assert judge([LINK, child], ASKED, policy=Policy(sub_agents=0)).reasons == (Reason.SUB_AGENT,)

@@ -1,0 +1,241 @@
+"""A submitted power of attorney is held against everything that proves it, and judged for one question.
+
+What is trusted (anchors, logs and witnesses, keys of status lists) is the examiner's own and comes from nothing that
+was submitted (design 4.15). Whatever is missing is "cannot tell"; whatever contradicts the document is "forged".
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from broker.audit.leaf import Happening, Leaf, read_leaf
+from broker.audit.policy import Policy as LogPolicy
+from broker.audit.policy import Witnessed, read_policy
+from broker.audit.tlog_proof import read_proof
+from broker.delegation import record as records
+from broker.delegation import status_list
+from broker.delegation.bundle import Bundle, Papers, StatusPaper
+from broker.delegation.faults import Fault
+from broker.delegation.life import State
+from broker.delegation.policy import NONE_GIVEN, Policy
+from broker.delegation.record import Record
+from broker.delegation.sealing import holds
+from broker.delegation.status_list import StatusToken
+from broker.delegation.verdict import Link, Question, Status, Verdict, judge, judge_unread
+from broker.delegation.verification import DocumentVerdict, verify_document
+from broker.errors import BrokerError, CheckpointInvalid, PolicyInvalid, PowerRefused, ProofInvalid, WitnessMissing
+
+CLOCK_DIFFERENCE: Final = timedelta(minutes=10)
+"""By how much a time stamp may seem to be before the register's entry: two clocks."""
+_STATES: Final = {
+    status_list.Status.VALID: State.ACTIVE,
+    status_list.Status.INVALID: State.REVOKED,
+    status_list.Status.SUSPENDED: State.SUSPENDED,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trust:
+    """What the examiner relies on."""
+
+    anchors: tuple[bytes, ...] = field(default=(), repr=False)
+    """Certificates (DER) that seals and time stamps lead to."""
+    logs: LogPolicy = field(default_factory=lambda: LogPolicy(logs=(), witnesses=()))
+    status_keys: Mapping[str, Any] = field(default_factory=lambda: {"keys": []}, repr=False)
+    """JWK Set."""
+
+    def under(self, policy: Policy) -> Trust:
+        """With what an authority's policy names of its own in the place of ours. Raises PolicyInvalid."""
+        try:
+            logs = read_policy(("\n".join(policy.logs) + "\n").encode()) if policy.logs else self.logs
+        except CheckpointInvalid as broken:
+            raise PolicyInvalid(f"logs: {broken}") from None
+        return Trust(
+            anchors=policy.roots or self.anchors,
+            logs=logs,
+            status_keys={"keys": [dict(key) for key in policy.status_keys]} if policy.status_keys else self.status_keys,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registered:
+    """What the register shows of something: `logged` as in `Link`, and when who saw it where that is proved."""
+
+    logged: bool | None = None
+    witnessed: Witnessed | None = None
+    leaf: Leaf | None = None
+    index: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Examined:
+    """One document of the chain, and what was found out about it. `record` is None where it shows none."""
+
+    document: DocumentVerdict
+    record: Record | None = None
+    registered: Registered = field(default_factory=Registered)
+    status: Status | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Examination:
+    """The verdict, and all that it rests on; the outermost power first."""
+
+    question: Question
+    verdict: Verdict
+    chain: tuple[Examined, ...]
+    at: datetime
+    """When it was made."""
+    digest: bytes
+    """SHA-256 of the document that was asked about."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Epoch:
+    token: StatusToken
+    proved: bool
+
+
+def examine(
+    bundle: Bundle, question: Question, *, trust: Trust, now: datetime, policy: Policy = NONE_GIVEN
+) -> Examination:
+    """Judge the last document of `bundle`. Never raises on hostile bytes; PolicyInvalid where `policy` is none."""
+    trust = trust.under(policy)
+    read = tuple(_document(papers, question.as_of, trust) for papers in bundle.chain)
+    epochs = _epochs(bundle.statuses, read, trust)
+    chain = tuple(
+        replace(
+            each,
+            registered=_registered(papers, each, trust),
+            status=_status(each.record, question.as_of, epochs),
+        )
+        if each.record is not None
+        else each
+        for papers, each in zip(bundle.chain, read, strict=True)
+    )
+    links = [
+        Link(
+            grant=each.record.grant,
+            faults=frozenset(each.document.faults),
+            logged=each.registered.logged,
+            witnessed=each.registered.witnessed is not None,
+            status=each.status,
+        )
+        for each in chain
+        if each.record is not None
+    ]
+    if len(links) == len(chain):
+        verdict = judge(links, question, policy=policy)
+    else:
+        verdict = judge_unread((fault for each in chain for fault in each.document.faults), policy=policy)
+    digest = hashlib.sha256(bundle.chain[-1].pdf).digest()
+    return Examination(question=question, verdict=verdict, chain=chain, at=now, digest=digest)
+
+
+def _document(papers: Papers, at: datetime, trust: Trust) -> Examined:
+    document = verify_document(papers.pdf, anchors=trust.anchors, at=at)
+    attached = document.record
+    if attached is None:
+        return Examined(document=document)
+    if papers.record is not None and papers.record != attached:  # somebody may have read the other one
+        document = replace(document, faults=(*document.faults, Fault.CONTENT_ALTERED))
+    try:
+        return Examined(document=document, record=records.read(attached))
+    except PowerRefused:
+        return Examined(document=replace(document, faults=(*document.faults, Fault.RECORD_UNREADABLE)))
+
+
+def _registered(papers: Papers, each: Examined, trust: Trust) -> Registered:
+    """Whether the entry is about this very document, and in a log that is trusted."""
+    record, sealed_at = each.record, each.document.sealed_at
+    if record is None or papers.entry is None or papers.salt is None or each.document.record is None:
+        return Registered()
+    found = _entry(papers.entry, papers.proof, trust)
+    if found.leaf is None or found.logged is False:
+        return found
+    about = found.leaf.event is Happening.ISSUE and holds(
+        found.leaf.commit, salt=papers.salt, record=each.document.record, sealed=papers.pdf
+    )
+    if not about or (sealed_at is not None and sealed_at + CLOCK_DIFFERENCE < found.leaf.at):
+        return replace(found, logged=False)  # another document's entry, or a seal that was there before it
+    if found.witnessed is not None and found.witnessed.checkpoint.origin != record.log_origin:
+        return Registered()
+    return found
+
+
+def _entry(entry: bytes, proof: bytes | None, trust: Trust) -> Registered:
+    """What a proof proves. A log or witness that is not trusted proves nothing, and contradicts nothing."""
+    if proof is None:
+        return Registered()
+    try:
+        leaf, read = read_leaf(entry), read_proof(proof)
+        witnessed = read.verify(entry, policy=trust.logs)
+    except ProofInvalid:
+        return Registered(logged=False)
+    except (CheckpointInvalid, WitnessMissing):
+        return Registered()
+    return Registered(logged=True, witnessed=witnessed, leaf=leaf, index=read.index)
+
+
+# --- the status lists ------------------------------------------------------------------------------------------------
+
+
+def _epochs(papers: Sequence[StatusPaper], chain: Sequence[Examined], trust: Trust) -> tuple[_Epoch, ...]:
+    """The lists that are signed by a trusted key, each with whether the register proves it; the oldest first."""
+    uris = {each.record.status_list for each in chain if each.record is not None}
+    found = []
+    for paper in papers:
+        for uri in uris:
+            try:
+                token = status_list.read_token(paper.token, jwks=trust.status_keys, uri=uri)
+            except BrokerError:
+                continue
+            proved = _entry(paper.entry, paper.proof, trust) if paper.entry is not None else Registered()
+            is_its = proved.leaf is not None and (
+                proved.leaf.event is Happening.STATUS_EPOCH
+                and proved.leaf.commit == hashlib.sha256(paper.token).digest()
+            )
+            found.append(_Epoch(token=token, proved=bool(proved.logged and proved.witnessed and is_its)))
+    return tuple(sorted(found, key=lambda each: each.token.issued_at))
+
+
+def _status(record: Record | None, as_of: datetime, epochs: Sequence[_Epoch]) -> Status | None:
+    """By the epoch in force on the day asked. One that no register proves is believed only where it narrows."""
+    if record is None:
+        return None
+    told = [
+        (each, state)
+        for each in epochs
+        if each.token.uri == record.status_list and (state := _state(each, record)) is not None
+        if each.proved or state is not State.ACTIVE
+    ]
+    before = [(each, state) for each, state in told if each.token.issued_at <= as_of]
+    if not before:
+        return None
+    ended = [(each, state) for each, state in before if state is State.REVOKED]
+    epoch, state = ended[-1] if ended else before[-1]  # nothing brings a revoked one back
+    later = next(
+        ((after, then) for after, then in told if after.token.issued_at > as_of and then is not State.ACTIVE), None
+    )
+    if state is not State.ACTIVE:
+        later = None
+    if state is State.REVOKED and as_of >= record.grant.ends:
+        state = State.EXPIRED  # the list says "no longer" alike of what was revoked and of what has ended
+    return Status(
+        state=state,
+        listed_at=epoch.token.issued_at,
+        run_out=epoch.token.expires_at is not None and as_of >= epoch.token.expires_at,
+        later=None if later is None else later[1],
+        later_at=None if later is None else later[0].token.issued_at,
+    )
+
+
+def _state(epoch: _Epoch, record: Record) -> State | None:
+    try:
+        return _STATES.get(status_list.Status(epoch.token.list.at(record.status_index)))
+    except (BrokerError, ValueError):
+        return None
