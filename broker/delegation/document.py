@@ -25,6 +25,7 @@ _RANGE: Final = re.compile(
 )
 _NAME: Final = b"/ByteRange"
 _KEY: Final = re.compile(rb"/Contents[ \t\r\n]*\Z")
+_ENVELOPE: Final = re.compile(rb"/Contents[ \t\r\n]*<30[0-9A-Fa-f]{1000}")
 _HEXADECIMAL: Final = re.compile(rb"(?:[0-9a-f]{2})*|(?:[0-9A-F]{2})*")
 """One case throughout: else a digit could be changed without changing what it says."""
 
@@ -70,6 +71,8 @@ def look(pdf: bytes) -> Look:
     named = pdf.count(_NAME)
     if named == 0:
         faults.add(Fault.NO_SIGNATURE)
+        if _ENVELOPE.search(pdf):
+            faults.add(Fault.RANGE_WRONG)  # an envelope without its range was one with it
     if named > 1:
         faults.add(Fault.MORE_SIGNATURES)
     if named != len(found):

@@ -321,7 +321,8 @@ def test_bytes_after_the_end_are_an_alteration(workshop: Workshop, sealed: bytes
 def test_a_stripped_signature_is_no_signature(workshop: Workshop, sealed: bytes) -> None:
     begin = sealed.rindex(b"/ByteRange")
     assert Fault.NO_SIGNATURE in faults(page_pdf(), workshop)
-    assert not verify_document(sealed.replace(b"/ByteRange", b"/BiteRange"), anchors=workshop.anchors, at=AT).accepted
+    renamed = faults(sealed.replace(b"/ByteRange", b"/BiteRange"), workshop)
+    assert {Fault.NO_SIGNATURE, Fault.RANGE_WRONG} <= renamed
     contents = sealed.index(b"/Contents <", begin - 40_000)
     end = sealed.index(b">", contents)
     zeroed = sealed[: contents + 11] + b"0" * (end - contents - 11) + sealed[end:]

@@ -25,6 +25,7 @@ NETWORK_LIBRARIES = frozenset(
 )
 MAY = {
     "jobs.py": "the host's name, for a lease",
+    "delegation/seal_writer.py": "an event loop for pyHanko's coroutines, without a socket",
     "delegation/judge/__main__.py": "an event loop in a child that judges one document, without a socket",
     "jpki/foreign_child.py": "an event loop in a child that answers one question, without a socket",
     "network/front.py": "the operator's own front, asked by the doctor",
