@@ -65,6 +65,7 @@ def mount(settings: Settings, ports: Ports, *, trial_door: Blueprint | None = No
             help_url=settings.help_url or None,
             default_language=settings.default_language,
             client_certificate_header=settings.client_certificate_header,
+            client_address_header=settings.client_address_header,
             takes_turns=settings.database_url.startswith("sqlite"),
             trial_door="" if trial_door is None else f"{trial_door.name}.html",
         ),

@@ -319,6 +319,10 @@ class UserCodeUnknown(ProtocolError):
     """The code a person typed is no user code that waits for an answer (RFC 8628 §3.3)."""
 
 
+class DeviceNumberWrong(ProtocolError):
+    """The two digits a person typed are not those on the screen of the device that they are to approve."""
+
+
 class ExpiredToken(ProtocolError):
     """RFC 8628 §3.5, CIBA Core §11 expired_token: the device code or auth_req_id ran out."""
 

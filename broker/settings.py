@@ -22,6 +22,8 @@ from broker.errors import SettingsError
 PREFIX = "BROKER_"
 MAX_FILE = 1024 * 1024
 _HEADER = re.compile(r"[A-Za-z][A-Za-z0-9]*(-[A-Za-z0-9]+)*")
+_PHONE = re.compile(r"[+]?[0-9]+(-[0-9]+)*")
+_MAIL = re.compile(r"[A-Za-z0-9._+-]+@[A-Za-z0-9-]+([.][A-Za-z0-9-]+)+")
 _OTHER_HEADERS = {"authorization", "content-length", "content-type", "cookie", "dpop", "host", "origin", "referer"}
 
 
@@ -100,6 +102,14 @@ class Settings:
             " the front must overwrite it in every request; empty: certificates are not looked at"
         ),
     )
+    client_address_header: str = field(
+        default="",
+        metadata=_means(
+            "the header in which the front on this machine states the address of who calls (X-Real-IP); the front must"
+            " overwrite it in every request; empty: the connection's own address, which counts only where it is not"
+            " loopback"
+        ),
+    )
     client_ca: str = field(
         default="",
         metadata=_means("PEM file of the authorities whose certificates prove a client (`tls_client_auth`)"),
@@ -155,7 +165,19 @@ class Settings:
         metadata=_means("the sandbox alone: the profile that anybody may register a client of without a token"),
     )
     default_language: str = field(default="ja", metadata=_means("ja or en, for people whose browser asks for neither"))
-    help_url: str = field(default="", metadata=_means("where residents find help; empty for none"))
+    help_url: str = field(
+        default="", metadata=_means("where residents find more help than on our own page `/help`; empty for none")
+    )
+    operator: str = field(default="", metadata=_means("who runs this service, as its pages tell residents"))
+    operator_en: str = field(default="", metadata=_means("the same on English pages; empty: the same words"))
+    contact_phone: str = field(default="", metadata=_means("the telephone number of the help desk; empty for none"))
+    contact_mail: str = field(default="", metadata=_means("the mail address of the help desk; empty for none"))
+    contact_hours: str = field(default="", metadata=_means("when the help desk answers; empty to leave it out"))
+    contact_hours_en: str = field(default="", metadata=_means("the same on English pages; empty: the same words"))
+    procedures_url: str = field(
+        default="https://www.jpki.go.jp/",
+        metadata=_means("where residents read what a counter does for a locked PIN or an expired certificate"),
+    )
 
     def __post_init__(self) -> None:
         _check_issuer(self.issuer)
@@ -182,8 +204,14 @@ class Settings:
             raise SettingsError("open_registration: fapi2 or oidc, or empty")
         if not self.agent_origins:
             raise SettingsError("agent_origins: at least one")
-        if self.help_url and not self.help_url.startswith("https://"):
-            raise SettingsError("help_url: https only")
+        for name in ("help_url", "procedures_url"):
+            address = getattr(self, name)
+            if address and not address.startswith("https://"):
+                raise SettingsError(f"{name}: https only")
+        if self.contact_phone and not _PHONE.fullmatch(self.contact_phone):
+            raise SettingsError("contact_phone: digits, hyphens and a leading + only")
+        if self.contact_mail and not _MAIL.fullmatch(self.contact_mail):
+            raise SettingsError("contact_mail: one address")
         _check_front(self)
 
     @property
@@ -215,7 +243,14 @@ def _check_issuer(issuer: str, name: str = "issuer") -> None:
 
 def _check_front(settings: Settings) -> None:
     """Whoever reaches the broker's port past the front could write any certificate into its header (RFC 8705 §6.3)."""
+    stated = settings.client_address_header
+    if stated and (not _HEADER.fullmatch(stated) or stated.lower() in _OTHER_HEADERS):
+        raise SettingsError("client_address_header: the name of a header that nothing else uses")
+    if stated and not loopback(settings.host):
+        raise SettingsError("client_address_header: only with host on loopback, so that nobody goes past the front")
     header = settings.client_certificate_header
+    if header and header.lower() == stated.lower():
+        raise SettingsError("client_address_header: another header than that of the certificate")
     if not header:
         for name in ("client_ca", "mtls_origin"):
             if getattr(settings, name):

@@ -19,3 +19,5 @@ class Call:
     """DPoP headers, as received (RFC 9449 §4.1)."""
     certificate: str | None = field(default=None, repr=False)
     """The client certificate of the connection, as the TLS front hands it on (RFC 8705 §6.3)."""
+    address: str | None = field(default=None, repr=False)
+    """From which network address it came (for IPv6, from which network); None where that is not known."""

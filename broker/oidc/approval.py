@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -36,12 +37,39 @@ ACR: Final = "aal2"
 """The card was fresh, but who looks at the other device is not proved (design 4.10)."""
 
 
+UNSEEN: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
+"""Characters that nobody sees, or that turn the order of others: never in what a client has shown on our pages."""
+
+
 class ApprovalState(StrEnum):
     """What the resident said."""
 
     PENDING = "pending"
     APPROVED = "approved"
     DENIED = "denied"
+
+
+class DeviceKind(StrEnum):
+    """What a device says it is (`device_kind`)."""
+
+    TELEVISION = "television"
+    SET_TOP_BOX = "set_top_box"
+    GAME_CONSOLE = "game_console"
+    COMPUTER = "computer"
+    PRINTER = "printer"
+    TERMINAL = "terminal"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """The device that shows a user code. What it says of itself is not proved: anybody may begin with its client."""
+
+    number: str = field(repr=False)
+    """Two digits that stand on its screen behind the code and in no link: who types them has the screen in sight."""
+    kind: DeviceKind | None = None
+    place: str | None = None
+    address: str | None = field(default=None, repr=False)
+    """The keyed name of the network address it called from; None where its own is not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +84,8 @@ class Approval:
     polled_at: datetime | None = None
     expires_at: datetime
     used: bool = False
+    device: Device | None = None
+    """With RFC 8628 alone."""
 
 
 def granted_scope(parameters: Mapping[str, str], client: Client) -> frozenset[str]:

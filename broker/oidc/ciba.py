@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from broker.errors import InvalidBindingMessage, InvalidRequest, InvalidRequestObject, RequestNotSupported
 from broker.ids import Subject
-from broker.oidc.approval import granted_scope
+from broker.oidc.approval import UNSEEN, granted_scope
 from broker.oidc.authorization import AuthorizationRequest
 from broker.oidc.client import Client, SecurityProfile
 from broker.oidc.request_object import CIBA_MEMBERS, MAX_LIFETIME, check_claims, parameters, verify
@@ -22,7 +22,6 @@ DELIVERY_MODES: Final = ("poll", "ping")
 _HINTS: Final = ("login_hint", "id_token_hint", "login_hint_token")
 _TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/-]{1,1024}=*")  # RFC 6750 §2.1; CIBA Core §7.1: at most 1024 characters
 _LONGEST_MESSAGE: Final = 64
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
 _OF_THE_CLIENT: Final = frozenset(
     {"client_id", "client_secret", "client_assertion", "client_assertion_type", "request"}
 )
@@ -99,7 +98,7 @@ def judge(asked: Mapping[str, str], client: Client) -> BackchannelRequest:
 
 
 def _binding_message(text: str | None) -> str | None:
-    if text is not None and (len(text) > _LONGEST_MESSAGE or _CONTROL.search(text)):
+    if text is not None and (len(text) > _LONGEST_MESSAGE or UNSEEN.search(text)):
         raise InvalidBindingMessage(f"at most {_LONGEST_MESSAGE} characters that can be seen")
     return text
 

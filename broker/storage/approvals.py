@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import Table, bindparam, insert, select, update
 
 from broker.ids import AccountID, ClientID, GrantID
-from broker.oidc.approval import Approval, ApprovalState
+from broker.oidc.approval import Approval, ApprovalState, Device, DeviceKind
 from broker.oidc.authorization import from_json, to_json
 from broker.oidc.grants import Grant
 from broker.storage.grants import SQLGrants
@@ -124,6 +126,14 @@ class _SQLApprovals:
         return None if row is None else GrantID(row.grant_id)
 
 
+def _with_device(row: Any) -> Approval:
+    if row.device is None:
+        return _approval(row)
+    told = json.loads(row.device)
+    kind = None if told["kind"] is None else DeviceKind(told["kind"])
+    return replace(_approval(row), device=Device(**{**told, "kind": kind}))
+
+
 class SQLDeviceCodes(_SQLApprovals):
     """Fulfils approval_ports.DeviceCodeStore."""
 
@@ -132,13 +142,18 @@ class SQLDeviceCodes(_SQLApprovals):
     def __init__(self, work: Work) -> None:
         super().__init__(work, _DEVICE)
 
+    def hold(self, digest: bytes) -> Approval | None:
+        row = self._work.write(_DEVICE.hold, b_digest=digest).one_or_none()
+        return None if row is None else _with_device(row)
+
     def open(self, approval: Approval, *, user_code_digest: bytes) -> bool:
-        opened = self._work.write(_OPEN_DEVICE, user_code_digest=user_code_digest, **_values(approval))
+        device = None if approval.device is None else json.dumps(asdict(approval.device))
+        opened = self._work.write(_OPEN_DEVICE, user_code_digest=user_code_digest, device=device, **_values(approval))
         return opened.one_or_none() is not None
 
     def pending(self, user_code_digest: bytes, *, now: datetime) -> Approval | None:
         row = self._work.read(_PENDING_DEVICE, b_user_code_digest=user_code_digest, b_now=now).one_or_none()
-        return None if row is None else _approval(row)
+        return None if row is None else _with_device(row)
 
 
 class SQLBackchannelRequests(_SQLApprovals):

@@ -51,6 +51,8 @@ class EndpointRequest:
     dpop: tuple[str, ...] = ()
     certificate: str | None = field(default=None, repr=False)
     """The client certificate as the TLS front hands it on; None where there is no such front, or no certificate."""
+    address: str | None = field(default=None, repr=False)
+    """`address.caller`."""
     cookies: str = field(default="", repr=False)
     if_none_match: str = ""
     accept: str = ""
@@ -158,6 +160,7 @@ def call(request: EndpointRequest, ports: Ports, *, pairs: list[tuple[str, str]]
         authorization=request.authorization,
         dpop=request.dpop,
         certificate=request.certificate,
+        address=request.address,
     )
 
 

@@ -16,6 +16,7 @@ from werkzeug.exceptions import BadRequest, HTTPException, RequestEntityTooLarge
 
 from broker.flows.ports import Ports
 from broker.web import headers, routes, silent
+from broker.web.address import caller, environ_name
 from broker.web.endpoint import EndpointRequest, EndpointResponse, most, refusal
 from broker.web.logging import REQUEST_ID, log_request
 from broker.web.settings import WebSettings
@@ -38,7 +39,8 @@ class Lean:
         self._secure = web.secure
         header = web.client_certificate_header
         self._turn = Turn().taken if web.takes_turns else nullcontext
-        self._certificate = f"HTTP_{header.upper().replace('-', '_')}" if header else ""
+        self._certificate = environ_name(header)
+        self._address = environ_name(web.client_address_header)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         path = environ["PATH_INFO"]
@@ -99,6 +101,7 @@ class Lean:
             # A gateway joins headers of one name with a comma, which no proof contains: two are seen as two.
             dpop=() if dpop is None else tuple(proof.strip() for proof in dpop.split(",")),
             certificate=environ.get(self._certificate) if self._certificate else None,
+            address=caller(environ, header=self._address),
             if_none_match=environ.get("HTTP_IF_NONE_MATCH", ""),
             accept=environ.get("HTTP_ACCEPT", ""),
             cookies=environ.get("HTTP_COOKIE", ""),

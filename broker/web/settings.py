@@ -22,6 +22,8 @@ class WebSettings:
     default_language: str = "ja"
     client_certificate_header: str = ""
     """In which the TLS front hands on the client's certificate; empty where there is no such front."""
+    client_address_header: str = ""
+    """In which a front states the caller's address; empty where there is no such front."""
     takes_turns: bool = False
     """Whether endpoints for programs run one after another in a process (decision 41)."""
     trial_door: str = ""

@@ -73,6 +73,14 @@ HOWS: Final[Mapping[str, Any]] = {
     "code": _("リカバリーコード"),
     "desk": _("窓口"),
 }
+DEVICES: Final[Mapping[str, Any]] = {
+    "television": _("テレビ"),
+    "set_top_box": _("テレビにつなぐ機器"),
+    "game_console": _("ゲーム機"),
+    "computer": _("パソコン"),
+    "printer": _("プリンター"),
+    "terminal": _("文字だけの画面"),
+}
 RESULTS: Final[Mapping[str, Any]] = {
     "done": _("済み"),
     "refused": _("できませんでした"),
@@ -126,6 +134,7 @@ _TABLES: Final = {
     "item": ITEMS,
     "kind": KINDS,
     "how": HOWS,
+    "device": DEVICES,
     "result": RESULTS,
     "event": EVENTS,
     "box": BOXES,

@@ -9,7 +9,7 @@ import pytest
 from broker.flows.approval_ports import ApprovalStore
 from broker.flows.ports import Transaction
 from broker.ids import SectorID, Subject
-from broker.oidc.approval import Approval, ApprovalState
+from broker.oidc.approval import Approval, ApprovalState, Device, DeviceKind
 from broker.oidc.grants import Grant
 from broker.storage.store import SQLStore
 from tests.contracts import records
@@ -38,6 +38,8 @@ def opened(store: SQLStore, kind: str, login: LoggedIn) -> Approval:
     fresh = approval(login)
     with store.transaction() as tx:
         if kind == "device":
+            told = Device(number="47", kind=DeviceKind.PRINTER, place="居間", address="00ff")
+            fresh = replace(fresh, device=told)
             assert tx.device_codes.open(fresh, user_code_digest=records.digest())
         else:
             tx.backchannel_requests.open(fresh, account=login.credential.account, notification=None)

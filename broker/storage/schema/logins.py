@@ -116,6 +116,7 @@ device_codes = Table(  # RFC 8628
     Column("user_code_digest", LargeBinary, nullable=False),
     Column("client_id", Text, ForeignKey("clients.client_id"), nullable=False),
     Column("request", Text, nullable=False),
+    Column("device", Text),  # what is told of it, and the number on its screen
     Column("state", Text, nullable=False),
     Column("grant_id", Text, ForeignKey("grants.grant_id", ondelete="CASCADE")),
     Column("interval", Integer, nullable=False),

@@ -14,7 +14,7 @@ from broker.errors import InvalidScope, ProofElsewhere, UnauthorizedClient
 from broker.ids import ClientID, SectorID
 from broker.letters import ALPHABET
 from broker.oidc.client import AuthMethod, Client, GrantType, SecurityProfile
-from broker.oidc.device import LENGTH, judge, mint_user_code, read_user_code, shown
+from broker.oidc.device import LENGTH, judge, mint_number, mint_user_code, read_number, read_user_code, shown
 
 
 def television(**members: Any) -> Client:
@@ -36,7 +36,8 @@ def test_a_user_code_is_eight_letters_that_can_be_read_aloud(octets: bytes) -> N
     code = mint_user_code(lambda _: octets)
     assert len(code) == LENGTH
     assert set(code) <= set(ALPHABET)
-    assert read_user_code(shown(code)) == code
+    assert read_user_code(shown(code)) == (code, None)
+    assert read_user_code(shown(code, "47")) == (code, "47")
 
 
 def test_user_codes_use_every_letter_in_every_place() -> None:
@@ -60,11 +61,34 @@ def test_user_codes_use_every_letter_in_every_place() -> None:
     ],
 )
 def test_what_a_person_means_is_understood(typed: str) -> None:
-    assert read_user_code(typed) == "WDJBMJHT"
+    assert read_user_code(typed) == ("WDJBMJHT", None)
+
+
+@pytest.mark.parametrize("typed", ["WDJB-MJHT-47", "wdjbmjht47", "ｗｄｊｂーｍｊｈｔー４７", " WDJB MJHT 47 "])
+def test_a_number_behind_the_code_is_read_with_it(typed: str) -> None:
+    assert read_user_code(typed) == ("WDJBMJHT", "47")
+    assert read_number(typed[-3:]) in {"47", None}
+
+
+def test_numbers_have_two_digits_and_are_all_used() -> None:
+    assert {mint_number(os.urandom) for _ in range(5000)} == {str(number) for number in range(10, 100)}
 
 
 @pytest.mark.parametrize(
-    "typed", ["", "WDJB", "WDJBMJHTX", "WDJB-MJHA", "WDJB-MJH1", "ΒDJBMJHT", "WDJB MJHT" * 20, "\x00" * 8, "ÆDJBMJHT"]
+    "typed",
+    [
+        "",
+        "WDJB",
+        "WDJBMJHTX",
+        "WDJB-MJHA",
+        "WDJB-MJH1",
+        "WDJB-MJHT-4",
+        "47",
+        "ΒDJBMJHT",
+        "WDJB MJHT" * 20,
+        "\x00" * 8,
+        "ÆDJBMJHT",
+    ],
 )
 def test_what_cannot_be_a_code_is_none(typed: str) -> None:
     assert read_user_code(typed) is None
@@ -72,8 +96,12 @@ def test_what_cannot_be_a_code_is_none(typed: str) -> None:
 
 @given(st.text(max_size=80))
 def test_any_text_is_a_code_or_none(typed: str) -> None:
-    code = read_user_code(typed)
-    assert code is None or (len(code) == LENGTH and set(code) <= set(ALPHABET))
+    read = read_user_code(typed)
+    if read is not None:
+        code, number = read
+        assert len(code) == LENGTH
+        assert set(code) <= set(ALPHABET)
+        assert number is None or read_number(number) == number
 
 
 def test_a_device_learns_that_it_is_the_same_person_and_nothing_more() -> None:

@@ -171,7 +171,13 @@ class Program:
         )
 
     def post(
-        self, path: str, *, headers: list[tuple[str, str]] | None = None, authenticated: bool = True, **form: str | None
+        self,
+        path: str,
+        *,
+        headers: list[tuple[str, str]] | None = None,
+        authenticated: bool = True,
+        address: str = "127.0.0.1",
+        **form: str | None,
     ) -> TestResponse:
         """A form, with an assertion unless `authenticated` is False; None leaves a parameter out."""
         fields: dict[str, str | None] = dict(form)
@@ -182,6 +188,7 @@ class Program:
             data={name: value for name, value in fields.items() if value is not None},
             headers=headers or [],
             base_url=self.house.issuer,
+            environ_base={"REMOTE_ADDR": address},
         )
 
     def token(

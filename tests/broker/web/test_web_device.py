@@ -11,7 +11,7 @@ from sqlalchemy import create_engine, text
 from werkzeug.test import TestResponse
 
 from broker.flows import device
-from broker.flows.device import WRONG_CODES, WRONG_IN_ONE_BROWSER
+from broker.flows.device import WRONG_CODES, WRONG_FROM_ADDRESS, WRONG_IN_ONE_BROWSER, WRONG_NUMBERS
 from broker.flows.rate import Rate
 from broker.letters import ALPHABET
 from broker.oidc.client import AuthMethod, GrantType, SecurityProfile
@@ -93,12 +93,13 @@ def test_a_television_gets_tokens_after_the_resident_approved(house: House, tele
     body = answer.get_json()
     assert answer.headers["Cache-Control"] == "no-store"
     assert body["verification_uri"] == f"{ISSUER}/device"
-    assert body["verification_uri_complete"] == f"{ISSUER}/device?user_code={body['user_code']}"
-    assert (body["expires_in"], body["interval"]) == (600, 5)
+    assert body["verification_uri_complete"] == f"{ISSUER}/device?user_code={body['user_code'][:9]}"
+    assert (body["expires_in"], body["interval"]) == (300, 5)
     assert len(body["device_code"]) == 43
-    first, hyphen, second = body["user_code"].partition("-")
-    assert (hyphen, len(first), len(second)) == ("-", 4, 4)
+    first, second, number = body["user_code"].split("-")
+    assert (len(first), len(second), len(number)) == (4, 4, 2)
     assert set(first + second) <= set(ALPHABET)
+    assert 10 <= int(number) <= 99
     refused(poll(television, body["device_code"]), "authorization_pending")
     page = approve(house, body["user_code"])
     assert page.status_code == 200
@@ -201,7 +202,7 @@ def test_a_code_that_was_approved_is_not_slowed_down(house: House, television: P
 
 def test_a_device_code_that_ran_out_is_expired_token(house: House, television: Program) -> None:
     body = begun(television)
-    house.clock.step(seconds=600)
+    house.clock.step(seconds=300)
     refused(poll(television, body["device_code"]), "expired_token")
     page = enter(house, house.browser(), body["user_code"])
     assert page.status_code == 400
@@ -211,7 +212,7 @@ def test_a_device_code_that_ran_out_is_expired_token(house: House, television: P
 def test_a_code_approved_in_time_and_fetched_too_late_is_expired_token(house: House, television: Program) -> None:
     body = begun(television)
     approve(house, body["user_code"])
-    house.clock.step(seconds=600)
+    house.clock.step(seconds=300)
     refused(poll(television, body["device_code"]), "expired_token")
 
 
@@ -328,10 +329,10 @@ def test_a_code_in_the_address_is_filled_in_and_decides_nothing(house: House, te
     body = begun(television)
     browser = house.browser()
     page = house.get(browser, body["verification_uri_complete"])
-    assert Page(page.text).forms["device-form"]["fields"]["user_code"] == body["user_code"]
+    assert Page(page.text).forms["device-form"]["fields"]["user_code"] == body["user_code"][:9]
     assert rows(house, "SELECT count(*) FROM interactions") == [(0,)]
     confirmation = house.submit(browser, page, "device-form")
-    assert Page(confirmation.text).texts["shown-code"] == body["user_code"]
+    assert Page(confirmation.text).texts["shown-code"] == body["user_code"][:9]
     assert rows(house, "SELECT count(*) FROM interactions") == [(0,)]
 
 
@@ -364,6 +365,128 @@ def test_the_page_names_the_host_of_an_unvetted_client_and_warns(house: House, l
     assert "box.example" in page.text
     assert "さくら銀行" not in page.text
     assert {"unvetted", "stranger-warning", "began"} <= told.texts.keys()
+
+
+def scanned(house: House, browser: FlaskClient, body: dict[str, Any]) -> TestResponse:
+    """The page behind the picture that was scanned."""
+    return house.submit(browser, house.get(browser, body["verification_uri_complete"]), "device-form")
+
+
+def test_who_scanned_the_code_types_the_number_that_only_the_screen_shows(house: House, television: Program) -> None:
+    body = begun(television)
+    number = body["user_code"][-2:]
+    browser = house.browser()
+    page = scanned(house, browser, body)
+    assert number not in Page(page.text).texts["shown-code"]
+    assert Page(page.text).forms["device-confirm-form"]["fields"]["number"] == ""
+    wrong = house.submit(browser, page, "device-confirm-form", decision="continue", number="09")
+    assert wrong.status_code == 400
+    assert {"error", "number-hint"} <= Page(wrong.text).texts.keys()
+    assert rows(house, "SELECT count(*) FROM interactions") == [(0,)]
+    wide = number.translate({ord(digit): ord(digit) + 0xFEE0 for digit in "0123456789"})
+    right = house.submit(browser, wrong, "device-confirm-form", decision="continue", number=wide)
+    assert right.headers["Location"].startswith(f"{ISSUER}/login/")
+
+
+@pytest.mark.parametrize("number", ["", "x1", "1", "123", "\u0967\u0968", "0x"])
+def test_what_is_no_number_is_asked_for_again_and_not_counted(house: House, television: Program, number: str) -> None:
+    body = begun(television)
+    browser = house.browser()
+    page = scanned(house, browser, body)
+    for _ in range(WRONG_NUMBERS.limit):
+        page = house.submit(browser, page, "device-confirm-form", decision="continue", number=number)
+        assert page.status_code == 400
+    refused(poll(television, body["device_code"]), "authorization_pending")
+
+
+def test_the_third_wrong_number_tells_the_device_no(house: House, television: Program) -> None:
+    body = begun(television)
+    browser = house.browser()
+    page = scanned(house, browser, body)
+    for _ in range(WRONG_NUMBERS.limit - 1):
+        page = house.submit(browser, page, "device-confirm-form", decision="continue", number="09")
+        assert "number-hint" in Page(page.text).texts
+    refused(poll(television, body["device_code"]), "authorization_pending")
+    last = house.submit(browser, page, "device-confirm-form", decision="continue", number="09")
+    assert last.status_code == 400
+    assert "device-form" in Page(last.text).forms
+    refused(poll(television, body["device_code"]), "access_denied")
+    assert scanned(house, house.browser(), body).status_code == 400
+
+
+def test_a_number_in_a_link_is_left_out_and_a_wrong_one_typed_is_refused(house: House, television: Program) -> None:
+    body = begun(television)
+    browser = house.browser()
+    page = house.get(browser, f"/device?user_code={body['user_code']}")
+    assert Page(page.text).forms["device-form"]["fields"]["user_code"] == body["user_code"][:9]
+    typed = enter(house, browser, f"{body['user_code'][:9]}-09")
+    assert typed.status_code == 400
+    assert "device-form" in Page(typed.text).forms
+
+
+def test_the_page_says_what_device_it_is_and_whether_it_is_near(house: House, television: Program) -> None:
+    body = television.post(
+        "/device_authorization",
+        authenticated=False,
+        client_id="television",
+        scope="openid",
+        device_kind="set_top_box",
+        device_place="居間 <b>",
+        address="2001:db8::1",
+    ).get_json()
+    browser = house.browser()
+    told = []
+    for address in ("2001:db8::ffff:1", "2001:db8:0:1::1", "127.0.0.1"):
+        browser.environ_base["REMOTE_ADDR"] = address
+        page = enter(house, browser, body["user_code"])
+        assert "<b>" not in page.text
+        told.append(Page(page.text).texts)
+    assert all((texts["device-kind"], texts["device-place"]) == ("テレビにつなぐ機器", "居間 <b>") for texts in told)
+    assert [texts.get("device-network") for texts in told] == ["この画面と同じ", "この画面とは別", None]
+    assert ["other-network" in texts for texts in told] == [False, True, False]
+    assert "2001:db8" not in str(rows(house, "SELECT device FROM device_codes"))
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"device_kind": "spaceship"},
+        {"device_place": "x" * 41},
+        {"device_place": " "},
+        {"device_place": "here\u202e"},
+        {"device_place": "123456789018"},
+    ],
+)
+def test_what_a_device_says_of_itself_is_bounded(television: Program, told: dict[str, str]) -> None:
+    answer = ask(television, **told)
+    assert answer.status_code == 400
+    assert answer.get_json()["error"] == "invalid_request"
+
+
+def test_an_address_is_bounded_however_many_cookies_it_throws_away(house: House, television: Program) -> None:
+    code = begun(television)["user_code"]
+
+    def typed(address: str, text: str) -> int:
+        browser = house.browser()
+        browser.environ_base["REMOTE_ADDR"] = address
+        return enter(house, browser, text).status_code
+
+    assert {typed("192.0.2.7", "BBBB-BBBB") for _ in range(WRONG_FROM_ADDRESS.limit)} == {400}
+    assert typed("192.0.2.7", code) == 429
+    assert typed("::ffff:192.0.2.7", code) == 429
+    assert typed("192.0.2.8", code) == 200
+    assert "192.0.2" not in str(rows(house, "SELECT name FROM attempts"))
+
+
+def test_devices_of_one_address_begin_so_often_and_no_more(
+    house: House, television: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(device, "STARTS_FROM_ADDRESS", Rate(limit=2, window=device.STARTS_FROM_ADDRESS.window))
+    server = register(house, "box", grant_types=frozenset({GrantType.DEVICE_CODE}), redirect_uris=(f"{BANK}/callback",))
+    near, far = "192.0.2.7", "192.0.2.8"
+    assert [ask(television, address=near).status_code for _ in range(3)] == [200, 200, 429]
+    assert ask(television, address=far).status_code == 200
+    assert {ask(server, address=near).status_code for _ in range(4)} == {200}
 
 
 def test_a_form_of_another_origin_or_without_its_token_is_refused(house: House, television: Program) -> None:
