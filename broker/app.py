@@ -39,7 +39,7 @@ from broker.storage.indexes import IndexFolder
 from broker.storage.migrations import check as check_revision
 from broker.storage.store import SQLStore
 from broker.web import register
-from broker.web.settings import WebSettings
+from broker.web.settings import Operator, WebSettings
 
 
 def create_app(settings: Settings) -> Flask:
@@ -63,6 +63,15 @@ def mount(settings: Settings, ports: Ports, *, trial_door: Blueprint | None = No
         web=WebSettings(
             secure=settings.secure,
             help_url=settings.help_url or None,
+            operator=Operator(
+                name=settings.operator,
+                name_en=settings.operator_en,
+                phone=settings.contact_phone,
+                mail=settings.contact_mail,
+                hours=settings.contact_hours,
+                hours_en=settings.contact_hours_en,
+                procedures_url=settings.procedures_url,
+            ),
             default_language=settings.default_language,
             client_certificate_header=settings.client_certificate_header,
             client_address_header=settings.client_address_header,

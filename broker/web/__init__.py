@@ -11,12 +11,14 @@ from flask_babel import Babel
 from broker.errors import SettingsError
 from broker.flows.ports import Ports
 from broker.web import (
+    assets,
     authorization,
     card,
     consent,
     device,
     documents,
     health,
+    help,
     linking,
     logging,
     logout,
@@ -61,6 +63,7 @@ def register(app: Flask, ports: Ports, *, web: WebSettings) -> None:
         locale_selector=pages.language,
     )
     app.after_request(pages.add_headers)
+    app.after_request(assets.compress)
     logging.register_request_log(app)
     register_handlers(app)
     pages.init_templates(app)
@@ -80,6 +83,7 @@ def register(app: Flask, ports: Ports, *, web: WebSettings) -> None:
         me_registered,
         me_account,
         recovery,
+        help,
         health,
         register_log,
     ):

@@ -1,5 +1,6 @@
 """The cookies of the broker: one for each login on its way, one for the session it ends in (design section 3), one for
-whoever types the code of another device, and one for a chosen language.
+whoever types the code of another device, and one each for a chosen language and for
+readings above hard words.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from broker.web.settings import web_settings
 _SESSION = "jpki-broker-session"
 _LOGIN = "jpki-broker-login-"
 _LANGUAGE = "jpki-broker-language"
+_FURIGANA = "jpki-broker-furigana"
 _DEVICE = "jpki-broker-device"
 
 
@@ -69,6 +71,16 @@ def drop_session(response: Response) -> None:
 def keep_language(response: Response, chosen: str) -> None:
     """Until the browser closes."""
     _set(response, _name(_LANGUAGE), chosen, max_age=None)
+
+
+def furigana() -> bool:
+    """Whether a person asked for readings above hard words."""
+    return request.cookies.get(_name(_FURIGANA)) == "on"
+
+
+def keep_furigana(response: Response, *, wanted: bool) -> None:
+    """Until the browser closes."""
+    _set(response, _name(_FURIGANA), "on" if wanted else "", max_age=None if wanted else 0)
 
 
 def device_secret() -> str | None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from flask import Flask, Response, g, make_response, render_template, request
+from flask import Flask, Response, g, make_response, render_template, request, url_for
 from flask_babel import get_locale
 
 from broker.oidc.client import Client
-from broker.web import cookies, headers
+from broker.web import cookies, furigana, headers
 from broker.web.settings import LANGUAGES, web_settings
 from broker.web.words import instant, machine, word
 
@@ -47,6 +47,13 @@ def language() -> str:
     )
 
 
+def with_readings() -> bool:
+    """Did this person ask for readings above hard words? Japanese pages alone have them."""
+    asked = request.args.get("furigana")
+    wanted = asked == "on" if asked in {"on", "off"} else cookies.furigana()
+    return wanted and str(get_locale()) == "ja"
+
+
 def init_templates(app: Flask) -> None:
     """What every template may use."""
 
@@ -56,6 +63,9 @@ def init_templates(app: Flask) -> None:
             "lang": str(get_locale()),
             "other_language": "en" if str(get_locale()) == "ja" else "ja",
             "help_url": web_settings().help_url,
+            "operator": web_settings().operator,
+            "reading_url": url_for("help.reading"),
+            "furigana": with_readings(),
             "trial_door": web_settings().trial_door,
             "shown_name": shown_name,
             "is_japanese": is_japanese,
@@ -82,13 +92,16 @@ def is_japanese(client: Client) -> bool:
 
 def page(template: str, status: int = 200, **context: object) -> Response:
     """A rendered page. Remembers the language if the person chose it by our link."""
-    response = make_response(render_template(template, **context), status)
+    text = render_template(template, **context)
+    response = make_response(furigana.add(text) if with_readings() else text, status)
     response.headers["Content-Language"] = str(get_locale())
     response.headers["Vary"] = "Accept-Language, Cookie"
     if request.method == "GET" and request.endpoint != "authorization.authorize":
         chosen = _first_known(request.args.get("ui_locales"))
         if chosen is not None:
             cookies.keep_language(response, chosen)
+        if (readings := request.args.get("furigana")) in {"on", "off"}:
+            cookies.keep_furigana(response, wanted=readings == "on")
     return response
 
 

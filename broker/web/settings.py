@@ -13,12 +13,27 @@ LANGUAGES = ("ja", "en")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Operator:
+    """Who runs the service and answers for it, as pages tell residents; what is empty is left out."""
+
+    name: str = ""
+    name_en: str = ""
+    phone: str = ""
+    mail: str = ""
+    hours: str = ""
+    hours_en: str = ""
+    procedures_url: str = ""
+    """What a counter does for a locked PIN or an expired certificate."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WebSettings:
     """How pages are served. `secure` says that the issuer is https: cookies are then `__Host-` and Secure."""
 
     secure: bool
     help_url: str | None = None
-    """Where residents find help (WCAG 3.2.6); left out of the pages when None."""
+    """Where residents find more help than on `/help`; left out there when None."""
+    operator: Operator = Operator()
     default_language: str = "ja"
     client_certificate_header: str = ""
     """In which the TLS front hands on the client's certificate; empty where there is no such front."""
