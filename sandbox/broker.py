@@ -31,6 +31,7 @@ from broker.jpki.profile import PLASTIC
 from broker.keys.live import open_keys
 from broker.keys.rotation import create, renew_statement, rotate
 from broker.network.outbound import OutboundGuard
+from broker.oidc.client import Client
 from broker.oidc.discovery import metadata
 from broker.serving import serve
 from broker.settings import PREFIX, Settings, loopback, read
@@ -234,7 +235,7 @@ def set_up(
     if house.witness:
         witness.trust(house.root, ports.keys, house.issuer)
     for given in registrations:
-        _introduce(given, ports)
+        _introduce(_described(given), ports)
     for plan in plans:
         client_administration.load(clients_of(plan), ports=ports)
     document: dict[str, Any] = json.loads(json.dumps(card_agent_document(ports)))
@@ -261,11 +262,14 @@ def _issue_seal(house: BrokerHouse, settings: Settings) -> None:
     atomicfile.write(house.seal, "\n".join((*lines, "")).encode())
 
 
-def _introduce(given: Mapping[str, Any], ports: Ports) -> bool:
+def _described(given: Mapping[str, Any]) -> Client:
     members = dict(given)
     secret = members.pop("client_secret", None)
     digest = None if secret is None else hashlib.sha256(secret.encode()).digest()
-    client = registration(members, secret_digest=digest)
+    return registration(members, secret_digest=digest)
+
+
+def _introduce(client: Client, ports: Ports) -> bool:
     with ports.store.transaction() as tx:
         if tx.clients.get(client.client_id) is not None or not tx.clients.add(client, now=now()):
             return False
@@ -274,7 +278,7 @@ def _introduce(given: Mapping[str, Any], ports: Ports) -> bool:
 
 
 class ServiceRefused(Exception):
-    """A description that is no client's, in the broker's own words."""
+    """A description that is no client's, in the broker's own words, or is another client's than the one of its name."""
 
 
 def introduce(root: Path, given: Mapping[str, Any]) -> bool:
@@ -285,9 +289,16 @@ def introduce(root: Path, given: Mapping[str, Any]) -> bool:
     issuer = (root / "broker" / "issuer").read_text(encoding="utf-8")
     house = BrokerHouse(root=root, issuer=issuer, agent_origins=("http://127.0.0.1:24780",), port=8000)
     try:
-        return _introduce(given, open_ports(read(house.environment())))
+        client, ports = _described(given), open_ports(read(house.environment()))
+        if _introduce(client, ports):
+            return True
+        with ports.store.transaction() as tx:
+            there = tx.clients.get(client.client_id)
     except BrokerError as wrong:
         raise ServiceRefused(str(wrong)) from wrong
+    if there is None or (there.jwks, there.redirect_uris) != (client.jwks, client.redirect_uris):
+        raise ServiceRefused(f"{client.client_id} is there already, with other keys or addresses: take another name")
+    return False
 
 
 def main() -> None:

@@ -5,14 +5,25 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from flask import Blueprint, Response, g, jsonify, request
 from werkzeug.exceptions import UnsupportedMediaType
 
-from broker.errors import AnswerMalformed, AnswerWithheld, BrokerError, BrowserMismatch, InvalidRequest
+from broker.errors import (
+    AnswerMalformed,
+    AnswerWithheld,
+    BrokerError,
+    BrowserMismatch,
+    InvalidRequest,
+    SignCertificateExpired,
+    SignCertificateMissing,
+    SignCertificateUnfit,
+    SignPasswordLocked,
+    SignPasswordNowhere,
+)
 from broker.flows import card_answer, consent, link_commit, login
 from broker.flows.my_page import Place
 from broker.flows.ports import Ports
@@ -30,6 +41,16 @@ from broker.web.settings import ports
 blueprint = Blueprint("card", __name__)
 
 _AGENT_CODE = re.compile(r"[A-Z]{2,8}-[0-9]{3}")
+_WITHHELD: Final[Mapping[str, type[BrokerError]]] = {
+    "CARD-023": SignCertificateMissing,
+    "CARD-027": SignPasswordLocked,
+    "AGENT-022": SignPasswordNowhere,
+    "AGENT-023": SignPasswordNowhere,
+    "AGENT-024": SignPasswordNowhere,
+    "AGENT-026": SignCertificateUnfit,
+    "AGENT-027": SignCertificateExpired,
+}
+"""What the agent's codes about the 署名用 key are to us; whatever else it met, it sent no answer."""
 
 
 @blueprint.post("/agent/cb/<handle:transaction>")
@@ -134,7 +155,7 @@ def _withheld(interaction_id: InteractionID, agent_code: str, secret: str | None
     interaction, client = login.peek(interaction_id, secret, ports=ports())
     ask_for(interaction.request.ui_locales)
     return error_page(
-        AnswerWithheld("the agent sent no answer"),
+        _WITHHELD.get(agent_code, AnswerWithheld)("the agent sent no answer"),
         interaction=interaction_id,
         client=client,
         agent_code=agent_code if _AGENT_CODE.fullmatch(agent_code) else None,

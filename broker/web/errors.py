@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from flask import Flask, Response, g, request, url_for
 from flask_babel import get_locale
 from werkzeug.exceptions import HTTPException, NotFound
@@ -15,6 +17,13 @@ from broker.errors import (
     FormTokenInvalid,
     InteractionUnknown,
     InvalidRequestURI,
+    SignCertificateExpired,
+    SignCertificateMissing,
+    SignCertificateOutdated,
+    SignCertificateRenewing,
+    SignCertificateRevoked,
+    SignCertificateUnfit,
+    SignPasswordLocked,
     UnknownClient,
 )
 from broker.ids import InteractionID
@@ -23,6 +32,21 @@ from broker.web import endpoint, routes
 from broker.web.catalogue import answer_to, report, retry_after
 from broker.web.pages import page
 from broker.web.settings import ports
+
+SAME_CARD_FAILS: Final = (
+    CertificateExpired,
+    CertificateRevoked,
+    CertificateRenewing,
+    AccountStopped,
+    SignCertificateExpired,
+    SignCertificateMissing,
+    SignCertificateOutdated,
+    SignCertificateRenewing,
+    SignCertificateRevoked,
+    SignCertificateUnfit,
+    SignPasswordLocked,
+)
+"""Where another try with this card ends the same: the way back to the service stands first."""
 
 
 def own_form() -> None:
@@ -57,8 +81,7 @@ def error_page(
         answer=answer,
         words=answer.words[str(get_locale())],
         client=client,
-        # the same card fails again
-        other_card=isinstance(error, CertificateExpired | CertificateRevoked | CertificateRenewing | AccountStopped),
+        other_card=isinstance(error, SAME_CARD_FAILS),
         agent_code=agent_code,
         show_pin_try=interaction is not None or answer.code.startswith("AUTH-"),
         retry_url=None if interaction is None else url_for("authorization.show", interaction=interaction),

@@ -89,7 +89,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("document", type=Path, nargs="?", help="a PDF, or a text in UTF-8")
     parser.add_argument("--issuer", default="http://localhost:8000")
-    parser.add_argument("--client-id", default="sample-contracts")
+    parser.add_argument("--client-id", default="sample-signing")
     parser.add_argument("--redirect-uri", default="http://127.0.0.5:8004/callback")
     parser.add_argument("--state", type=Path, default=Path(), help="where keys, signatures and receipts are kept")
     parser.add_argument("--registration", action="store_true")

@@ -35,6 +35,8 @@ def test_a_service_is_introduced_once_and_a_wrong_description_refused_in_words(t
     set_up(BrokerHouse(root=root, issuer="http://localhost:8000", agent_origins=("http://127.0.0.1:1",), port=8000), ())
     assert run(SERVICE) == (0, "my-service: registered\n")
     assert run(SERVICE) == (0, "my-service: there already\n")
+    other = run(SERVICE | {"redirect_uris": ["http://127.0.0.9:9000/other"]})
+    assert other == (1, "Error: my-service is there already, with other keys or addresses: take another name\n")
     assert run(SERVICE | {"client_id": "x", "redirect_uri": "http://one"})[0] == 1
     assert "unknown member redirect_uri" in run(SERVICE | {"client_id": "x", "redirect_uri": "http://one"})[1]
     file.write_text("{", encoding="utf-8")

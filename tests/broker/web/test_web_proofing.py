@@ -368,6 +368,29 @@ def test_each_dead_certificate_has_its_own_refusal(program: Program, house: Hous
     assert Page(refused.text).texts["error-code"] == "AUTH-012"
 
 
+@pytest.mark.parametrize(
+    ("agent", "code"),
+    [
+        ("CARD-023", "AUTH-046"),
+        ("CARD-027", "AUTH-047"),
+        ("AGENT-022", "AUTH-048"),
+        ("AGENT-023", "AUTH-048"),
+        ("AGENT-024", "AUTH-048"),
+        ("AGENT-026", "AUTH-049"),
+        ("AGENT-027", "AUTH-041"),
+        ("CARD-026", "AUTH-007"),
+    ],
+)
+def test_what_stopped_at_the_agent_has_its_own_page_here(program: Program, house: House, agent: str, code: str) -> None:
+    browser = house.browser()
+    given_up = house.post_answer(transaction_of(request_of(agree(program, browser, scope=ALL))), {"error": agent})
+    page = Page(house.get(browser, given_up.headers["Location"]).text)
+    assert (page.texts["error-code"], page.texts["agent-code"]) == (code, agent)
+    assert "サービスに情報は渡していません" in page.texts["error-text"]
+    back = house.submit(browser, house.get(browser, given_up.headers["Location"]), "cancel-form")
+    assert returned(back)["error"] == "access_denied"
+
+
 def test_the_auth_key_in_the_place_of_the_signing_key_proves_nothing(program: Program, house: House) -> None:
     page = agree(program, house.browser(), scope=ALL)
     refused = post(program, page, signer=card(house, "hanako").auth)
