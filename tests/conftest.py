@@ -6,10 +6,14 @@ import os
 from collections.abc import Generator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.browser import browser_page, chromium, new_page
 
 __all__ = ["browser_page", "chromium", "new_page"]  # one browser for the whole run: Playwright allows one a process
+
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")  # no test is judged by the clock: a busy machine is no fault of the code
 
 MISSING = "missing:"
 """How a skip reason begins when a program that can be installed is not there."""
