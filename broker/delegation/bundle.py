@@ -17,10 +17,11 @@ import zlib
 from dataclasses import dataclass, field
 from typing import Final
 
+from broker.audit.leaf import SALT_SIZE
 from broker.audit.tlog_proof import MAX_PROOF
 from broker.delegation.document import MAX_DOCUMENT
 from broker.delegation.record import MAX_BYTES as MAX_RECORD
-from broker.delegation.sealing import SALT_BYTES, unsigned_part
+from broker.delegation.sealing import unsigned_part
 from broker.errors import BundleInvalid
 
 MAX_BUNDLE: Final = 8 * 1024 * 1024
@@ -32,7 +33,7 @@ _TOKEN: Final = 256 * 1024
 _LONGEST: Final = {
     "pdf": MAX_DOCUMENT,
     "json": MAX_RECORD,
-    "salt": SALT_BYTES,
+    "salt": SALT_SIZE,
     "entry": _ENTRY,
     "tlog-proof": MAX_PROOF,
     "jwt": _TOKEN,

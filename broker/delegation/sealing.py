@@ -6,7 +6,6 @@ is signed" holds in every reader, and nothing may ever follow it (design 4.15).
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import re
 from collections.abc import Callable
@@ -14,12 +13,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
+from broker.audit.leaf import commitment
 from broker.delegation.faults import Fault
 from broker.delegation.verification import verify_archived, verify_document
 from broker.errors import SealFailed, SettingsError
 from broker.jose import Signer
 
-SALT_BYTES: Final = 32
 Stamp = Callable[[bytes], bytes]
 """From a TimeStampReq (DER, RFC 3161 §2.4.1) to a TimeStampResp. Raises OutboundFailed, OutboundRefused."""
 
@@ -40,16 +39,6 @@ class SealMaterial:
     """What every verifier is expected to trust: the seal is tried against them before it is handed out."""
 
 
-def commitment(*, salt: bytes, record: bytes, unsigned: bytes) -> bytes:
-    """SHA-256(salt ‖ SHA-256(record) ‖ SHA-256(unsigned PDF)): all that the register says of a document.
-
-    `salt` is 32 random bytes that travel with the document only: without them the entry tells nothing.
-    """
-    if len(salt) != SALT_BYTES:
-        raise ValueError("a salt has 32 bytes")
-    return hashlib.sha256(salt + hashlib.sha256(record).digest() + hashlib.sha256(unsigned).digest()).digest()
-
-
 def unsigned_part(sealed: bytes) -> bytes:
     """The bytes that a sealed document began as, before the revision with the seal. Raises SealFailed."""
     found = _END.search(sealed)
@@ -59,9 +48,9 @@ def unsigned_part(sealed: bytes) -> bytes:
 
 
 def holds(commit: bytes, *, salt: bytes, record: bytes, sealed: bytes) -> bool:
-    """Whether a sealed document is the one that was committed to."""
+    """Whether a sealed document is the one that the register committed to (`audit.leaf.commitment`)."""
     try:
-        return hmac.compare_digest(commit, commitment(salt=salt, record=record, unsigned=unsigned_part(sealed)))
+        return hmac.compare_digest(commit, commitment(salt, record, unsigned_part(sealed)))
     except (SealFailed, ValueError):
         return False
 

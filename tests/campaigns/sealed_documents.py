@@ -14,6 +14,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
 
 import click
 
@@ -40,13 +41,22 @@ def changes(pdf: bytes, *, step: int, seed: int) -> Iterator[tuple[int, bytes]]:
         yield place, bytes(changed)
 
 
-def campaign(name: str, *, step: int, seed: int) -> tuple[dict[str, int], list[int]]:
-    """How many changes met which faults, and the places of those that went unnoticed."""
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Missed:
+    """A change that was not called an alteration; the worst are those that were `accepted`."""
+
+    place: int
+    accepted: bool
+    faults: tuple[str, ...]
+
+
+def campaign(name: str, *, step: int, seed: int) -> tuple[dict[str, int], list[Missed]]:
+    """How many changes met which faults, and those that went unnoticed."""
     pdf, anchors = documents(name)
     (signature,) = look(pdf).signatures
     begin, end = signature.gap
     told: Counter[str] = Counter()
-    missed: list[int] = []
+    missed: list[Missed] = []
 
     def judge(change: tuple[int, bytes]) -> None:
         place, changed = change
@@ -54,7 +64,8 @@ def campaign(name: str, *, step: int, seed: int) -> tuple[dict[str, int], list[i
         told.update(fault.name for fault in verdict.faults)
         told["changes"] += 1
         if verdict.accepted or (not begin <= place < end and not verdict.altered):
-            missed.append(place)
+            faults = tuple(fault.name for fault in verdict.faults)
+            missed.append(Missed(place=place, accepted=verdict.accepted, faults=faults))
 
     with ThreadPoolExecutor(2) as pool:
         for _ in pool.map(judge, changes(pdf, step=step, seed=seed)):
@@ -69,7 +80,9 @@ def campaign(name: str, *, step: int, seed: int) -> tuple[dict[str, int], list[i
 def main(document: str, step: int, seed: int) -> None:
     """Print the counts as JSON."""
     told, missed = campaign(document, step=step, seed=seed)
-    click.echo(json.dumps({"document": document, "told": told, "missed": missed}, indent=2))
+    accepted = sum(each.accepted for each in missed)
+    found = {"document": document, "told": told, "accepted": accepted, "missed": [asdict(each) for each in missed]}
+    click.echo(json.dumps(found, indent=2))
     sys.exit(1 if missed else 0)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from broker.audit.leaf import Happening, Leaf
+from broker.audit.leaf import Happening, Leaf, commitment
 from broker.delegation import grant as grants
 from broker.delegation import record as records
 from broker.delegation.bundle import Bundle, Papers, StatusPaper
@@ -18,7 +18,6 @@ from broker.delegation.examination import Trust
 from broker.delegation.grant import Grant
 from broker.delegation.record import Evidence, Proof, Record
 from broker.delegation.rendering import Renderer
-from broker.delegation.sealing import commitment
 from broker.delegation.status_list import TYP, Status, claims_of, epoch_leaf, make_list
 from broker.flows.register import Logged, append, log_key, proof, witness
 from broker.jose import public_jwk, sign_jws
@@ -120,7 +119,7 @@ class Operator:
         self.clock = AT - timedelta(minutes=5)
         record = self.record(grant, place)
         unsigned = self.renderer.render(record)
-        commit = commitment(salt=salt, record=record, unsigned=unsigned)
+        commit = commitment(salt, record, unsigned)
         entry, shown = None, None
         if logged:
             entry, shown = self.log(Leaf(event=Happening.ISSUE, commit=commit, at=self.clock))

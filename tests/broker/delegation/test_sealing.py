@@ -14,10 +14,11 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from broker.audit.leaf import commitment
 from broker.delegation.document import look
 from broker.delegation.faults import Fault
 from broker.delegation.rendering import FONTS, Renderer
-from broker.delegation.sealing import archive, commitment, holds, unsigned_part
+from broker.delegation.sealing import archive, holds, unsigned_part
 from broker.delegation.verification import verify_archived, verify_document
 from broker.errors import RecordUnprintable, SealFailed, SettingsError
 from broker.jose import load_public_key
@@ -185,7 +186,7 @@ def test_a_seal_from_a_token_holds(workshop: Workshop, unsigned: bytes) -> None:
 
 
 def test_the_commitment_is_to_this_document_alone(sealed: bytes, unsigned: bytes, renderer: Renderer) -> None:
-    commit = commitment(salt=SALT, record=record(), unsigned=unsigned)
+    commit = commitment(SALT, record(), unsigned)
     assert (
         commit == hashlib.sha256(SALT + hashlib.sha256(record()).digest() + hashlib.sha256(unsigned).digest()).digest()
     )
