@@ -21,6 +21,7 @@ from broker.commands.exits import answering
 from broker.commands.house import configured
 from broker.commands.jobs import jobs
 from broker.commands.keys import keys
+from broker.commands.kiosk import kiosk
 from broker.commands.link import link
 from broker.commands.ocsp import ocsp
 from broker.commands.purge import purge
@@ -50,6 +51,7 @@ for _group in (
     evidence,
     jobs,
     keys,
+    kiosk,
     link,
     ocsp,
     operator,

@@ -471,6 +471,21 @@ class UniquePersonUnproved(ProtocolError):
     """The client binds one number to one person, and nothing proves that this account is the only one of its person."""
 
 
+# --- terminals that everybody uses ------------------------------------------------------------------------------------
+
+
+class KioskUnfit(BrokerError):
+    """A terminal that cannot be enrolled as it was described."""
+
+
+class KioskRefused(CardAnswerError):
+    """An answer by a terminal that is not enrolled, was stopped, or did not sign it."""
+
+
+class KioskActOff(BrokerError):
+    """An act that is off at the terminal where it was begun."""
+
+
 # --- receipts --------------------------------------------------------------------------------------------------------
 
 

@@ -45,3 +45,6 @@ LinkID = NewType("LinkID", str)
 
 MandateNumber = NewType("MandateNumber", str)
 """One power of attorney: at least 128 random bits; it stands on the document, and shows nothing to who is no party."""
+
+KioskID = NewType("KioskID", str)
+"""A terminal that everybody uses, enrolled by the operator: random, stands in its start address, and opens nothing."""

@@ -17,6 +17,7 @@ _LAZY = {  # module of each command whose imports the others need not pay for
     "certificate": "cardreader.commands.certificate",
     "info": "cardreader.commands.info",
     "doctor": "cardreader.commands.doctor",
+    "kiosk-key": "cardreader.commands.kiosk_key",
     "login": "cardreader.commands.login",
     "pin": "cardreader.commands.pin",
     "sign-file": "cardreader.commands.sign_file",

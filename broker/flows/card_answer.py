@@ -26,7 +26,7 @@ from broker.errors import (
     InvalidToken,
     RawDigestRefused,
 )
-from broker.flows import documents_to_sign, link_alarm, linking
+from broker.flows import documents_to_sign, kiosks, link_alarm, linking
 from broker.flows.documents_to_sign import SignedDocuments
 from broker.flows.evidence import decision, prove_unrevoked
 from broker.flows.identity_claims import claims_of
@@ -116,6 +116,7 @@ def _judge(
     if not transaction.answer_key:
         raise AnswerReplayed("this transaction has its answer")
     certificate_der, signature, hints, envelope = _open_answer(transaction, answer, ports)
+    kiosk_id = kiosks.answered_at(transaction, envelope, ports=ports)
     profile = profile_for(parse(certificate_der), ports.policy.profiles)
     trusted = validate_path(certificate_der, anchors=ports.policy.anchors, at=now, profile=profile)
     frame = card_challenge.frame(
@@ -181,7 +182,7 @@ def _judge(
             documents=() if signed is None else tuple(signed_documents(asked, signed)),
         ).to_json(),
         certificate_sealed=ports.keys.seal(certificate_der, context=context)
-        if offline or predecessor is not None
+        if (offline and kiosk_id is None) or predecessor is not None
         else None,
         predecessor=predecessor,
         signed_sealed=None if signed is None else ports.keys.seal(signed.to_json(), context=context),
@@ -189,6 +190,7 @@ def _judge(
         frame_sealed=ports.keys.seal(frame, context=linking.frame_context(transaction))
         if transaction.tag == card_challenge.LINK_START
         else None,
+        kiosk_id=kiosk_id,
         unique_person=alone and trusted.kind == PLASTIC and one_of_one_person(name, key, ports=ports),
     )
 

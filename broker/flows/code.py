@@ -151,6 +151,7 @@ def grant_for(
         authentication=who.authentication,
         session_digest=who.session_digest,
         session_id=who.session_id,
+        session_ends_at=who.session_ends_at,
         receipt_id=receipt_id,
         created_at=now,
         expires_at=expires_at,

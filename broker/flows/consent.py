@@ -12,9 +12,9 @@ from broker.audit.entry import Entry, Event
 from broker.errors import AccessDenied, FormTokenInvalid, InteractionUnknown
 from broker.flows.code import RefusedToClient, ReturnToClient
 from broker.flows.elsewhere import AnsweredElsewhere, complete, decline
-from broker.flows.interaction import client_of, find
+from broker.flows.interaction import check_session, client_of, find
 from broker.flows.login_ports import Authenticated, Interaction
-from broker.flows.ports import Ports, Transaction
+from broker.flows.ports import Ports
 from broker.flows.proofing import PROVED
 from broker.ids import InteractionID
 from broker.oidc.client import Client
@@ -45,7 +45,7 @@ def prompt(interaction_id: InteractionID, *, browser_secret: str | None, ports: 
         interaction = find(tx, interaction_id, browser_secret, now=ports.clock())
         client = client_of(tx, interaction)
         who = _who(interaction)
-        _check_session(tx, who)
+        check_session(tx, who, now=ports.clock())
         before = tx.consents.get(who.account, client.client_id)
         began_at = tx.standings.began_at(who.account)
     scope = interaction.agreed.scope - PROVED - EACH_TIME
@@ -83,7 +83,7 @@ def decide(
         if not hmac.compare_digest(form_token(browser_secret or "", interaction_id, who), form_token_given):
             raise FormTokenInvalid("not the form of this login")
         if approve:
-            _check_session(tx, who)
+            check_session(tx, who, now=now)
         request = interaction.agreed
         declined = optional_items(client, request.scope - PROVED) - frozenset(chosen)
         scope = request.scope - declined if approve else request.scope
@@ -135,12 +135,6 @@ def _who(interaction: Interaction) -> Authenticated:
     if interaction.authenticated is None:
         raise InteractionUnknown("no card has answered yet")
     return interaction.authenticated
-
-
-def _check_session(tx: Transaction, who: Authenticated) -> None:
-    """Who has logged out, or has made room for another card, agrees to nothing any more (R1, R2)."""
-    if tx.sessions.get(who.session_digest) is None:
-        raise InteractionUnknown("the session of this login has ended")
 
 
 def form_token(browser_secret: str, interaction_id: InteractionID, who: Authenticated) -> str:

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from broker.audit.entry import Entry, Event
+from broker.errors import KioskActOff
 from broker.flows.attributes import Registered, registered
 from broker.flows.my_page import Visit
 from broker.flows.ports import Ports
@@ -81,7 +82,12 @@ class Export:
 
 
 def collect(visit: Visit, *, limit: int = MAX_USES, ports: Ports) -> Export:
-    """Everything of the account of this visit; that it was taken stands in the audit record."""
+    """Everything of the account of this visit; that it was taken stands in the audit record.
+
+    Raises KioskActOff: a file would stay on a terminal that everybody uses (R4).
+    """
+    if visit.session.kiosk_id is not None:
+        raise KioskActOff("nothing is saved at a kiosk")
     found: list[Use] = []
     before: int | None = None
     more = True

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from broker.accounts.session import alive
 from broker.errors import BrowserMismatch, InteractionUnknown, UnknownClient
-from broker.flows.login_ports import Interaction
+from broker.flows.login_ports import Authenticated, Interaction
 from broker.flows.ports import Transaction
 from broker.flows.secret import digest
 from broker.ids import InteractionID
@@ -28,3 +29,14 @@ def client_of(tx: Transaction, interaction: Interaction) -> Client:
     if client is None:
         raise UnknownClient("client was removed")
     return client
+
+
+def check_session(tx: Transaction, who: Authenticated, *, now: datetime) -> None:
+    """Who has logged out, or has made room for another card, agrees to nothing any more (R1, R2); nor does whoever
+    comes to a kiosk after them: looking counts as use there (R4). Raises InteractionUnknown.
+    """
+    session = tx.sessions.get(who.session_digest)
+    if session is None or (session.kiosk_id is not None and not alive(session, now=now)):
+        raise InteractionUnknown("the session of this login has ended")
+    if session.kiosk_id is not None:
+        tx.sessions.touch(session.digest, now=now)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from broker.accounts.account import State
 from broker.audit.entry import Entry, Event
 from broker.errors import InvalidGrant, ProtocolError
@@ -24,6 +26,8 @@ def redeem_grant(tx: Transaction, grant: Grant, request: TokenRequest, *, ports:
     """
     if tx.standings.state(grant.account) is not State.OPEN:
         return InvalidGrant("the account is not open")
+    if grant.session_ends_at is not None and request.now >= grant.session_ends_at:
+        return InvalidGrant("the session at a kiosk is over")
     try:
         part = of_grant(grant, request.client, request.parameters, issuer=ports.policy.issuer, refresh=False)
     except ProtocolError as refusal:
@@ -62,7 +66,14 @@ def issue_of_grant(
 ) -> AccessToken:
     """An access token for a part of what a resident agreed to."""
     return issue_access_token(
-        tx, part, request, account=grant.account, subject=grant.subject, grant_id=grant.grant_id, ports=ports
+        tx,
+        part,
+        request,
+        account=grant.account,
+        subject=grant.subject,
+        grant_id=grant.grant_id,
+        ends_at=grant.session_ends_at,
+        ports=ports,
     )
 
 
@@ -74,9 +85,11 @@ def issue_access_token(
     account: AccountID | None,
     subject: Subject,
     grant_id: GrantID | None,
+    ends_at: datetime | None = None,
     ports: Ports,
 ) -> AccessToken:
-    """A token row with its audit row (R16), bound to the keys of the request."""
+    """A token row with its audit row (R16), bound to the keys of the request; it lives no longer than `ends_at`."""
+    expires_at = request.now + ACCESS_TOKEN_LIFETIME
     token = AccessToken(
         jti=b64url(ports.entropy(16)),
         client_id=request.client.client_id,
@@ -89,7 +102,7 @@ def issue_access_token(
         jkt=request.sender.jkt,
         x5t=request.sender.x5t,
         issued_at=request.now,
-        expires_at=request.now + ACCESS_TOKEN_LIFETIME,
+        expires_at=expires_at if ends_at is None else min(expires_at, ends_at),
     )
     tx.tokens.issue(token)
     tx.audit.append(

@@ -32,6 +32,7 @@ from broker.errors import (
 from broker.flows import link_alarm, links
 from broker.flows.code import RefusedToClient, ReturnToClient, issue_code, refused, use_up
 from broker.flows.evidence import refused_for
+from broker.flows.interaction import check_session
 from broker.flows.linking import decision_of
 from broker.flows.login_ports import Authenticated, CardAnswer, CardTransaction, Interaction
 from broker.flows.ports import Ports, Transaction
@@ -128,8 +129,7 @@ def _released(
     client = None if interaction is None else tx.clients.get(interaction.request.client_id)
     if interaction is None or client is None or interaction.authenticated is None:
         raise InteractionUnknown("unknown, run out or finished")
-    if tx.sessions.get(interaction.authenticated.session_digest) is None:
-        raise InteractionUnknown("the session of this login has ended")
+    check_session(tx, interaction.authenticated, now=now)
     if (known := tx.revoked.reason(answer.key)) is not None:
         raise refused_for(known)
     return _Released(

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from broker.accounts.activity import Activity, How, Kind, Result, how_of
 from broker.accounts.credential import Credential, CredentialKey
-from broker.accounts.session import Session
+from broker.accounts.session import KIOSK_LIFETIME, Session
 from broker.audit.entry import Entry, Event
 from broker.errors import (
     AccessDenied,
@@ -25,7 +25,7 @@ from broker.errors import (
     InteractionUnknown,
     ProtocolError,
 )
-from broker.flows import documents_to_sign, linking, proofing, restoring, signing
+from broker.flows import documents_to_sign, kiosks, linking, proofing, restoring, signing
 from broker.flows.assurance import fresh_signature
 from broker.flows.card_act import act_of
 from broker.flows.code import RefusedToClient, ReturnToClient
@@ -42,7 +42,7 @@ from broker.flows.renewal import resume_grants
 from broker.flows.secret import digest, mint
 from broker.flows.session import replace_session
 from broker.flows.sign_documents import SignDocument
-from broker.ids import AccountID, CredentialID, InteractionID, Secret, SessionID, Subject, TransactionID
+from broker.ids import AccountID, CredentialID, InteractionID, KioskID, Secret, SessionID, Subject, TransactionID
 from broker.jose import b64url, public_jwk, sign_jws
 from broker.oidc import consent as consents
 from broker.oidc.authorization import check_person, check_strength
@@ -112,10 +112,11 @@ def prompt(
     browser_secret: str | None,
     *,
     language: Callable[[str | None], str],
+    kiosk_id: KioskID | None = None,
     ports: Ports,
 ) -> CardPrompt | ReleasePrompt:
     """Make a fresh request for the agent; or what must be chosen before. Raises InteractionUnknown, BrowserMismatch,
-    StoreUnavailable.
+    StoreUnavailable; in the browser of a kiosk (`kiosk_id`) also KioskRefused, KioskActOff.
 
     Each showing is a transaction of its own with its own nonce and answer key, because an agent accepts a
     request once only. `language` turns the client's ui_locales into the one the pages are shown in.
@@ -123,7 +124,7 @@ def prompt(
     issuer = ports.policy.issuer
     issued_at = ports.clock().replace(microsecond=0)  # whole seconds: `iat` is the very time in the frame
     transaction_id = TransactionID(b64url(ports.entropy(24)))
-    nonce = ports.entropy(32)
+    nonce, end_handle = ports.entropy(32), mint(ports.entropy)
     scalar = int.from_bytes(ports.entropy(48), "big") % (_P256_ORDER - 1) + 1
     answer_key = ec.derive_private_key(scalar, ec.SECP256R1())
     signer = ports.keys.signer(KeyUse.CARD_REQUEST)
@@ -147,6 +148,7 @@ def prompt(
             language=shown_in,
             documents=signing.asked_of_card(tx, interaction, now=issued_at, ports=ports),
         )
+        kiosks.begun_at(tx, kiosk_id, interaction, tag=act.tag, action=act.action)
         transaction = CardTransaction(
             transaction_id=transaction_id,
             interaction_id=interaction_id,
@@ -160,6 +162,8 @@ def prompt(
             issued_at=issued_at,
             expires_at=issued_at + TRANSACTION_LIFETIME,
             application=act.application,
+            kiosk_id=kiosk_id,
+            end_digest=digest(end_handle),
         )
         tx.cards.begin(transaction)
     issuers = ports.policy.accepted_issuers + (ports.policy.sign_issuers if act.signs else ())
@@ -180,6 +184,7 @@ def prompt(
             "accepted_issuers": [b64url(key_hash) for key_hash in issuers],
             "answer_key": public_jwk(answer_key),
             "return_uri": f"{issuer}/agent/cb/{transaction_id}",
+            "end_handle": f"/agent/end/{transaction_id}/{end_handle}",
             "ui_locales": shown_in,
             "statement": ports.keys.card_agent()["statement"],
         },
@@ -206,7 +211,7 @@ class Finished:
     """`then` is where the browser goes: to its client, to the resident's own page, or (None) to the consent page.
 
     It is logged in, unless the client asked for somebody or something else, or `refusal` says why nobody logs in with
-    this card now: then there is no session.
+    this card now: then there is no session. At a kiosk the browser keeps one for the resident's own page alone.
     """
 
     interaction_id: InteractionID
@@ -228,7 +233,8 @@ def finish(
     """Release the answer to the browser it belongs to, in one transaction with all it causes.
 
     Raises BrowserMismatch (also when it was released already: nobody learns which), CertificateRevoked,
-    CorrespondenceUnknown, InvalidRequestURI (another login has answered the same pushed request).
+    CorrespondenceUnknown, InvalidRequestURI (another login has answered the same pushed request), KioskRefused,
+    KioskActOff.
     """
     now = ports.clock()
     session_secret = mint(ports.entropy)
@@ -244,6 +250,7 @@ def finish(
         transaction, answer = opened(released[0], ports=ports), released[1]
         interaction = find(tx, transaction.interaction_id, browser_secret, now=now)
         client = client_of(tx, interaction)
+        kiosks.released_at(tx, answer.kiosk_id, interaction)
         who = _authenticated(
             tx,
             client,
@@ -279,6 +286,7 @@ def finish(
                 subject=who.subject,
                 authenticated_at=who.authentication.time,
                 last_used_at=now,
+                kiosk_id=answer.kiosk_id,
             )
         )
         tx.audit.append(
@@ -293,6 +301,7 @@ def finish(
                     "kind": answer.kind,
                     "pin_entry": answer.pin_entry,
                     "reader_kind": answer.reader_kind,
+                    "kiosk": answer.kiosk_id,
                     "revocation_source": answer.revocation_source,
                     "revocation_this_update": answer.revocation_this_update.isoformat()
                     if answer.revocation_this_update
@@ -310,11 +319,12 @@ def finish(
                 session_secret=session_secret,
                 then=restoring.restore(tx, interaction, who, now=now),
             )
+        kept_secret = session_secret if answer.kiosk_id is None else None  # no browser of a kiosk keeps a login (R4)
         then: ReturnToClient | AnsweredElsewhere | None = None
         if interaction.request.link is not None:
             tx.activities.note(activity)
             return Finished(
-                interaction_id=interaction.interaction_id, session_secret=session_secret, then=None, links=True
+                interaction_id=interaction.interaction_id, session_secret=kept_secret, then=None, links=True
             )
         if asked.release:
             proofing.agree(tx, transaction, answer, agreed=agreed, who=who, client=client, now=now, ports=ports)
@@ -338,7 +348,7 @@ def finish(
                 ports=ports,
             )
         tx.activities.note(activity)  # where people are asked first, what they give stands with their answer
-    return Finished(interaction_id=interaction.interaction_id, session_secret=session_secret, then=then)
+    return Finished(interaction_id=interaction.interaction_id, session_secret=kept_secret, then=then)
 
 
 def _unwanted(
@@ -447,6 +457,7 @@ def _authenticated(
         authentication=fresh_signature(answer.kind, at=answer.answered_at),
         session_digest=session_digest,
         session_id=SessionID(b64url(ports.entropy(16))),
+        session_ends_at=None if answer.kiosk_id is None else answer.answered_at + KIOSK_LIFETIME,
     )
 
 

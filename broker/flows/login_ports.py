@@ -13,6 +13,7 @@ from broker.ids import (
     CredentialID,
     GrantID,
     InteractionID,
+    KioskID,
     SessionID,
     Subject,
     TransactionID,
@@ -32,6 +33,8 @@ class Authenticated:
     authentication: Authentication
     session_digest: bytes = field(repr=False)
     session_id: SessionID
+    session_ends_at: datetime | None = None
+    """At a kiosk: when the session ends at the latest, and every token with it (R4)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +75,10 @@ class CardTransaction:
     expires_at: datetime
     application: str = field(default="", repr=False)
     """The text that we wrote for the 署名用 key, exactly as it was shown; empty where there is none."""
+    kiosk_id: KioskID | None = None
+    """In whose browser the login stands, and, once there is an answer, whose key signed it."""
+    end_digest: bytes | None = field(default=None, repr=False)
+    """SHA-256 of the handle by which a kiosk ends what came of it; None once it was used."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +109,8 @@ class CardAnswer:
     """What the card signed at the start of a link, for its commit to name (R3)."""
     unique_person: bool = False
     """At the commit of a link: by J-LIS's mapping this account is the only one of its person."""
+    kiosk_id: KioskID | None = None
+    """The terminal that everybody uses whose key signed the answer."""
 
 
 class InteractionStore(Protocol):
@@ -121,6 +130,9 @@ class InteractionStore(Protocol):
     def finish(self, interaction_id: InteractionID, *, now: datetime) -> bool:
         """End an open interaction; of two callers exactly one gets True."""
 
+    def session(self, interaction_id: InteractionID) -> bytes | None:
+        """The digest of the session that a login brought, also when it is finished; None for none."""
+
 
 class CardTransactionStore(Protocol):
     def begin(self, transaction: CardTransaction) -> None: ...
@@ -139,6 +151,9 @@ class CardTransactionStore(Protocol):
         """Consume an answered, unexpired transaction for the browser of its interaction that also holds the
         return code: one statement compares both and marks it used. None for everyone else, and the second time.
         """
+
+    def end(self, transaction_id: TransactionID, *, end_digest: bytes) -> InteractionID | None:
+        """Use its end handle up, in one statement, and answer whose it was; None for another, and the second time."""
 
     def certificate(self, interaction_id: InteractionID) -> bytes | None:
         """`certificate_sealed` of the one answer that this interaction was given; None where there is none."""

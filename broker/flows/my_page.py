@@ -31,6 +31,7 @@ NAME: Final = "マイページ"
 FRESH: Final = timedelta(minutes=5)
 """How long a card that was read counts for an act that needs one."""
 _TOUCH_AFTER: Final = timedelta(seconds=30)
+_TOUCH_KIOSK_AFTER: Final = timedelta(seconds=1)
 
 
 class Place(StrEnum):
@@ -140,7 +141,7 @@ def enter(session_secret: str | None, *, need: Need = Need.ANY, ports: Ports) ->
             raise MyPageClosed("needs a login to this page")
         if need is Need.FRESH_CARD and now >= session.authenticated_at + FRESH:
             raise MyPageClosed("needs a card that was read just now")
-        if now >= session.last_used_at + _TOUCH_AFTER:
+        if now >= session.last_used_at + (_TOUCH_AFTER if session.kiosk_id is None else _TOUCH_KIOSK_AFTER):
             tx.sessions.touch(session.digest, now=now)
     return Visit(session=session, form_token=_form_token(session_secret or "", session), now=now)
 

@@ -22,6 +22,7 @@ from broker.flows.approval_ports import BackchannelRequestStore, ClientPings, De
 from broker.flows.client_keys import ClientKeys
 from broker.flows.client_ports import ClientStore, InitialAccessStore, ManagedClientStore, SectorStore
 from broker.flows.documents import ClientDocuments
+from broker.flows.kiosk_ports import KioskStore
 from broker.flows.link_ports import LinkStore
 from broker.flows.login_ports import CardTransactionStore, IdentityProofStore, InteractionStore
 from broker.flows.logout_ports import LogoutDeliveryStore, LogoutReceivers
@@ -48,6 +49,7 @@ from broker.ids import (
     ClientID,
     CredentialID,
     GrantID,
+    KioskID,
     SectorID,
     SessionID,
     Subject,
@@ -110,6 +112,9 @@ class SessionStore(Protocol):
 
     def of(self, account: AccountID) -> tuple[Session, ...]:
         """Those of an account that have not ended; of any age, and superseded ones too."""
+
+    def at(self, kiosk_id: KioskID) -> tuple[Session, ...]:
+        """Those that began at a kiosk and have not ended; of any age."""
 
     def touch(self, digest: bytes, *, now: datetime) -> None: ...
 
@@ -245,6 +250,8 @@ class Transaction(Protocol):
     def recovery_codes(self) -> RecoveryCodeStore: ...
     @property
     def operators(self) -> OperatorStore: ...
+    @property
+    def kiosks(self) -> KioskStore: ...
     @property
     def sessions(self) -> SessionStore: ...
     @property

@@ -27,7 +27,7 @@ from broker.oidc.claims import id_token_claims
 from broker.oidc.client import Client, GrantType
 from broker.oidc.narrowing import REPEATABLE
 from broker.oidc.token_exchange import ACCESS_TOKEN
-from broker.oidc.tokens import ACCESS_TOKEN_LIFETIME, access_token_claims
+from broker.oidc.tokens import access_token_claims
 
 GRANTS: Final[Mapping[str, Callable[[TokenRequest, Ports], Issued]]] = MappingProxyType(
     {
@@ -116,7 +116,7 @@ def _response(issued: Issued, client: Client, *, exchanged: bool, ports: Ports) 
             access_token_claims(token, issuer=issuer, grant=grant), signer=ports.keys.signer(KeyUse.ACCESS_TOKEN)
         ),
         token_type=token.type,
-        expires_in=int(ACCESS_TOKEN_LIFETIME.total_seconds()),
+        expires_in=int((token.expires_at - token.issued_at).total_seconds()),
         scope=" ".join(sorted(token.scope)),
         id_token=id_token,
         refresh_token=issued.refresh_token,

@@ -45,6 +45,8 @@ class Grant:
     session_digest: bytes | None = field(default=None, repr=False)
     """None where no browser session stands behind it (approved on another device)."""
     session_id: SessionID | None = None
+    session_ends_at: datetime | None = None
+    """At a kiosk: no token of it lives longer (R4)."""
     receipt_id: ReceiptID | None = None
     """Where its client is registered to fetch receipts: the one of the login that brought it."""
     created_at: datetime

@@ -9,7 +9,7 @@ from sqlalchemy import Row, Select, bindparam, func, insert, literal, select, up
 
 from broker.accounts.credential import CredentialKey
 from broker.flows.login_ports import CardAnswer, CardTransaction
-from broker.ids import ClientID, InteractionID, TransactionID
+from broker.ids import ClientID, InteractionID, KioskID, TransactionID
 from broker.storage.schema import card_transactions, interactions
 from broker.storage.work import Work, can_hold
 
@@ -45,6 +45,7 @@ _ANSWER = (
         proof_sealed=bindparam("b_proof_sealed"),
         frame_sealed=bindparam("b_frame_sealed"),
         unique_person=bindparam("b_unique_person"),
+        kiosk_id=bindparam("b_kiosk_id"),
     )
     .returning(card_transactions.c.transaction_id)
 )
@@ -69,7 +70,12 @@ _RELEASE = (
     .values(released_at=bindparam("b_now"))
     .returning(card_transactions)
 )
-
+_END = (
+    update(card_transactions)
+    .where(_one, card_transactions.c.end_digest == bindparam("b_end_digest"))
+    .values(end_digest=None)
+    .returning(card_transactions.c.interaction_id)
+)
 
 _of_the_login = (card_transactions.c.interaction_id == bindparam("b_interaction_id")) & (
     card_transactions.c.released_at.is_not(None)
@@ -109,6 +115,8 @@ class SQLCardTransactions:
             issued_at=transaction.issued_at,
             expires_at=transaction.expires_at,
             application=transaction.application,
+            kiosk_id=transaction.kiosk_id,
+            end_digest=transaction.end_digest,
         )
 
     def begun(self, interaction_id: InteractionID) -> int:
@@ -144,6 +152,7 @@ class SQLCardTransactions:
             b_proof_sealed=answer.proof_sealed,
             b_frame_sealed=answer.frame_sealed,
             b_unique_person=answer.unique_person,
+            b_kiosk_id=answer.kiosk_id,
         ).one_or_none()
         return kept is not None
 
@@ -160,6 +169,12 @@ class SQLCardTransactions:
             b_now=now,
         ).one_or_none()
         return None if row is None else (_transaction(row), _answer(row))
+
+    def end(self, transaction_id: TransactionID, *, end_digest: bytes) -> InteractionID | None:
+        found: str | None = self._work.write(
+            _END, b_transaction_id=transaction_id, b_end_digest=end_digest
+        ).scalar_one_or_none()
+        return None if found is None else InteractionID(found)
 
     def certificate(self, interaction_id: InteractionID) -> bytes | None:
         return self._kept(_CERTIFICATE, interaction_id)
@@ -197,6 +212,8 @@ def _transaction(row: Row[Any]) -> CardTransaction:
         issued_at=row.issued_at,
         expires_at=row.expires_at,
         application=row.application,
+        kiosk_id=_kiosk(row),
+        end_digest=row.end_digest,
     )
 
 
@@ -222,4 +239,9 @@ def _answer(row: Row[Any]) -> CardAnswer:
         proof_sealed=row.proof_sealed,
         frame_sealed=row.frame_sealed,
         unique_person=bool(row.unique_person),
+        kiosk_id=_kiosk(row),
     )
+
+
+def _kiosk(row: Row[Any]) -> KioskID | None:
+    return None if row.kiosk_id is None else KioskID(row.kiosk_id)

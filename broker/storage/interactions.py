@@ -21,6 +21,7 @@ _is_open = (
 )
 _OPEN = insert(interactions)
 _GET = select(interactions).where(_is_open)
+_SESSION = select(interactions.c.session_digest).where(interactions.c.interaction_id == bindparam("b_interaction_id"))
 _AUTHENTICATE = (
     update(interactions)
     .where(_is_open, interactions.c.account.is_(None))
@@ -33,6 +34,7 @@ _AUTHENTICATE = (
         amr=bindparam("b_amr"),
         session_digest=bindparam("b_session_digest"),
         session_id=bindparam("b_session_id"),
+        session_ends_at=bindparam("b_session_ends_at"),
     )
     .returning(interactions.c.interaction_id)
 )
@@ -86,6 +88,7 @@ class SQLInteractions:
             b_amr=" ".join(who.authentication.amr),
             b_session_digest=who.session_digest,
             b_session_id=who.session_id,
+            b_session_ends_at=who.session_ends_at,
         ).one_or_none()
         return bound is not None
 
@@ -98,6 +101,10 @@ class SQLInteractions:
     def finish(self, interaction_id: InteractionID, *, now: datetime) -> bool:
         return self._work.write(_FINISH, b_interaction_id=interaction_id, b_now=now).one_or_none() is not None
 
+    def session(self, interaction_id: InteractionID) -> bytes | None:
+        found: bytes | None = self._work.read(_SESSION, b_interaction_id=interaction_id).scalar_one_or_none()
+        return found
+
 
 def _interaction(row: Row[Any]) -> Interaction:
     authenticated = None
@@ -109,6 +116,7 @@ def _interaction(row: Row[Any]) -> Interaction:
             authentication=Authentication(time=row.auth_time, acr=row.acr, amr=tuple(row.amr.split())),
             session_digest=row.session_digest,
             session_id=SessionID(row.session_id),
+            session_ends_at=row.session_ends_at,
         )
     return Interaction(
         interaction_id=InteractionID(row.interaction_id),

@@ -206,6 +206,7 @@ KEPT: Final = {
     "attributes": "until the resident removes them or deletes the account",
     "recovery_codes": "until a new sheet replaces them or the account is deleted",
     "support_numbers": "until the account is deleted",
+    "kiosks": "for ever: rows of the audit record name them, and a key that was stopped is never taken again",
     "operators": "for ever: a name stands in the audit record and is never given to anybody else",
     "links": "with the account: of a number that ended only the keyed fingerprint is needed (one person, one ticket)",
     "link_counts": "for ever: what was refused and tried again, by day, about nobody (R9)",

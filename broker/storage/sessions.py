@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import bindparam, delete, insert, select, update
 
 from broker.accounts.session import Session
-from broker.ids import AccountID, ClientID, CredentialID, SessionID, Subject
+from broker.ids import AccountID, ClientID, CredentialID, KioskID, SessionID, Subject
 from broker.storage.schema import codes, grants, sessions
 from broker.storage.work import Work, can_hold
 
@@ -17,6 +17,7 @@ _OPEN = insert(sessions)
 _GET = select(sessions).where(_is_open)
 _NAMED = select(sessions).where(sessions.c.session_id == bindparam("b_session_id"), sessions.c.ended_at.is_(None))
 _OF = select(sessions).where(sessions.c.account == bindparam("b_account"), sessions.c.ended_at.is_(None))
+_AT = select(sessions).where(sessions.c.kiosk_id == bindparam("b_kiosk_id"), sessions.c.ended_at.is_(None))
 _TOUCH = (
     update(sessions)
     .where(_is_open, sessions.c.last_used_at < bindparam("b_now"))  # two requests may finish in the other order
@@ -49,6 +50,7 @@ class SQLSessions:
             subject=session.subject,
             authenticated_at=session.authenticated_at,
             last_used_at=session.last_used_at,
+            kiosk_id=session.kiosk_id,
         )
 
     def get(self, digest: bytes) -> Session | None:
@@ -63,6 +65,9 @@ class SQLSessions:
 
     def of(self, account: AccountID) -> tuple[Session, ...]:
         return tuple(_session(row) for row in self._work.read(_OF, b_account=account).all())
+
+    def at(self, kiosk_id: KioskID) -> tuple[Session, ...]:
+        return tuple(_session(row) for row in self._work.read(_AT, b_kiosk_id=kiosk_id).all())
 
     def touch(self, digest: bytes, *, now: datetime) -> None:
         self._work.write(_TOUCH, b_digest=digest, b_now=now)
@@ -88,4 +93,5 @@ def _session(row: Any) -> Session:
         authenticated_at=row.authenticated_at,
         last_used_at=row.last_used_at,
         superseded=row.superseded_at is not None,
+        kiosk_id=None if row.kiosk_id is None else KioskID(row.kiosk_id),
     )

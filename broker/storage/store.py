@@ -35,6 +35,7 @@ from broker.storage.grants import SQLGrants
 from broker.storage.identity_proofs import SQLIdentityProofs
 from broker.storage.initial_access import SQLInitialAccess
 from broker.storage.interactions import SQLInteractions
+from broker.storage.kiosks import SQLKiosks
 from broker.storage.leases import SQLLeases
 from broker.storage.links import SQLLinks
 from broker.storage.logout_deliveries import SQLLogoutDeliveries
@@ -173,6 +174,10 @@ class SQLTransaction:
     @property
     def operators(self) -> SQLOperators:
         return SQLOperators(self._work)
+
+    @property
+    def kiosks(self) -> SQLKiosks:
+        return SQLKiosks(self._work)
 
     @property
     def sessions(self) -> SQLSessions:

@@ -43,7 +43,7 @@ def show(interaction: InteractionID) -> Response:
     g.interaction = interaction
     secret = cookies.browser_secret(interaction)
     try:
-        prompt = login.prompt(interaction, secret, language=ask_for, ports=ports())
+        prompt = login.prompt(interaction, secret, language=ask_for, kiosk_id=cookies.kiosk(), ports=ports())
     except InteractionUnknown:
         open_one, _ = login.peek(interaction, secret, ports=ports())
         if open_one.authenticated is None:
@@ -72,7 +72,7 @@ def show(interaction: InteractionID) -> Response:
     )
     response.headers["Referrer-Policy"] = "origin"  # else the agent is told `Origin: null`
     response.headers["Content-Security-Policy"] = content_security_policy(form_action=f"'self' {agent}")
-    response.headers["Refresh"] = str(REFRESH_SECONDS)
+    response.headers.setdefault("Refresh", str(REFRESH_SECONDS))
     return response
 
 

@@ -24,7 +24,7 @@ from broker.errors import (
     SignPasswordLocked,
     SignPasswordNowhere,
 )
-from broker.flows import card_answer, consent, link_commit, login
+from broker.flows import card_answer, consent, kiosks, link_commit, login
 from broker.flows.my_page import Place
 from broker.flows.ports import Ports
 from broker.ids import InteractionID, TransactionID
@@ -97,6 +97,13 @@ def _refused(transaction: TransactionID, refusal: BrokerError) -> Response:
     interaction, client = behind
     ask_for(interaction.request.ui_locales)
     return error_page(refusal, interaction=interaction.interaction_id, client=client)
+
+
+@blueprint.post("/agent/end/<handle:transaction>/<handle:end_handle>")
+def end(transaction: TransactionID, end_handle: str) -> Response:
+    """A kiosk's agent says that the card was taken out: no cookie and no page, the handle is all (design 4.14)."""
+    g.transaction = transaction
+    return Response(status=204 if kiosks.end_by_handle(transaction, end_handle, ports=ports()) else 404)
 
 
 @blueprint.get("/agent/continue")

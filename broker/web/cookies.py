@@ -1,6 +1,6 @@
 """The cookies of the broker: one for each login on its way, one for the session it ends in (design section 3), one for
-whoever types the code of another device, and one each for a chosen language and for
-readings above hard words.
+whoever types the code of another device, one each for a chosen language and for readings above hard words, and one that
+says which kiosk's browser this is.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from flask import Response, request
 from werkzeug.http import parse_cookie
 
 from broker.flows.authorization import INTERACTION_LIFETIME
-from broker.ids import InteractionID, Secret
+from broker.ids import InteractionID, KioskID, Secret
 from broker.oidc.device import LIFETIME
 from broker.web.settings import web_settings
 
@@ -18,6 +18,8 @@ _LOGIN = "jpki-broker-login-"
 _LANGUAGE = "jpki-broker-language"
 _FURIGANA = "jpki-broker-furigana"
 _DEVICE = "jpki-broker-device"
+_KIOSK = "jpki-broker-kiosk"
+_OURS = "jpki-broker-"
 
 
 def _name(name: str) -> str:
@@ -91,6 +93,24 @@ def device_secret() -> str | None:
 def keep_device(response: Response, secret: str) -> None:
     """As long as a user code may last."""
     _set(response, _name(_DEVICE), secret, max_age=int(LIFETIME.total_seconds()))
+
+
+def kiosk() -> KioskID | None:
+    """In which kiosk's browser the page is shown. It only narrows: the kiosk's own key decides (flows.kiosks)."""
+    given = request.cookies.get(_name(_KIOSK))
+    return None if given is None else KioskID(given)
+
+
+def keep_kiosk(response: Response, kiosk_id: KioskID) -> None:
+    """Until the browser closes."""
+    _set(response, _name(_KIOSK), kiosk_id, max_age=None)
+
+
+def drop_person(response: Response) -> None:
+    """Everything that one person left; which kiosk this is stays."""
+    for name in request.cookies:
+        if name.startswith(_name(_OURS)) and name != _name(_KIOSK):
+            _set(response, name, "", max_age=0)
 
 
 def _set(response: Response, name: str, value: str, *, max_age: int | None) -> None:

@@ -27,7 +27,7 @@ def show(interaction: InteractionID) -> Response:
     """The number, masked, and the form that asks the card a second time."""
     g.interaction = interaction
     secret = cookies.browser_secret(interaction)
-    prompt = login.prompt(interaction, secret, language=ask_for, ports=ports())
+    prompt = login.prompt(interaction, secret, language=ask_for, kiosk_id=cookies.kiosk(), ports=ports())
     if not isinstance(prompt, login.CardPrompt):
         raise InteractionUnknown("no link is made in this login")
     seen = linking.look(prompt.interaction, prompt.client, ports=ports())
@@ -44,7 +44,7 @@ def show(interaction: InteractionID) -> Response:
     )
     response.headers["Referrer-Policy"] = "origin"  # else the agent is told `Origin: null`
     response.headers["Content-Security-Policy"] = content_security_policy(form_action=f"'self' {agent}")
-    response.headers["Refresh"] = str(REFRESH_SECONDS)
+    response.headers.setdefault("Refresh", str(REFRESH_SECONDS))
     return response
 
 

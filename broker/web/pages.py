@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Final
+from urllib.parse import urlencode
+
 from flask import Flask, Response, g, make_response, render_template, request, url_for
 from flask_babel import get_locale
 
+from broker.accounts.session import KIOSK_IDLE
+from broker.flows.kiosks import WARNING
 from broker.oidc.client import Client
 from broker.web import cookies, furigana, headers
 from broker.web.settings import LANGUAGES, web_settings
@@ -67,6 +72,7 @@ def init_templates(app: Flask) -> None:
             "reading_url": url_for("help.reading"),
             "furigana": with_readings(),
             "trial_door": web_settings().trial_door,
+            "kiosk": cookies.kiosk() is not None,
             "shown_name": shown_name,
             "is_japanese": is_japanese,
             "word": word,
@@ -87,6 +93,15 @@ def is_japanese(client: Client) -> bool:
     )
 
 
+UNTIL_WARNING: Final = int((KIOSK_IDLE - WARNING).total_seconds())
+"""Seconds that a page of ours stays on a kiosk's screen before it asks whether anybody is there."""
+
+
+def still_there(path: str) -> str:
+    """The page that asks, and leads back to `path`."""
+    return f"/kiosk/still-there?{urlencode({'to': path})}"
+
+
 # --- pages -----------------------------------------------------------------------------------------------------------
 
 
@@ -96,6 +111,10 @@ def page(template: str, status: int = 200, **context: object) -> Response:
     response = make_response(furigana.add(text) if with_readings() else text, status)
     response.headers["Content-Language"] = str(get_locale())
     response.headers["Vary"] = "Accept-Language, Cookie"
+    if cookies.kiosk() is not None:
+        response.headers["Refresh"] = (
+            f"{UNTIL_WARNING}; url={still_there(request.path if request.method == 'GET' else '/me')}"
+        )
     if request.method == "GET" and request.endpoint != "authorization.authorize":
         chosen = _first_known(request.args.get("ui_locales"))
         if chosen is not None:

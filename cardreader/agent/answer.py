@@ -10,6 +10,7 @@ from typing import Literal
 from joserfc import jwe
 from joserfc.jwk import ECKey
 
+from cardreader.agent.device import DeviceKey
 from cardreader.agent.documents import SignedDocuments
 from cardreader.agent.request import SignRequest
 from cardreader.agent.signing import CardSignature
@@ -33,10 +34,12 @@ def seal_answer(
     pin_entry: PINEntry,
     reader_kind: str,
     signed: SignedDocuments | None = None,
+    device: DeviceKey | None = None,
 ) -> str:
     """Compact JWE (RFC 7516), ECDH-ES with A256GCM to `request.answer_key`.
 
-    `pin_entry` and `reader_kind` are unsigned hints, informative only. `signed` is what became of the documents.
+    `pin_entry` and `reader_kind` are unsigned hints, informative only. `signed` is what became of the documents. With
+    `device`, the key of a terminal that everybody uses, all of it is signed.
     """
     members: dict[str, object] = {
         "format": FORMAT,
@@ -49,6 +52,8 @@ def seal_answer(
     }
     if signed is not None:
         members |= _documents(signed)
+    if device is not None:
+        members["device"] = device.sign(members, issuer=request.issuer, transaction=request.transaction)
     key = ECKey.import_key(dict(request.answer_key.jwk))
     return jwe.encrypt_compact({"alg": "ECDH-ES", "enc": "A256GCM"}, json.dumps(members).encode(), key)
 

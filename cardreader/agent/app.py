@@ -14,6 +14,7 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from cardreader.agent.answer import app_version
 from cardreader.agent.desk import DEADLINE_SECONDS, HOLD_SECONDS, Desk
+from cardreader.agent.device import DeviceKey
 from cardreader.agent.display import displayable
 from cardreader.agent.entry import PINAsker, typed_pin
 from cardreader.agent.gate import SIGN_PATH, guard
@@ -45,12 +46,13 @@ def create_agent(
     uses_pin_pad: bool = False,
     kiosk: SharedTerminal | None = None,
     allows_signing: bool = False,
+    device: DeviceKey | None = None,
 ) -> Flask:
     """The agent's WSGI application. Whoever serves it has already refused other users' connections (server.py).
 
     `asker` asks for the PIN outside the page; `uses_pin_pad` puts a reader's own keys before it. `password_asker` asks
     for the signing password, without which no document is signed. With `kiosk` this is a terminal that everybody uses:
-    no last try, nothing signed unless `allows_signing`, and the kiosk hears of what happens.
+    no last try, nothing signed unless `allows_signing`, and the kiosk hears of what happens; `device` is its key.
     Raises TrustInvalid where the English page texts were not compiled.
     """
     app = Flask(__name__)
@@ -72,6 +74,7 @@ def create_agent(
         uses_pin_pad=uses_pin_pad,
         allows_last_try=kiosk is None,
         allows_signing=kiosk is None or allows_signing,
+        device=device,
         on_answer=kiosk.on_answer if kiosk is not None else lambda _: None,
     )
     if kiosk is not None:

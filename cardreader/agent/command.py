@@ -17,6 +17,7 @@ from flask import Flask
 from cardreader.agent.answer import app_version
 from cardreader.agent.app import DEFAULT_PORT, create_agent
 from cardreader.agent.desk import HOLD_SECONDS
+from cardreader.agent.device import DeviceKey, device_key
 from cardreader.agent.entry import CHOICES, EntryUnavailable, PINAsker
 from cardreader.agent.journal import configure, log
 from cardreader.agent.kiosk import IDLE_SECONDS, Kiosk, KioskRefused, require_read_only
@@ -78,7 +79,7 @@ _ENVIRONMENT = "CARDREADER"
     help="Ask for certificates in one piece (extended length, ISO/IEC 7816-4), where your reader passes that on.",
 )
 @click.option("--print-unit", is_flag=True, help="Print a systemd user unit for this installation, and stop.")
-@click.option("--start-url", help="Kiosk: the page each session begins with.")
+@click.option("--start-url", help="Kiosk: the page each session begins with, as `broker kiosk enrol` printed it.")
 def agent(
     trust_path: Path,
     state_folder: Path,
@@ -125,6 +126,7 @@ def agent(
             return
         require_read_only(trust_path)
         first_page = _start_page(start_url, sandbox=sandbox)
+        device = device_key(state_folder)
         with readers.watch() as watch:
             kiosk = Kiosk(browser=browser, url=first_page, watch=watch)
             serve(
@@ -138,6 +140,7 @@ def agent(
                 uses_pin_pad=pads,
                 kiosk=kiosk,
                 allows_signing=allow_signing,
+                device=device,
             )
     except (TrustInvalid, StartRefused, KioskRefused, EntryUnavailable) as error:
         raise click.ClickException(str(error)) from None
@@ -155,11 +158,13 @@ def serve(
     uses_pin_pad: bool = False,
     kiosk: Kiosk | None = None,
     allows_signing: bool = False,
+    device: DeviceKey | None = None,
     on_ready: Callable[[AgentServer], None] = lambda _: None,
 ) -> None:
     """Run the agent until SIGTERM, Ctrl-C or AgentServer.stop. Raises TrustInvalid or StartRefused before it serves.
 
-    With `kiosk` its browsers run beside the agent and end with it; KioskRefused where none can be started.
+    With `kiosk` its browsers run beside the agent and end with it; KioskRefused where none can be started. `device` is
+    the key that signs the answers of such a terminal.
     """
     state = AgentState(state_folder)
     state.seen()  # a damaged file stops the start, not the first login
@@ -175,6 +180,7 @@ def serve(
             uses_pin_pad=uses_pin_pad,
             kiosk=kiosk,
             allows_signing=allows_signing,
+            device=device,
             hold_seconds=hold_seconds,
         )
         sockets = bind_loopback(port)

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from cardreader.agent.answer import PINEntry, seal_answer
+from cardreader.agent.device import DeviceKey
 from cardreader.agent.documents import SignedDocuments
 from cardreader.agent.entry import EntryUnavailable, PINAsker, PinPrompt, Secret, first_language, typed_pin
 from cardreader.agent.hold import CardHold
@@ -78,6 +79,7 @@ class Desk:
         uses_pin_pad: bool = False,
         allows_last_try: bool = True,
         allows_signing: bool = True,
+        device: DeviceKey | None = None,
         on_answer: Callable[[SignRequest], None] = lambda _: None,
     ) -> None:
         """`asker` asks for the PIN outside the page; without one the page asks. `uses_pin_pad` puts a reader's own keys
@@ -85,7 +87,7 @@ class Desk:
         password; without one, requests with documents are refused before a card is touched.
 
         Terminals that everybody uses: without `allows_last_try` a card with one try left is refused, without
-        `allows_signing` every request with documents and every link.
+        `allows_signing` every request with documents and every link; `device` signs their answers.
         """
         self._cards = cards
         self._trust = trust
@@ -100,6 +102,7 @@ class Desk:
         self._uses_pin_pad = uses_pin_pad
         self._allows_last_try = allows_last_try
         self._allows_signing = allows_signing
+        self._device = device
         self._on_answer = on_answer
         self._mutex = threading.Lock()
         self._seen_lock = threading.Lock()
@@ -349,6 +352,7 @@ class Desk:
             pin_entry=sitting.means,
             reader_kind=sitting.signature.reader_kind,
             signed=signed,
+            device=self._device,
         )
         self._on_answer(sitting.request)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from cardreader.agent.answer import PINEntry, seal_answer
+from cardreader.agent.device import DeviceKey
 from cardreader.agent.documents import sign_documents
 from cardreader.agent.entry import PinPrompt, Secret
 from cardreader.agent.request import verify_request
@@ -31,6 +32,7 @@ def answer_request(
     on_pad: Callable[[PinPrompt], OnPINPad] | None = None,
     password: Callable[[PinPrompt], str | None] | None = None,
     password_floor: int = SCRIPTED_FLOOR,
+    device: DeviceKey | None = None,
 ) -> str:
     """Verify the request, read and judge the card, ask `pin` once, sign, and return the answer (JWE).
 
@@ -40,7 +42,8 @@ def answer_request(
 
     `pin` returns None to give up (LoginCancelled). Never tries twice; where fewer than `tries_floor` tries are left it
     does not even ask (LastTryNotConfirmed). Raises CardError; the caller keeps jti single-use and seq remembered.
-    Where the reader has keys of its own, `on_pad` is called in the place of `pin`, and the PIN is typed there.
+    Where the reader has keys of its own, `on_pad` is called in the place of `pin`, and the PIN is typed there. `device`
+    signs the answer as a terminal's that everybody uses.
     """
     request = verify_request(request_jws, trust=trust, origin=origin, now=now)
     if request.act.documents and password is None:
@@ -71,4 +74,6 @@ def answer_request(
                 raise LoginCancelled("no signing password was given")
             fold_sign_password(typed)
             signed = sign_documents(card, request, typed)
-    return seal_answer(request, signature, pin_entry=pin_entry, reader_kind=signature.reader_kind, signed=signed)
+    return seal_answer(
+        request, signature, pin_entry=pin_entry, reader_kind=signature.reader_kind, signed=signed, device=device
+    )

@@ -1,8 +1,8 @@
 """A terminal that everybody uses: its browser is this program's child, and ends with the card (design 4.3, ux 1.3).
 
 One session is one browser with a throw-away profile. It ends when the card leaves, when a login that was begun stands
-still, or when the browser ends by itself; then the browser is killed, its profile removed, the broker told, and a new
-browser started. Nothing of one person is left to the next.
+still, five minutes after the card answered, or when the browser ends by itself; then the browser is killed, its profile
+removed, the broker told, and a new browser started. Nothing of one person is left to the next.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ from cardreader.agent.request import SignRequest
 from cardreader.readers import Happening, ReaderEvent
 
 IDLE_SECONDS: Final = 60.0
+LIFETIME_SECONDS: Final = 300.0
+"""From the card's first answer on; nobody's session is longer (R4)."""
 LOOK_SECONDS: Final = 0.25  # how long one wait for the reader may take: a removal is acted on within a second
 END_TIMEOUT: Final = 5.0
 END_PAUSES: Final = (0.0, 1.0, 5.0)
@@ -79,7 +81,7 @@ class _Session:
     process: subprocess.Popen[bytes]
     profile: Path
     touched_at: float | None = None  # monotonic; None until anything was asked of the agent
-    is_logged_in: bool = False
+    logged_in_at: float | None = None  # monotonic; None until the card answered
     ends: list[str] = field(default_factory=list, repr=False)
 
 
@@ -130,6 +132,7 @@ class Kiosk:
         url: str,
         watch: CardWatch,
         idle_seconds: float = IDLE_SECONDS,
+        lifetime_seconds: float = LIFETIME_SECONDS,
         monotonic: Callable[[], float] = time.monotonic,
         tell: Callable[[str], int | None] = tell_ended,
         pauses: Sequence[float] = END_PAUSES,
@@ -138,6 +141,7 @@ class Kiosk:
         self._url = url
         self._watch = watch
         self._idle_seconds = idle_seconds
+        self._lifetime_seconds = lifetime_seconds
         self._monotonic = monotonic
         self._tell = tell
         self._pauses = pauses
@@ -156,7 +160,8 @@ class Kiosk:
         with self._lock:
             if self._session is None:
                 return
-            self._session.is_logged_in = True
+            if self._session.logged_in_at is None:
+                self._session.logged_in_at = self._monotonic()
             if request.end_handle and len(self._session.ends) < _MAX_ENDS:
                 self._session.ends.append(f"{request.origin}{request.end_handle}")
 
@@ -212,9 +217,11 @@ class Kiosk:
             if session.process.poll() is not None:
                 return "browser"
             with self._lock:
-                idle = None if session.touched_at is None else self._monotonic() - session.touched_at
-                is_left = idle is not None and idle > self._idle_seconds and not session.is_logged_in
-            if is_left:
+                now, touched_at, logged_in_at = self._monotonic(), session.touched_at, session.logged_in_at
+            if logged_in_at is not None:
+                if now - logged_in_at >= self._lifetime_seconds:
+                    return "lifetime"
+            elif touched_at is not None and now - touched_at > self._idle_seconds:
                 return "idle"
         return "stop"
 

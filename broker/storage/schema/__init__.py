@@ -19,6 +19,7 @@ from broker.storage.schema.house import (
     clock,
     leases,
 )
+from broker.storage.schema.kiosks import kiosks
 from broker.storage.schema.links import (
     link_alarms,
     link_counts,
@@ -112,6 +113,7 @@ __all__ = [
     "identity_proofs",
     "initial_access_tokens",
     "interactions",
+    "kiosks",
     "leases",
     "link_alarms",
     "link_counts",

@@ -12,6 +12,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 from broker.storage.schema.base import UTCDateTime, metadata
@@ -29,9 +30,16 @@ sessions = Table(
     Column("last_used_at", UTCDateTime, nullable=False),
     Column("superseded_at", UTCDateTime),
     Column("ended_at", UTCDateTime),
+    Column("kiosk_id", Text),  # the terminal that everybody uses where it began
     UniqueConstraint("session_id"),
     Index(None, "account"),
     Index(None, "authenticated_at"),
+    Index(  # the sessions of one kiosk, to be ended with it
+        "ix_sessions_kiosk_id",
+        "kiosk_id",
+        sqlite_where=text("kiosk_id IS NOT NULL"),
+        postgresql_where=text("kiosk_id IS NOT NULL"),
+    ),
 )
 
 interactions = Table(
@@ -51,6 +59,7 @@ interactions = Table(
     Column("amr", Text),
     Column("session_digest", LargeBinary),
     Column("session_id", Text),
+    Column("session_ends_at", UTCDateTime),  # at a kiosk
     Column("released", Text),  # what is let go, by spaces; NULL: not asked yet
     Index(None, "expires_at"),
 )
@@ -95,6 +104,8 @@ card_transactions = Table(
     Column("proof_sealed", LargeBinary),
     Column("frame_sealed", LargeBinary),  # of a link's first reading, for the second to name
     Column("unique_person", Boolean),
+    Column("kiosk_id", Text),  # whose key signed the answer; before it, in whose browser the login stands
+    Column("end_digest", LargeBinary),  # of the handle by which a kiosk ends what came of this; NULL: it was used
     Index(None, "interaction_id"),
 )
 

@@ -33,6 +33,7 @@ grants = Table(  # what one approval gave to one client; codes and tokens hang o
     Column("amr", Text, nullable=False),
     Column("session_digest", LargeBinary),  # no foreign key: a grant with offline_access outlives its session
     Column("session_id", Text),
+    Column("session_ends_at", UTCDateTime),  # at a kiosk: no token of it lives longer
     Column("receipt_id", Text),  # no foreign key: a receipt may be purged before its grant
     Column("created_at", UTCDateTime, nullable=False),
     Column("expires_at", UTCDateTime, nullable=False),

@@ -27,6 +27,7 @@ from broker.jpki.certificate import TrustedCertificate
 from broker.jpki.distribution import distribution_point as point_of
 from broker.jpki.revocation import RevocationStatus, RevocationVerdict, check_crl
 from broker.oidc.pkce import s256
+from cardreader.agent.device import DeviceKey
 from cardreader.agent.direct import answer_request
 from cardreader.agent.trust import Trust
 from cardreader.authentication import APDUCards
@@ -233,8 +234,8 @@ class House:
     def get(self, browser: FlaskClient, url: str, **options: Any) -> TestResponse:
         return browser.get(url.removeprefix(self.issuer), base_url=self.issuer, **options)
 
-    def sign(self, request: str, resident: str = "hanako") -> str:
-        """What the agent answers, through its own core, with this resident's card."""
+    def sign(self, request: str, resident: str = "hanako", *, device: DeviceKey | None = None) -> str:
+        """What the agent answers, through its own core, with this resident's card; a kiosk's `device` signs too."""
         card = load(self.world.card(resident))
         tray = Tray()
         tray.insert_card(SoftwareCard(card))
@@ -245,6 +246,7 @@ class House:
             cards=APDUCards(SoftwareReaders(tray)),
             pin=lambda _: card.auth.pin,
             now=self.clock(),
+            device=device,
         )
 
     def answer(self, login_page: TestResponse, resident: str = "hanako", *, language: str = "ja") -> TestResponse:

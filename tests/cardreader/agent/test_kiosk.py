@@ -154,6 +154,21 @@ def test_removed_card_kills_the_browser_and_its_children_within_a_second(booth: 
     assert here.ended == 1
 
 
+@linux_only
+def test_a_session_ends_five_minutes_after_the_card_answered_although_it_stays(booth: Callable[..., Booth]) -> None:
+    now = [1000.0]
+    here = booth(monotonic=lambda: now[0])
+    here.browsers(1)
+    here.kiosk.on_answer(_request("/agent/end/one"))
+    now[0] += 299
+    here.kiosk.on_answer(_request("/agent/end/two"))  # a second login prolongs nothing
+    time.sleep(3 * LOOK_SECONDS)
+    assert len(here.browsers(1)) == 1
+    now[0] += 1
+    here.browsers(2)
+    _until(lambda: sorted(here.told) == [f"{ISSUER}/agent/end/one", f"{ISSUER}/agent/end/two"], seconds=5)
+
+
 class CountedWatch:
     """The real daemon's events, and what was asked and told since the card was taken."""
 
