@@ -8,6 +8,7 @@ from broker.errors import InvalidRequest
 from broker.flows import consent
 from broker.flows.code import RefusedToClient
 from broker.ids import InteractionID
+from broker.oidc.client import Right
 from broker.web import cookies
 from broker.web.documents import leave
 from broker.web.errors import own_form
@@ -35,6 +36,8 @@ def consent_page(prompt: consent.ConsentPrompt) -> Response:
         client=prompt.client,
         scope=prompt.scope,
         proved=prompt.proved,
+        signs=prompt.interaction.request.sign_transaction is not None,
+        verifier=Right.SIGNATURE_VERIFIER in prompt.client.rights,
         optional=prompt.optional,
         chosen=prompt.chosen,
         first_login=prompt.first_login,

@@ -75,6 +75,7 @@ def init_templates(app: Flask) -> None:
             "kiosk": cookies.kiosk() is not None,
             "shown_name": shown_name,
             "is_japanese": is_japanese,
+            "in_japanese": in_japanese,
             "word": word,
             "instant": instant,
             "machine": machine,
@@ -88,9 +89,12 @@ def shown_name(client: Client) -> str:
 
 def is_japanese(client: Client) -> bool:
     """Is the shown name written in kana or kanji? Then a screen reader is told so on an English page (WCAG 3.1.2)."""
-    return any(
-        "\u3040" <= character <= "\u30ff" or "\u4e00" <= character <= "\u9fff" for character in shown_name(client)
-    )
+    return in_japanese(shown_name(client))
+
+
+def in_japanese(words: str) -> bool:
+    """Are these words of others, a service's purpose for instance, written in kana or kanji?"""
+    return any("\u3040" <= character <= "\u30ff" or "\u4e00" <= character <= "\u9fff" for character in words)
 
 
 UNTIL_WARNING: Final = int((KIOSK_IDLE - WARNING).total_seconds())

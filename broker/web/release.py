@@ -9,6 +9,7 @@ from broker.errors import InvalidRequest
 from broker.flows import application, proofing
 from broker.flows.proofing import ReleasePrompt
 from broker.ids import InteractionID
+from broker.oidc.client import Right
 from broker.web import cookies
 from broker.web.errors import own_form
 from broker.web.form import body_values
@@ -47,6 +48,8 @@ def release_page(prompt: ReleasePrompt) -> Response:
         "release.html",
         client=prompt.client,
         rows=rows,
+        signs=prompt.interaction.request.sign_transaction is not None,
+        verifier=Right.SIGNATURE_VERIFIER in prompt.client.rights,
         offline="offline_access" in prompt.interaction.request.scope,
         choose_url=url_for("release.choose", interaction=interaction),
         cancel_url=url_for("authorization.cancel", interaction=interaction),

@@ -190,6 +190,10 @@ def test_the_page_before_the_card_says_what_goes_where_and_what_for(house: House
     for words in ("みほん証券", "口座の名義 &lt;b&gt;", "口座開設の届け出", "口座を解約して7年", "必須", "任意"):
         assert words in page.text, words
     assert "<b>" not in page.text
+    assert 'lang="ja">口座' not in page.text
+    english = house.get(browser, page.request.path + "?ui_locales=en").text
+    for words in ("口座の名義 &lt;b&gt;", "口座開設の届け出", "口座を解約して7年"):
+        assert f'<bdi lang="ja">{words}</bdi>' in english, words
 
 
 def test_what_is_left_out_is_not_told_and_the_signed_action_says_what_is(program: Program, house: House) -> None:

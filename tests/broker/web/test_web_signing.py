@@ -188,6 +188,25 @@ def test_without_the_record_of_verifiers_no_certificate_leaves_but_the_resident_
     assert house.get(browser, links["copy-0"]).status_code == 404
 
 
+@pytest.mark.parametrize("verifier", [True, False])
+def test_the_consent_page_says_whether_the_certificate_with_name_and_address_is_given(
+    house: House, *, verifier: bool
+) -> None:
+    office = notary(
+        house, rights=frozenset({Right.DIRECT_SIGNING} | ({Right.SIGNATURE_VERIFIER} if verifier else set()))
+    )
+    browser, name = house.browser(), office.ordered(text())
+    answered = card_answers(house, office.page(browser, name))
+    asked = house.get(browser, answered.headers["Location"])
+    page = Page(asked.text)
+    assert ("氏名・住所・生年月日・性別が書かれています" in page.texts["signed"]) is verifier
+    assert ("証明書は渡しません" in page.texts["signed"]) is not verifier
+    assert ("nothing-personal" in page.texts) is not verifier
+    declined = house.submit(browser, asked, "consent-form", decision="deny")
+    assert back(declined)["error"] == "access_denied"
+    assert error(office.call("GET", f"/{name}/result")) == (409, "authorization_pending")
+
+
 def let_go(office: Notary, document: dict[str, Any], item: str, **asked: str) -> tuple[str, dict[str, Any]]:
     """The order and the tokens of a login that signs a document and lets one item go."""
     house, name = office.house, office.ordered(document)
