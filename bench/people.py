@@ -93,6 +93,8 @@ def fill(engine: Engine, people: int) -> None:
     # by rounds and not by person: the rows of one person lie apart, as years of uses leave them
     _insert(engine, activities, (_use(n, number) for number in range(USES) for n in range(people)))
     with engine.begin() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execute(text("SET LOCAL statement_timeout = 0"))  # the filling is not what is measured
         connection.execute(text("ANALYZE"))
 
 
@@ -100,6 +102,8 @@ def _insert(engine: Engine, table: Table, rows: Iterator[dict[str, Any]] | Itera
     given = iter(rows)
     while batch := list(islice(given, _BATCH)):
         with engine.begin() as connection:
+            if engine.dialect.name == "sqlite":  # the driver's own transactions are off (broker.storage.engine)
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
             connection.execute(insert(table), batch)
 
 
