@@ -20,7 +20,7 @@ from typing import Any
 
 from cardreader.softcard import CannotStart, PrivatePCSCD, why_not
 from cardreader.tray import TrayClient
-from sandbox import atomicfile, bank, contracts, plan, tlsfront, witness
+from sandbox import atomicfile, bank, contracts, plan, television, tlsfront, witness
 from sandbox.broker import BehindTLS, BrokerHouse, mtls_paths, set_up
 from sandbox.contracts import key as contracts_key
 from sandbox.generate import World, generate
@@ -45,6 +45,7 @@ class Addresses:
 
     broker_port: int = 8000
     bank_port: int = 8001
+    television_port: int = television.PORT
     world_port: int = 8010
     agent_port: int = 24780
     witness_port: int = 8020
@@ -73,6 +74,10 @@ class Addresses:
         return f"http://127.0.0.2:{self.bank_port}"
 
     @property
+    def television(self) -> str:
+        return f"http://{television.HOST}:{self.television_port}"
+
+    @property
     def world(self) -> str:
         return f"http://127.0.0.1:{self.world_port}"
 
@@ -96,6 +101,7 @@ class Addresses:
             for what, host, port, setting in (
                 ("broker", "127.0.0.1", self.broker_port, "--broker-port"),
                 ("sample bank", "127.0.0.2", self.bank_port, "--bank-port"),
+                ("sample television", television.HOST, self.television_port, "--television-port"),
                 ("outside world", "127.0.0.1", self.world_port, "--world-port"),
                 ("reader agent", "127.0.0.1", self.agent_port, "--agent-port"),
                 ("witness", "127.0.0.1", self.witness_port, "--witness-port"),
@@ -217,6 +223,7 @@ def sandbox(
             raise CannotRun(str(wrong)) from wrong
         registered = [
             bank.registration(addresses.bank, bank_keys),
+            television.registration(addresses.television),
             contracts.registration(contracts_key.public_jwks(root / "contracts")),
         ]
         document = set_up(house, registered, plans=[each.clients for each in completed if each.clients["clients"]])
@@ -259,6 +266,22 @@ def sandbox(
                 ],
                 log=logs / "bank.log",
                 ready_url=f"{addresses.bank}/",
+            )
+        )
+        start(
+            Program(
+                name="sample television",
+                command=[
+                    "-m",
+                    "sandbox.television",
+                    "--port",
+                    str(addresses.television_port),
+                    "--issuer",
+                    addresses.broker,
+                    *(["--issuer-ca", str(tls.authority)] if tls else []),
+                ],
+                log=logs / "television.log",
+                ready_url=f"{addresses.television}/",
             )
         )
         until = time.monotonic() + START_DEADLINE
@@ -430,7 +453,7 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 
 
 def welcome(running: Running, *, seconds: float) -> list[str]:
-    """The four lines a person needs, and more where the card is not where it would be best, or the browser must trust
+    """The five lines a person needs, and more where the card is not where it would be best, or the browser must trust
     an authority of ours first.
     """
     lines = []
@@ -450,6 +473,7 @@ def welcome(running: Running, *, seconds: float) -> list[str]:
     return [
         *lines,
         f"  bank  {running.addresses.bank}/   (ready in {seconds:.1f} s)",
+        f"  TV    {running.addresses.television}/",
         f"  PIN   {pin}",
         "  stop  Ctrl-C",
         f"  logs  {os.path.relpath(running.root / 'logs')}/",

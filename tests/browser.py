@@ -17,6 +17,8 @@ from playwright.sync_api import Browser, Page, sync_playwright
 CHROMIUM = Path("/usr/bin/chromium")
 PHONE = {"width": 320, "height": 640}
 """The narrowest window WCAG 1.4.10 asks for, CSS pixels."""
+WINDOW = {"width": 1280, "height": 720}
+"""At which text of twice the size must fit (WCAG 1.4.4)."""
 _RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 
@@ -53,16 +55,56 @@ def browser_page(new_page: Callable[..., Page]) -> Page:
     return new_page()
 
 
+_FOCUSABLE = "a[href], button, input:not([type=hidden]), select, textarea, summary"
+_VISIBLE = f"""[...document.querySelectorAll('{_FOCUSABLE}')].filter(e => e.checkVisibility() && !e.disabled)"""
+_REACHED = """(() => {
+  const e = document.activeElement, s = getComputedStyle(e);
+  return [%s.indexOf(e), s.outlineStyle !== 'none' && parseFloat(s.outlineWidth) >= 2];
+})()"""
+
+
 def assert_accessible(page: Page) -> None:
-    """No finding of axe (WCAG 2.2 A and AA, and its best practice), and no sideways scroll at 320 pixels."""
-    found = Axe().run(page, options={"runOnly": {"type": "tag", "values": _RULES}})
-    assert found.violations_count == 0, found.generate_report()
+    """No finding of axe (WCAG 2.2 A and AA, and its best practice), in forced colours neither; no sideways scroll at
+    320 pixels, nor with text of twice the size; everything that can be pressed is reached by Tab, and seen to be."""
+    _judge(page)
+    page.emulate_media(forced_colors="active")
+    _judge(page)
+    page.emulate_media(forced_colors="none")
     before = page.viewport_size
     page.set_viewport_size({"width": PHONE["width"], "height": PHONE["height"]})
     width = page.evaluate("document.documentElement.scrollWidth")
+    page.set_viewport_size(WINDOW)
+    page.evaluate("document.documentElement.style.fontSize = '200%'")
+    enlarged = page.evaluate("document.documentElement.scrollWidth")
+    page.evaluate("document.documentElement.style.removeProperty('font-size')")
     if before is not None:
         page.set_viewport_size(before)
     assert width <= PHONE["width"], f"{page.url} is {width} pixels wide in a window of 320"
+    assert enlarged <= WINDOW["width"], f"{page.url} is {enlarged} pixels wide with text of twice the size"
+    _assert_reached_by_keyboard(page)
+
+
+def _judge(page: Page) -> None:
+    found = Axe().run(page, options={"runOnly": {"type": "tag", "values": _RULES}})
+    assert found.violations_count == 0, found.generate_report()
+
+
+def _assert_reached_by_keyboard(page: Page) -> None:
+    """Of radio buttons of one name Tab reaches one, as it should; they count as one."""
+    groups = page.evaluate(f"{_VISIBLE}.map((e, i) => e.type === 'radio' ? e.name : String(i))")
+    page.evaluate("document.activeElement.blur(); window.getSelection().removeAllRanges()")
+    reached: set[str] = set()
+    for _ in range(3 * len(groups) + 3):
+        page.keyboard.press("Tab")
+        place, seen = page.evaluate(_REACHED % _VISIBLE)
+        if place >= 0:
+            assert seen, f"{page.url}: focus on element {place} is not seen"
+            reached.add(groups[place])
+        if reached == set(groups):
+            break
+    page.evaluate("document.activeElement.blur()")
+    missed = [place for place, group in enumerate(groups) if group not in reached]
+    assert not missed, f"{page.url}: Tab never reaches the elements {missed} of {_FOCUSABLE}"
 
 
 def screen(page: Page, name: str, language: str) -> None:

@@ -31,10 +31,11 @@ def free_ports(count: int) -> list[int]:
 
 
 def free_addresses() -> Addresses:
-    broker, bank, world, agent, witness, tls, mtls = free_ports(7)
+    broker, bank, television, world, agent, witness, tls, mtls = free_ports(8)
     return Addresses(
         broker_port=broker,
         bank_port=bank,
+        television_port=television,
         world_port=world,
         agent_port=agent,
         witness_port=witness,

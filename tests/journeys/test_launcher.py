@@ -62,6 +62,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
                 *("--broker-port", str(addresses.broker_port), "--bank-port", str(addresses.bank_port)),
                 *("--world-port", str(addresses.world_port), "--agent-port", str(addresses.agent_port)),
                 *("--witness-port", str(addresses.witness_port)),
+                *("--television-port", str(addresses.television_port)),
                 *options,
             ],
             cwd=PROJECT,

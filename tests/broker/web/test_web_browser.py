@@ -18,7 +18,7 @@ from tests.broker.web.program import register
 from tests.broker.web.pushing import pushed
 from tests.broker.web.signing import fingerprint, notary, pdf, signed_by_card, text
 from tests.broker.web.test_web_proofing import card, shop
-from tests.browser import PHONE, assert_accessible, screenshot
+from tests.browser import PHONE, assert_accessible, screen, screenshot
 
 
 def _open_login(page: Page, house: House, **changes: str | None) -> None:
@@ -355,3 +355,46 @@ def test_page_of_a_link_is_accessible_with_and_without_a_conflict(
         screenshot(page, f"broker-link{'-conflict' if conflict else ''}-{language}")
         page.goto(_read_card(page, served, resident))
         page.locator("#continue-link").wait_for()
+
+
+@pytest.mark.parametrize("language", ["ja", "en"])
+@pytest.mark.parametrize("name", ["help", "accessibility", "reading"])
+def test_pages_of_help_are_accessible_with_readings_too(
+    served: House, new_page: Callable[..., Page], name: str, language: str
+) -> None:
+    page = new_page(locale={"ja": "ja-JP", "en": "en-GB"}[language])
+    page.goto(f"{served.issuer}/{name}")
+    assert page.locator("html").get_attribute("lang") == language
+    assert_accessible(page)
+    screen(page, name, language)
+    if language == "ja":
+        page.locator("#furigana").click()
+        page.wait_for_url("**/*furigana=on")
+        assert_accessible(page)
+        if name == "help":
+            screen(page, "help-furigana", language)
+
+
+@pytest.mark.parametrize("language", ["ja", "en"])
+def test_pages_are_printed_without_what_only_a_screen_can_do(
+    served: House, new_page: Callable[..., Page], language: str
+) -> None:
+    page = new_page(locale={"ja": "ja-JP", "en": "en-GB"}[language])
+    page.goto(f"{served.issuer}/help")
+    page.emulate_media(media="print")
+    assert not page.locator("#language").is_visible()
+    assert page.locator("#readers").is_visible()
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    paper = page.pdf(format="A4")
+    assert paper.startswith(b"%PDF-")
+    assert len(paper) > 10_000
+
+
+def test_nothing_is_loaded_from_anybody_else(served: House, new_page: Callable[..., Page]) -> None:
+    page = new_page()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    for path in ("/help", "/accessibility", "/device", "/me", "/lost-card", "/logout", "/nothing"):
+        page.goto(f"{served.issuer}{path}")
+    assert len(asked) > 7
+    assert [url for url in asked if not url.startswith(f"{served.issuer}/")] == []
