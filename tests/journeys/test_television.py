@@ -46,7 +46,7 @@ def test_a_television_is_logged_in_by_the_card_of_somebody_who_read_its_number(
     screen(judge, "television-code", language)
     scan(beside, running, code)
     assert_accessible(beside)
-    screen(beside, "device-confirm", language)
+    screen(beside, "television-confirm", language)
     beside.fill("#number", "09")
     beside.click("#device-continue")
     expect(beside.locator("#error")).to_be_visible()
@@ -57,7 +57,6 @@ def test_a_television_is_logged_in_by_the_card_of_somebody_who_read_its_number(
     enter(beside, card_pin(running, "hanako"), scripts=True)
     beside.click("#approve")
     expect(beside.locator("#elsewhere-title")).to_be_visible()
-    screen(beside, "device-done", language)
     expect(television.locator("#welcome")).to_be_visible(timeout=30_000)  # it draws itself anew
     assert television.locator("#acr").inner_text() == "aal2"
     judge.goto(f"{running.addresses.television}/")

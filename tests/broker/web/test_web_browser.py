@@ -45,7 +45,7 @@ def test_every_page_of_a_login_is_accessible(
     assert page.locator("html").get_attribute("lang") == language
     assert page.locator("#card-submit").is_visible()
     assert_accessible(page)
-    screenshot(page, f"broker-login-{language}")
+    screen(page, "login", language)
     page.goto(_read_card(page, served))
     assert page.locator("html").get_attribute("lang") == language
     approve, deny = (page.locator(f"#{name}").bounding_box() for name in ("approve", "deny"))
@@ -53,22 +53,22 @@ def test_every_page_of_a_login_is_accessible(
     assert deny is not None
     assert (approve["width"], approve["height"]) == (deny["width"], deny["height"])
     assert_accessible(page)
-    screenshot(page, f"broker-consent-{language}")
+    screen(page, "consent-first", language)
     page.locator("#approve").click()
     page.locator("#continue-link").wait_for()
     assert_accessible(page)
-    screenshot(page, f"broker-return-{language}")
+    screen(page, "return", language)
     page.goto(f"{served.issuer}/logout")
     assert_accessible(page)
-    screenshot(page, f"broker-logout-{language}")
+    screen(page, "logout", language)
     page.locator("#logout").click()
     page.locator("#logged-out").wait_for()
     assert_accessible(page)
-    screenshot(page, f"broker-logged-out-{language}")
+    screen(page, "logged-out", language)
     page.goto(f"{served.issuer}/logout")
     page.locator("#no-session").wait_for()
     assert_accessible(page)
-    screenshot(page, f"broker-no-session-{language}")
+    screen(page, "no-session", language)
 
 
 @pytest.mark.parametrize("language", ["ja", "en"])
@@ -89,12 +89,12 @@ def test_every_page_of_a_proof_is_accessible(served: House, new_page: Callable[.
     assert page.locator("html").get_attribute("lang") == language
     assert page.locator("#item-address").is_checked()
     assert_accessible(page)
-    screenshot(page, f"broker-release-{language}")
+    screen(page, "release", language)
     page.locator("#item-gender").uncheck()
     page.locator("#agree").click()
     page.locator("#application summary").click()
     assert_accessible(page)
-    screenshot(page, f"broker-application-{language}")
+    screen(page, "application", language)
     request = page.locator("#card-form input[name=request]").get_attribute("value")
     assert request is not None
     sealed = prover.answer(request, card(served, "hikkoshi"))
@@ -121,7 +121,7 @@ def test_every_page_of_a_signature_is_accessible(
     assert page.locator("#text-1").is_visible()
     assert page.locator("#unseen-2").is_visible()
     assert_accessible(page)
-    screenshot(page, f"broker-sign-{language}")
+    screen(page, "sign", language)
     with page.context.expect_page() as opened:
         page.locator("#open-0").click()
     assert opened.value.url.startswith(f"{served.issuer}/login/")
@@ -131,7 +131,7 @@ def test_every_page_of_a_signature_is_accessible(
     page.locator("#approve").click()
     page.locator("#copies").wait_for()
     assert_accessible(page)
-    screenshot(page, f"broker-signed-{language}")
+    screen(page, "signed", language)
     with page.context.expect_page() as tab:
         page.locator("#copies-link").click()
     copies = tab.value
@@ -170,10 +170,10 @@ def test_every_page_of_an_approval_for_another_device_is_accessible(
     field.press("Enter")
     page.locator("#error").wait_for()
     assert_accessible(page)
-    screenshot(page, f"broker-device-wrong-{language}")
+    screen(page, "device-wrong", language)
     page.goto(begun["verification_uri_complete"])
     assert_accessible(page)
-    screenshot(page, f"broker-device-{language}")
+    screen(page, "device", language)
     page.locator("#device-submit").press("Enter")
     page.locator("#shown-code").wait_for()
     assert page.locator("html").get_attribute("lang") == language
@@ -182,7 +182,7 @@ def test_every_page_of_an_approval_for_another_device_is_accessible(
     assert deny is not None
     assert (go_on["width"], go_on["height"]) == (deny["width"], deny["height"])
     assert_accessible(page)
-    screenshot(page, f"broker-device-confirm-{language}")
+    screen(page, "device-confirm", language)
     page.locator("#number").fill(begun["user_code"][-2:])
     page.locator("#number").press("Enter")
     page.locator("#card-submit").wait_for()
@@ -192,7 +192,7 @@ def test_every_page_of_an_approval_for_another_device_is_accessible(
     page.locator("#approve").press("Enter")
     page.locator("#elsewhere-title").wait_for()
     assert_accessible(page)
-    screenshot(page, f"broker-device-done-{language}")
+    screen(page, "device-done", language)
 
 
 @pytest.mark.parametrize("language", ["ja", "en"])
@@ -205,20 +205,20 @@ def test_every_kind_of_error_page_is_accessible(
     _open_login(page, served, client_id="clinic")
     assert page.locator("#unvetted").is_visible()
     assert_accessible(page)
-    screenshot(page, f"broker-login-unvetted-{language}")
+    screen(page, "login-unvetted", language)
     request = page.locator("#card-form input[name=request]").get_attribute("value") or ""
     page.goto(
         served.post_answer(transaction_of(request), {"error": "CARD-003"}).headers["Location"], wait_until="commit"
     )
     assert page.locator("#agent-code").inner_text() == "CARD-003"
     assert_accessible(page)
-    screenshot(page, f"broker-error-withheld-{language}")
+    screen(page, "error-withheld", language)
     page.locator("#retry").click()
     page.locator("#card-submit").wait_for()
     page.goto(f"{served.issuer}/authorize?client_id=nobody")
     assert page.locator("#error-code").inner_text() == "OAUTH-003"
     assert_accessible(page)
-    screenshot(page, f"broker-error-unknown-client-{language}")
+    screen(page, "error-unknown-client", language)
 
 
 @pytest.mark.parametrize("language", ["ja", "en"])
@@ -243,12 +243,12 @@ def test_a_revoked_card_is_told_on_a_page_with_a_way_back(
     assert page.locator("#error-code").inner_text() == "AUTH-014"
     assert page.locator("#pin-try").is_visible()
     assert_accessible(page)
-    screenshot(page, f"broker-error-revoked-{language}")
+    screen(page, "error-revoked", language)
     page.locator("#back-to-service").click()
     page.locator("#continue-link").wait_for()
     assert "error=access_denied" in (page.locator("#continue-link").get_attribute("href") or "")
     assert_accessible(page)
-    screenshot(page, f"broker-return-refused-{language}")
+    screen(page, "return-refused", language)
 
 
 def test_a_login_works_without_scripts_and_by_keyboard_alone(
@@ -352,7 +352,7 @@ def test_page_of_a_link_is_accessible_with_and_without_a_conflict(
         assert page.locator("html").get_attribute("lang") == language
         assert page.locator("#link-conflict").is_visible() is conflict
         assert_accessible(page)
-        screenshot(page, f"broker-link{'-conflict' if conflict else ''}-{language}")
+        screen(page, "link-conflict" if conflict else "link", language)
         page.goto(_read_card(page, served, resident))
         page.locator("#continue-link").wait_for()
 
