@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from broker.errors import InteractionUnknown
-from broker.flows import application, documents_to_sign, linking, restoring
+from broker.flows import application, documents_to_sign, linking, mandate_cards, restoring
 from broker.flows.documents_to_sign import Document, Kind
 from broker.flows.login_ports import Interaction
-from broker.flows.ports import Transaction
+from broker.flows.ports import Ports, Transaction
 from broker.flows.sign_documents import SignDocument
 from broker.ids import TransactionID
 from broker.jpki import challenge
@@ -32,10 +32,15 @@ class Act:
     documents: tuple[SignDocument, ...] = ()
     """What a client wants signed, to be shown beside the form."""
 
+    sealed: bool = False
+    """Whether the action says so much of people that it is kept sealed."""
+    grants: bool = False
+    """Whether the 署名用 key signs a grant."""
+
     @property
     def signs(self) -> bool:
         """Whether the 署名用 key is needed."""
-        return self.tag == challenge.PROOF
+        return self.tag == challenge.PROOF or self.grants
 
 
 LOGIN = Act(tag=challenge.AUTH)
@@ -51,6 +56,8 @@ def act_of(
     issued_at: datetime,
     language: str,
     documents: tuple[SignDocument, ...] = (),
+    nonce: bytes,
+    ports: Ports,
 ) -> Act:
     """What this showing of the card form asks for; `documents` are the client's, where it wants some signed.
 
@@ -61,6 +68,10 @@ def act_of(
         return Act(tag=tag, action=action, previous=previous)
     if interaction.authenticated is not None:
         raise InteractionUnknown("the card has answered already")
+    wanted = mandate_cards.read(interaction.request)
+    if wanted is not None:
+        tag, action, grants = mandate_cards.act_of(tx, wanted, nonce=nonce, issued_at=issued_at, ports=ports)
+        return Act(tag=tag, action=action, sealed=True, grants=grants)
     restoration = restoring.read(interaction.request)
     if restoration is not None:
         return Act(tag=challenge.CONSENT, action=restoring.action_of(restoration.items))
@@ -94,4 +105,4 @@ def _signature(documents: tuple[SignDocument, ...], *, released: tuple[str, ...]
     """The client's own documents take the application's place: what is let go beside them stands in the action."""
     to_sign = [document.to_sign(issued_at) for document in documents]
     action = documents_to_sign.action_of(to_sign, kind=Kind.SIGN, release=released, signing_time=issued_at)
-    return Act(tag=challenge.PROOF, action=action, released=released, documents=documents)
+    return Act(tag=challenge.PROOF, action=action, released=released, documents=documents, sealed=True)

@@ -5,11 +5,12 @@ Nothing is released here: that is `login.finish`, for the one browser that may h
 
 from __future__ import annotations
 
+import base64
 import binascii
 from base64 import b64decode
 from datetime import datetime
 from hashlib import sha256
-from typing import Any
+from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -38,7 +39,7 @@ from broker.flows.renewal import known_predecessor, one_of_one_person
 from broker.flows.secret import digest, mint
 from broker.flows.signer import prove_signer, signed_documents, trusted_signer
 from broker.ids import Secret, TransactionID
-from broker.jose import b64url_decode, parse_json
+from broker.jose import b64url_decode, compact_json, parse_json
 from broker.jpki import challenge as card_challenge
 from broker.jpki.attributes import holder_attributes
 from broker.jpki.certificate import parse
@@ -54,6 +55,12 @@ from broker.oidc.proof import IdentityProof
 ANSWER_FORMAT = "jpki-fed:1"
 MAX_ANSWER = 64 * 1024
 """Octets of the envelope: two certificates, and a CMS for each of ten documents."""
+_KINDS: Final = {
+    documents_to_sign.Kind.PROOF: Kind.PROOF,
+    documents_to_sign.Kind.SIGN: Kind.SIGN,
+    documents_to_sign.Kind.MANDATE: Kind.SIGN,
+}
+"""What a receipt says of it: everything else is a login."""
 
 
 def receive(transaction_id: TransactionID, answer: str, *, ports: Ports) -> Secret:
@@ -173,7 +180,7 @@ def _judge(
         revocation_source=proved.address,
         revocation_this_update=proved.this_update,
         evidence=CardEvidence(
-            kind=Kind.LOGIN if asked.kind is None else Kind(asked.kind.value),
+            kind=Kind.LOGIN if asked.kind is None else _KINDS[asked.kind],
             transaction_id=transaction.transaction_id,
             tag=transaction.tag,
             action=transaction.action,
@@ -187,12 +194,24 @@ def _judge(
         predecessor=predecessor,
         signed_sealed=None if signed is None else ports.keys.seal(signed.to_json(), context=context),
         proof_sealed=None if proof is None else ports.keys.seal(proofs.to_json(proof), context=context),
-        frame_sealed=ports.keys.seal(frame, context=linking.frame_context(transaction))
-        if transaction.tag == card_challenge.LINK_START
-        else None,
+        frame_sealed=_frame_kept(transaction, frame, certificate_der, signature, ports=ports),
         kiosk_id=kiosk_id,
         unique_person=alone and trusted.kind == PLASTIC and one_of_one_person(name, key, ports=ports),
     )
+
+
+def _frame_kept(
+    transaction: CardTransaction, frame: bytes, certificate: bytes, signature: bytes, *, ports: Ports
+) -> bytes | None:
+    """What a later step has to have of the auth key's signature, sealed; None where no step follows."""
+    context = linking.frame_context(transaction)
+    if transaction.tag == card_challenge.LINK_START:
+        return ports.keys.seal(frame, context=context)
+    if transaction.tag not in {card_challenge.MANDATE, card_challenge.ACCEPT}:
+        return None
+    kept = {"frame": frame, "certificate": certificate, "signature": signature}
+    told = {name: base64.b64encode(value).decode() for name, value in kept.items()}
+    return ports.keys.seal(compact_json({**told, "action": transaction.action}), context=context)
 
 
 def _check_never_raw(

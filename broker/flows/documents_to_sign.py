@@ -27,6 +27,7 @@ MAX_RAW: Final = 1024
 """Octets of a bare signature."""
 NOTHING: Final = "{}"
 """The action of a transaction that releases and signs nothing."""
+_WITHOUT_DOCUMENTS: Final = frozenset({"link", "accept", "approve", "resume"})
 
 
 class Kind(StrEnum):
@@ -36,6 +37,8 @@ class Kind(StrEnum):
     """The application that we wrote, for a proof of identity: exactly one."""
     SIGN = "sign"
     """Documents of the client."""
+    MANDATE = "mandate"
+    """The grant of a power of attorney, by its principal (flows.mandate_cards)."""
 
 
 class Form(StrEnum):
@@ -108,9 +111,9 @@ class Asked:
 
 
 def read(action: str) -> Asked:
-    """What `action_of` wrote, or NOTHING; a link's action (flows.linking) asks for no documents either."""
+    """What `action_of` wrote, or NOTHING; without documents a link's or a mandate's action asks for none either."""
     told = json.loads(action)
-    if told.get("kind") == "link":
+    if told.get("kind") in _WITHOUT_DOCUMENTS:
         return Asked(kind=None, release=frozenset(), documents=())
     return Asked(
         kind=Kind(told["kind"]) if "kind" in told else None,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from broker.audit.entry import Entry, Event
+from broker.flows import mandate_ends, mandate_issue, mandate_status
 from broker.flows.backchannel_logout import deliver_due
 from broker.flows.ciba import announce_all
 from broker.flows.link_reconciliation import reconcile
@@ -58,6 +59,9 @@ JOBS = (
     Job(name="deliver-logouts", every=timedelta(seconds=30), run=deliver_due),
     Job(name="notify-clients", every=timedelta(minutes=1), run=announce_all),
     Job(name="witness-register", every=timedelta(seconds=30), run=witness_all),
+    Job(name="issue-mandates", every=timedelta(seconds=30), run=mandate_issue.issue),
+    Job(name="expire-mandates", every=timedelta(minutes=10), run=mandate_ends.expire),
+    Job(name="publish-status", every=mandate_status.EVERY, run=mandate_status.publish),
     Job(name="purge", every=timedelta(minutes=10), run=purge),
     Job(name="reconcile-links", every=timedelta(days=1), run=reconcile),
     Job(name="retire-keys", every=timedelta(hours=1), run=retire_keys),

@@ -25,7 +25,7 @@ from broker.errors import (
     InteractionUnknown,
     ProtocolError,
 )
-from broker.flows import documents_to_sign, kiosks, linking, proofing, restoring, signing
+from broker.flows import documents_to_sign, kiosks, linking, mandate_cards, proofing, restoring, signing
 from broker.flows.assurance import fresh_signature
 from broker.flows.card_act import act_of
 from broker.flows.code import RefusedToClient, ReturnToClient
@@ -147,6 +147,8 @@ def prompt(
             issued_at=issued_at,
             language=shown_in,
             documents=signing.asked_of_card(tx, interaction, now=issued_at, ports=ports),
+            nonce=nonce,
+            ports=ports,
         )
         kiosks.begun_at(tx, kiosk_id, interaction, tag=act.tag, action=act.action)
         transaction = CardTransaction(
@@ -155,7 +157,7 @@ def prompt(
             client_id=shown.client_id,
             nonce=nonce,
             tag=act.tag,
-            action=kept(act.action, transaction_id, ports=ports) if act.documents else act.action,
+            action=kept(act.action, transaction_id, ports=ports) if act.sealed else act.action,
             previous=act.previous,
             request_key_thumbprint=signer.kid,
             answer_key=ports.keys.seal(scalar.to_bytes(32, "big"), context=transaction_id.encode()),
@@ -317,7 +319,8 @@ def finish(
             return Finished(
                 interaction_id=interaction.interaction_id,
                 session_secret=session_secret,
-                then=restoring.restore(tx, interaction, who, now=now),
+                then=mandate_cards.done(tx, interaction, transaction, answer, who, now=now, ports=ports)
+                or restoring.restore(tx, interaction, who, now=now),
             )
         kept_secret = session_secret if answer.kiosk_id is None else None  # no browser of a kiosk keeps a login (R4)
         then: ReturnToClient | AnsweredElsewhere | None = None

@@ -42,6 +42,7 @@ class Place(StrEnum):
     EXPORT = "export"
     RECOVERY = "recovery"
     DELETE = "delete"
+    DELEGATIONS = "delegations"
     SERVICES = "services"
 
 

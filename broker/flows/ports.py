@@ -435,6 +435,8 @@ class Policy:
     """By which residents approve what other devices ask for (CIBA); empty: there is none, and CIBA is off."""
     requires_dpop_nonce: bool = False
     """Whether every DPoP proof must carry a nonce of ours (RFC 9449 §8)."""
+    procuring_entities: frozenset[str] = frozenset()
+    """Codes of the procuring entities that powers may be granted towards; none: any code will do."""
     login_starts: int = 6000
     """How many logins of one client may begin in a minute."""
 

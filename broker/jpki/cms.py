@@ -106,6 +106,14 @@ def verify_detached(cms: bytes, *, attributes: bytes) -> DetachedSignature:
     return DetachedSignature(certificate=certificate, attributes=expected, signature=signature)
 
 
+def certificate_of(cms: bytes) -> bytes:
+    """The certificate (DER) in a CMS that `verify_detached` accepted once. Raises SignatureInvalid."""
+    try:
+        return _read(cms)[0]
+    except (ValueError, IndexError):
+        raise SignatureInvalid("not the detached CMS of one signer") from None
+
+
 def verify_raw(certificate: bytes, digest: bytes, signature: bytes) -> None:
     """Check that the key of `certificate` (DER) signed `digest` (SHA-256) as it is, with no attributes around it.
 

@@ -24,6 +24,7 @@ PATHS: Final = {
     Place.EXPORT: "/me/export",
     Place.RECOVERY: "/me/recovery-codes",
     Place.DELETE: "/me/delete",
+    Place.DELEGATIONS: "/delegations",
     Place.SERVICES: "/me/services",
 }
 """Where a login to the page leads."""

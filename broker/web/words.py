@@ -50,6 +50,42 @@ ITEMS: Final[Mapping[str, Any]] = {
     "end_sessions": _("すべてのログインの終了"),
     "withdraw_all": _("すべての同意の取り消し"),
 }
+STATES: Final[Mapping[str, Any]] = {
+    "draft": _("下書き（委任者の署名を待っています）"),
+    "signed": _("委任者が署名しました（承認を待っています）"),
+    "approved": _("受任者の受諾を待っています"),
+    "accepted": _("受諾されました（運営者が確かめています）"),
+    "verified": _("確認が済みました（台帳への記録を待っています）"),
+    "logged": _("台帳に記録しました（立会いを待っています）"),
+    "witnessed": _("立会いが済みました（封印を待っています）"),
+    "active": _("有効"),
+    "suspended": _("停止中"),
+    "revoked": _("取り消し済み"),
+    "superseded": _("新しい委任に置き換えられました"),
+    "expired": _("期間が終わりました"),
+    "abandoned": _("取りやめ"),
+}
+ROLES: Final[Mapping[str, Any]] = {
+    "principal": _("委任者"),
+    "agent": _("受任者"),
+    "approver": _("承認者"),
+}
+DEEDS: Final[Mapping[str, Any]] = {
+    "sign": _("委任者の署名"),
+    "approve": _("承認"),
+    "accept": _("受諾"),
+    "verify": _("運営者の確認"),
+    "log": _("台帳への記録"),
+    "witness": _("立会い"),
+    "seal": _("封印（有効になりました）"),
+    "suspend": _("停止"),
+    "resume": _("再開"),
+    "revoke": _("取り消し"),
+    "supersede": _("置き換え"),
+    "expire": _("期間の終わり"),
+    "abandon": _("取りやめ"),
+    "issue": _("発行"),
+}
 KINDS: Final[Mapping[str, Any]] = {
     "login": _("ログイン"),
     "consent": _("同意の確認"),
@@ -131,6 +167,9 @@ REASONS: Final[Mapping[str, Any]] = {
     "form": _("電話番号の形ではありません。例：090-1234-5678"),
 }
 _TABLES: Final = {
+    "mandate_state": STATES,
+    "mandate_role": ROLES,
+    "deed": DEEDS,
     "item": ITEMS,
     "kind": KINDS,
     "how": HOWS,

@@ -17,6 +17,7 @@ from cardreader import cms
 from cardreader.agent.display import displayable
 from cardreader.agent.jose import canonical_json, decode_base64url, parse_json
 from cardreader.agent.linking import LINK_TAGS, Link, parse_link
+from cardreader.agent.mandate import DOCUMENT_TYPE, MANDATE_TAGS, Mandate, parse_mandate
 from cardreader.errors import ActionUnknown, RequestMalformed
 
 AUTH_TAG: Final = "JPKI-FED-AUTH/1"
@@ -42,7 +43,7 @@ _DOCUMENT_MEMBERS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
 )
 
 Form = Literal["cms", "pades", "raw"]
-Kind = Literal["login", "consent", "proof", "sign", "link"]
+Kind = Literal["login", "consent", "proof", "sign", "link", "mandate"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,17 +85,21 @@ class Action:
     documents: tuple[Document, ...] = ()
     link: Link | None = None
     """What is bound, of kind "link" alone; nothing else is released then."""
+    mandate: Mandate | None = None
+    """What is granted or accepted, of kind "mandate" alone; nothing is released then."""
 
 
 def parse_action(tag: str, text: str, *, issued_at: datetime) -> Action:
     """Read the action of a request with `tag`, made at `issued_at`. Raises ActionUnknown, RequestMalformed."""
-    if tag not in (AUTH_TAG, CONSENT_TAG, PROOF_TAG, *LINK_TAGS):
+    if tag not in (AUTH_TAG, CONSENT_TAG, PROOF_TAG, *LINK_TAGS, *MANDATE_TAGS):
         raise ActionUnknown("a tag that is reserved or unknown")
     action = parse_json(text, what="action")
     if not isinstance(action, dict) or canonical_json(action) != text:
         raise RequestMalformed("action is not an object in RFC 8785 form")
     if tag in LINK_TAGS:
         return Action(kind="link", link=parse_link(tag, action))
+    if tag in MANDATE_TAGS:
+        return _mandate(tag, action, issued_at=issued_at)
     if tag in (AUTH_TAG, CONSENT_TAG):
         if action.keys() - {"release"}:
             raise ActionUnknown("action has members without a template")
@@ -110,6 +115,18 @@ def parse_action(tag: str, text: str, *, issued_at: datetime) -> Action:
         released=_released(action["release"]),
         documents=_documents(action["documents"], kind=kind, issued_at=issued_at),
     )
+
+
+def _mandate(tag: str, action: Mapping[str, Any], *, issued_at: datetime) -> Action:
+    """What is signed is what is shown: the one document is the grant itself."""
+    mandate = parse_mandate(tag, action)
+    if mandate.step != "grant":
+        return Action(kind="mandate", mandate=mandate)
+    documents = _documents(action["documents"], kind="mandate", issued_at=issued_at)
+    document = documents[0]
+    if (document.form, document.media_type, document.sha256) != ("cms", DOCUMENT_TYPE, mandate.sha256):
+        raise ActionUnknown("a mandate's document is not the grant that is shown")
+    return Action(kind="mandate", documents=documents, mandate=mandate)
 
 
 def age_of(released: str) -> int | None:
@@ -131,7 +148,7 @@ def _released(release: object) -> tuple[str, ...]:
 
 
 def _documents(rows: object, *, kind: Kind, issued_at: datetime) -> tuple[Document, ...]:
-    at_most = 1 if kind == "proof" else MAX_DOCUMENTS
+    at_most = MAX_DOCUMENTS if kind == "sign" else 1
     if not isinstance(rows, list) or not 1 <= len(rows) <= at_most:
         raise RequestMalformed(f"documents has not 1 to {at_most} entries")
     documents = tuple(_document(row, issued_at=issued_at) for row in rows)

@@ -127,6 +127,8 @@ class Desk:
             return Refused(error=error)
         if request.act.documents and not self._allows_signing:
             return Refused(error=SigningOff("a terminal that everybody uses"), request=request)
+        if request.act.mandate is not None and not self._allows_signing:
+            return Refused(error=SigningOff("a terminal that everybody uses"), request=request)
         if request.act.link is not None and not self._allows_signing:
             return Refused(error=LinkingOff("a terminal that everybody uses"), request=request)
         if request.act.documents and self._password_asker is None:

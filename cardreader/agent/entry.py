@@ -22,7 +22,7 @@ from cardreader.agent.action import Action
 from cardreader.agent.answer import PINEntry
 from cardreader.agent.display import displayable
 from cardreader.agent.request import SignRequest
-from cardreader.agent.wording import act_title, claim_name, document_facts, document_warning, link_facts
+from cardreader.agent.wording import act_title, claim_name, document_facts, document_warning, link_facts, mandate_facts
 from cardreader.errors import CardError, answer_for
 
 
@@ -159,6 +159,7 @@ def write_prompt(prompt: PinPrompt | PromptText) -> PromptText:
             f"{_('接続先')}{colon}{prompt.origin}",
             f"{_('すること')}{colon}{what}",
             *(f"{name}{colon}{value}" for name, value in (link_facts(prompt.act.link, _) if prompt.act.link else [])),
+            *(f"{name}{colon}{value}" for name, value in _mandate_facts(prompt.act, _)),
             *_document_lines(prompt.act, _),
             tries if is_pin else f"{tries} {_('4桁の暗証番号とは別に数えます。')}",
         ),
@@ -247,3 +248,7 @@ def _speech(language: str) -> NullTranslations:
     if language != "en":
         return NullTranslations()
     return Translations.load(str(TRANSLATIONS), ["en"])
+
+
+def _mandate_facts(act: Action, _: Callable[[str], str]) -> list[tuple[str, str]]:
+    return [] if act.mandate is None else mandate_facts(act.mandate, _)

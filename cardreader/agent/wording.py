@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from cardreader.agent.action import Action, Document, age_of
 from cardreader.agent.linking import Link
+from cardreader.agent.mandate import Mandate, Power
 
 Gettext = Callable[[str], str]
 
@@ -16,6 +17,13 @@ def act_title(act: Action, _: Gettext) -> str:
         if act.link.step == "start":
             return _("サービスの番号とカードとの結びつけ（2回のうち1回目の確認）")
         return _("サービスの番号とカードとの結びつけ（2回のうち2回目の確認）")
+    if act.mandate is not None:
+        return {
+            "grant": _("委任（次の権限を、受任者に与えます）"),
+            "resume": _("停止した委任の再開"),
+            "approve": _("委任への承認"),
+            "accept": _("委任の受諾（次の権限を、受任者として引き受けます）"),
+        }[act.mandate.step]
     match act.kind, bool(act.released):
         case "consent", False:
             return _("取り消した同意を元に戻す手続き")
@@ -83,3 +91,55 @@ def document_warning(document: Document, _: Gettext) -> str:
     if document.size is None:
         return _("文書の内容は、署名を依頼したサービスで確かめてください。")
     return ""
+
+
+def mandate_facts(mandate: Mandate, _: Gettext) -> list[tuple[str, str]]:
+    """What is granted to whom, as pairs of a name and a value."""
+    facts = [(_("委任者"), mandate.principal), (_("受任者"), mandate.agent)]
+    for power in mandate.powers:
+        facts += _power_facts(power, _)
+    facts.append((_("期間"), _("%(begins)sから%(ends)sまで") % {"begins": mandate.begins, "ends": mandate.ends}))
+    if mandate.sub_delegation:
+        facts.append((_("復代理"), _("%(steps)s段まで認める") % {"steps": mandate.sub_delegation}))
+    if mandate.approvals:
+        facts.append((_("承認者"), _("%(count)s人") % {"count": mandate.approvals}))
+    return facts
+
+
+def _power_facts(power: Power, _: Gettext) -> list[tuple[str, str]]:
+    facts = [(_("委任する行為"), " / ".join(act_name(act, _) for act in power.acts))]
+    if power.places:
+        facts.append((_("相手先"), _("すべての発注機関") if power.places == "*" else power.places))
+    if power.case:
+        facts.append((_("案件"), power.case))
+    if power.categories:
+        facts.append((_("区分"), power.categories))
+    amount = _("上限なし")
+    if power.amount is not None:
+        words = _("%(amount)s円（税込み）") if power.tax_included else _("%(amount)s円（税抜き）")
+        amount = words % {"amount": f"{power.amount:,}"}
+        each, together = _("1回ごとに"), _("合計で")
+        amount = f"{amount} {together if power.total else each}"
+    facts.append((_("金額の上限"), amount))
+    return facts
+
+
+def act_name(act: str, _: Gettext) -> str:
+    """An act's name. Raises KeyError for one that mandate.py lets nobody grant."""
+    names = {
+        "bid": _("入札"),
+        "quote": _("見積"),
+        "contract": _("契約の締結"),
+        "amend": _("契約の変更"),
+        "deliver": _("納入・検査"),
+        "invoice": _("代金の請求"),
+        "receive": _("代金の受領"),
+        "bond": _("保証金の納付・還付"),
+        "submit": _("書類の提出"),
+        "attend_opening": _("開札の立会い"),
+        "appoint_subagent": _("復代理人の選任"),
+        "view_record": _("記録を見ること"),
+        "write_record": _("記録に書くこと"),
+        "book": _("予約"),
+    }
+    return names[act]

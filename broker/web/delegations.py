@@ -1,0 +1,211 @@
+"""Powers of attorney for those who grant, take and approve them: what they hold, and what they do about it."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, url_for
+from flask_babel import get_locale
+
+from broker.delegation import rules
+from broker.delegation.acts import EN, JA, PROCUREMENT, Act
+from broker.delegation.drafting import CATEGORIES
+from broker.delegation.life import STEPS, Deed, Role
+from broker.delegation.rules import Rule
+from broker.errors import DelegationUnknown, MyPageClosed, PowerRefused
+from broker.flows import mandate_cards, mandate_drafts, mandate_ends, mandate_papers, mandate_status, mandates
+from broker.flows.mandates import MandateView
+from broker.flows.my_page import Need, Place, Visit
+from broker.ids import MandateNumber
+from broker.web import cookies
+from broker.web.me import door, my, posted, visit
+from broker.web.pages import language, see_other
+from broker.web.settings import ports
+
+blueprint = Blueprint("delegations", __name__)
+
+_BY_CARD = frozenset({Deed.SIGN, Deed.APPROVE, Deed.ACCEPT, Deed.RESUME})
+_BY_SESSION = frozenset({Deed.SUSPEND, Deed.REVOKE, Deed.ABANDON})
+
+
+def act_word(act: str) -> str:
+    """An act in the language of the page."""
+    return (JA if str(get_locale()) == "ja" else EN)[Act(act)]
+
+
+@blueprint.get("/delegations")
+def overview() -> Response:
+    """Mandates given and received, and what happened to them."""
+    try:
+        who = visit()
+    except MyPageClosed:
+        return door(Place.DELEGATIONS)
+    held, notes = mandates.held(who, ports=ports())
+    return my(
+        "delegations.html",
+        who,
+        given=[one for one in held if one.role is Role.PRINCIPAL],
+        received=[one for one in held if one.role is Role.AGENT],
+        approving=[one for one in held if one.role is Role.APPROVER],
+        notes=notes,
+        again_url=url_for("delegations.overview"),
+    )
+
+
+@blueprint.get("/delegations/new")
+def form() -> Response:
+    """What is to be granted to whom."""
+    try:
+        who = visit(need=Need.OWN)
+    except MyPageClosed:
+        return door(Place.DELEGATIONS)
+    return _form(who, {}, None)
+
+
+def _form(who: Visit, typed: dict[str, str], wrong: PowerRefused | None) -> Response:
+    words = None
+    if wrong is not None:
+        told = rules.WORDS[Rule(wrong.rule)]
+        words = {"text": told.ja if str(get_locale()) == "ja" else told.en, "where": wrong.where, "source": told.source}
+    return my(
+        "delegation_new.html",
+        who,
+        400 if wrong is not None else 200,
+        typed=typed,
+        wrong=words,
+        acts=[(act.value, act_word(act.value)) for act in Act if act in PROCUREMENT],
+        categories=CATEGORIES,
+        again_url=url_for("delegations.form"),
+    )
+
+
+@blueprint.post("/delegations/new")
+def draft() -> Response:
+    """Keep the draft; the invitations are shown this once."""
+    who, fields = posted(need=Need.OWN)
+    try:
+        made = mandate_drafts.draft(who, fields, ports=ports())
+    except PowerRefused as wrong:
+        return _form(who, {name: value[:400] for name, value in fields.items() if name != "csrf"}, wrong)
+    return my(
+        "delegation_drafted.html",
+        who,
+        view=mandates.see(who, made.number, ports=ports()),
+        agent_url=_invitation(made.agent),
+        approver_urls=[_invitation(secret) for secret in made.approvers],
+        act_word=act_word,
+    )
+
+
+def _invitation(secret: str) -> str:
+    return f"{ports().policy.issuer}/delegations/invitations/{secret}"
+
+
+@blueprint.get("/delegations/invitations/<handle:invitation>")
+def invited(invitation: str) -> Response:
+    """What somebody was invited to; to see it they have to have read their card."""
+    try:
+        who = visit(need=Need.OWN)
+    except MyPageClosed:
+        return door(Place.DELEGATIONS)
+    return my(
+        "delegation_invited.html",
+        who,
+        invitation=mandate_drafts.look(who, invitation, ports=ports()),
+        take_url=url_for("delegations.take", invitation=invitation),
+        act_word=act_word,
+        again_url=url_for("delegations.invited", invitation=invitation),
+    )
+
+
+@blueprint.post("/delegations/invitations/<handle:invitation>")
+def take(invitation: str) -> Response:
+    """They are the one; what they sign follows."""
+    who, _ = posted(need=Need.OWN)
+    number = mandate_drafts.take(who, invitation, ports=ports())
+    return see_other(f"{ports().policy.issuer}/delegations/{number}")
+
+
+@blueprint.get("/delegations/<handle:number>")
+def one(number: str) -> Response:
+    """One mandate, with what its viewer may do now."""
+    try:
+        who = visit()
+    except MyPageClosed:
+        return door(Place.DELEGATIONS)
+    view = mandates.see(who, MandateNumber(number), ports=ports())
+    return my(
+        "delegation.html",
+        who,
+        view=view,
+        deeds=[deed.value for deed in Deed if _may(view, deed)],
+        act_word=act_word,
+        sealed=view.mandate.log_index is not None and view.mandate.state.value in {"active", "suspended"},
+        again_url=url_for("delegations.one", number=number),
+    )
+
+
+def _may(view: MandateView, deed: Deed) -> bool:
+    step = STEPS[deed]
+    if view.mandate.state not in step.begins or view.role not in step.roles or deed not in _BY_CARD | _BY_SESSION:
+        return False
+    return deed is not Deed.APPROVE or view.mine.done_at is None
+
+
+@blueprint.post("/delegations/<handle:number>/<deed>")
+def act(number: str, deed: str) -> Response:
+    """What widens goes on with the card; what narrows is done at once."""
+    wanted = Deed(deed) if deed in {each.value for each in _BY_CARD | _BY_SESSION} else None
+    if wanted is None:
+        raise DelegationUnknown("no such deed")
+    who, _ = posted(need=Need.OWN if wanted in _BY_CARD else Need.ANY)
+    name = MandateNumber(number)
+    if wanted in _BY_SESSION:
+        mandate_ends.end(who, name, wanted, ports=ports())
+        return see_other(f"{ports().policy.issuer}/delegations/{number}")
+    begun = mandate_cards.begin(who, name, wanted, ui_locales=language(), ports=ports())
+    response = see_other(f"{ports().policy.issuer}/login/{begun.interaction_id}")
+    cookies.keep_login(response, begun.interaction_id, begun.browser_secret)
+    return response
+
+
+@blueprint.get("/delegations/<handle:number>/poa.pdf")
+def document(number: str) -> Response:
+    """The sealed document."""
+    found = mandate_papers.papers(visit(), MandateNumber(number), ports=ports())
+    return _file(found.document, "application/pdf", "poa.pdf")
+
+
+@blueprint.get("/delegations/<handle:number>/poa.json")
+def record(number: str) -> Response:
+    """The record that the document carries."""
+    found = mandate_papers.papers(visit(), MandateNumber(number), ports=ports())
+    return _file(found.record, "application/json", "poa.json")
+
+
+@blueprint.get("/delegations/<handle:number>/poa.tlog-proof")
+def proof(number: str) -> Response:
+    """Where its entry stands in the register."""
+    found = mandate_papers.papers(visit(), MandateNumber(number), ports=ports())
+    return _file(found.proof, "text/plain; charset=utf-8", "poa.tlog-proof")
+
+
+@blueprint.get("/delegations/<handle:number>/poa.salt")
+def salt(number: str) -> Response:
+    """What opens the commitment in that entry."""
+    found = mandate_papers.papers(visit(), MandateNumber(number), ports=ports())
+    return _file(found.salt, "application/octet-stream", "poa.salt")
+
+
+@blueprint.get(mandates.STATUS_PATH)
+def status_list() -> Response:
+    """The signed list of states in force now; anybody may read it."""
+    epoch = mandate_status.in_force(at=ports().clock(), ports=ports())
+    response = Response(epoch.token, content_type="application/statuslist+jwt")
+    response.headers["Cache-Control"] = "public, max-age=60"
+    response.headers["Access-Control-Allow-Origin"] = "*"
+    return response
+
+
+def _file(body: bytes, media_type: str, name: str) -> Response:
+    response = Response(body, content_type=media_type)
+    response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+    return response
