@@ -14,6 +14,7 @@ from broker.audit.entry import Entry, Event
 from broker.flows import mandate_ends, mandate_issue, mandate_status
 from broker.flows.backchannel_logout import deliver_due
 from broker.flows.ciba import announce_all
+from broker.flows.kiosks import end_left
 from broker.flows.link_reconciliation import reconcile
 from broker.flows.notices import take_notices
 from broker.flows.ports import Ports
@@ -57,6 +58,7 @@ JOBS = (
     Job(name="refresh-revocation", every=timedelta(hours=1), run=refresh_revocation),
     Job(name="take-notices", every=timedelta(minutes=10), run=take_notices),
     Job(name="deliver-logouts", every=timedelta(seconds=30), run=deliver_due),
+    Job(name="end-kiosk-sessions", every=timedelta(seconds=30), run=end_left),
     Job(name="notify-clients", every=timedelta(minutes=1), run=announce_all),
     Job(name="witness-register", every=timedelta(seconds=30), run=witness_all),
     Job(name="issue-mandates", every=timedelta(seconds=30), run=mandate_issue.issue),

@@ -11,6 +11,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from broker.accounts.kiosk import ALGORITHM, MAX_NAME, Kiosk, SiteAct, check_device, key_named
+from broker.accounts.session import KIOSK_LIFETIME
 from broker.audit.entry import Entry, Event
 from broker.errors import InvalidToken, KioskActOff, KioskRefused, KioskUnfit
 from broker.flows import documents_to_sign
@@ -187,6 +188,16 @@ def end_by_handle(transaction_id: TransactionID, handle: str, *, ports: Ports) -
     if delivery is not None:
         deliver(delivery, ports=ports)
     return True
+
+
+def end_left(ports: Ports) -> Mapping[str, int]:
+    """End what no kiosk has ended in time (its agent stopped, or cannot reach us), so that the services are told."""
+    ended = 0
+    with ports.store.transaction() as tx:
+        for session in tx.sessions.left_at_kiosks(began_before=ports.clock() - KIOSK_LIFETIME):
+            end_session(tx, session, event=Event.KIOSK_SESSION_ENDED, ports=ports)
+            ended += 1
+    return {"ended": ended}
 
 
 def leave(session_secret: str | None, *, ports: Ports) -> None:

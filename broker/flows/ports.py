@@ -116,6 +116,9 @@ class SessionStore(Protocol):
     def at(self, kiosk_id: KioskID) -> tuple[Session, ...]:
         """Those that began at a kiosk and have not ended; of any age."""
 
+    def left_at_kiosks(self, *, began_before: datetime) -> tuple[Session, ...]:
+        """Those that began at any kiosk at this time or earlier and have not ended."""
+
     def touch(self, digest: bytes, *, now: datetime) -> None: ...
 
     def supersede(self, digest: bytes, *, now: datetime) -> None:

@@ -18,6 +18,11 @@ _GET = select(sessions).where(_is_open)
 _NAMED = select(sessions).where(sessions.c.session_id == bindparam("b_session_id"), sessions.c.ended_at.is_(None))
 _OF = select(sessions).where(sessions.c.account == bindparam("b_account"), sessions.c.ended_at.is_(None))
 _AT = select(sessions).where(sessions.c.kiosk_id == bindparam("b_kiosk_id"), sessions.c.ended_at.is_(None))
+_LEFT = select(sessions).where(
+    sessions.c.kiosk_id.is_not(None),
+    sessions.c.ended_at.is_(None),
+    sessions.c.authenticated_at <= bindparam("b_before"),
+)
 _TOUCH = (
     update(sessions)
     .where(_is_open, sessions.c.last_used_at < bindparam("b_now"))  # two requests may finish in the other order
@@ -68,6 +73,9 @@ class SQLSessions:
 
     def at(self, kiosk_id: KioskID) -> tuple[Session, ...]:
         return tuple(_session(row) for row in self._work.read(_AT, b_kiosk_id=kiosk_id).all())
+
+    def left_at_kiosks(self, *, began_before: datetime) -> tuple[Session, ...]:
+        return tuple(_session(row) for row in self._work.read(_LEFT, b_before=began_before).all())
 
     def touch(self, digest: bytes, *, now: datetime) -> None:
         self._work.write(_TOUCH, b_digest=digest, b_now=now)

@@ -9,7 +9,7 @@ import pytest
 from broker.accounts.kiosk import Kiosk, SiteAct
 from broker.flows.login_ports import CardTransaction
 from broker.flows.ports import Transaction
-from broker.ids import KioskID, TransactionID
+from broker.ids import KioskID, SessionID, TransactionID
 from broker.storage.store import SQLStore
 from tests.contracts import records
 from tests.contracts.records import MINUTE, NOW
@@ -57,12 +57,18 @@ def test_a_key_is_one_kiosks_for_ever(store: SQLStore, enrolled: Kiosk) -> None:
 def test_the_sessions_of_a_kiosk_are_found_until_they_end(store: SQLStore, enrolled: Kiosk) -> None:
     login = records.log_in(store)
     elsewhere = records.log_in(store)
-    session = replace(login.session, digest=records.digest(), session_id=records.name(), kiosk_id=enrolled.kiosk_id)
+    session = replace(
+        login.session, digest=records.digest(), session_id=SessionID(records.name()), kiosk_id=enrolled.kiosk_id
+    )
     with store.transaction() as tx:
         tx.sessions.open(session)
         assert tx.sessions.get(session.digest) == session
         assert tx.sessions.at(enrolled.kiosk_id) == (session,)
         assert tx.sessions.get(elsewhere.session.digest) == elsewhere.session
+        began_at = session.authenticated_at
+        assert tx.sessions.left_at_kiosks(began_before=began_at - MINUTE) == ()
+        assert session in tx.sessions.left_at_kiosks(began_before=began_at)
+        assert elsewhere.session not in tx.sessions.left_at_kiosks(began_before=began_at + MINUTE)
         tx.sessions.end(session.digest, now=NOW)
         assert tx.sessions.at(enrolled.kiosk_id) == ()
 

@@ -20,6 +20,7 @@ from werkzeug.test import TestResponse
 from broker.accounts.kiosk import Kiosk, SiteAct
 from broker.errors import KioskUnfit
 from broker.flows import kiosks
+from broker.flows.backchannel_logout import deliver_due
 from broker.ids import TransactionID
 from broker.jwe import decrypt_compact
 from broker.oidc.client import AuthMethod, GrantType
@@ -62,7 +63,7 @@ class Booth:
 
     def log_in(self, resident: str = "hanako", **changes: str | None) -> Login:
         """Up to the way back to the service, with consent."""
-        done = self.put_card(resident, **changes)
+        done = self.read(self.house.login_page(self.browser, **changes), resident, device=self.device)
         if "consent-form" in Page(done.page.text).forms:
             done.page = self.house.submit(self.browser, done.page, "consent-form", decision="approve")
         return done
@@ -241,6 +242,25 @@ def test_the_card_taken_out_ends_session_code_and_tokens_and_the_service_is_told
     assert house.get(house.browser(), "/userinfo", headers=bearer).status_code == 401
     assert [url for url, _ in receivers.got] == ["http://127.0.0.2:8001/backchannel"]
     assert done.take_card_out() == 404  # once
+
+
+def test_what_no_kiosk_ended_in_time_is_ended_for_it_and_the_service_is_told(
+    make_house: Callable[..., House], device: DeviceKey
+) -> None:
+    receivers = Receivers()
+    house = make_house(receivers=receivers)
+    add_service(house)
+    booth = enrolled(house, device)
+    booth.log_in(client_id="curious")
+    house.login(house.browser(), "taro")  # at home: it goes on
+    house.clock.step(seconds=299)
+    assert kiosks.end_left(house.ports) == {"ended": 0}
+    house.clock.step(seconds=1)
+    assert kiosks.end_left(house.ports) == {"ended": 1}
+    assert kiosks.end_left(house.ports) == {"ended": 0}
+    deliver_due(house.ports)
+    assert [url for url, _ in receivers.got] == ["http://127.0.0.2:8001/backchannel"]
+    assert rows(house, "SELECT kiosk_id FROM sessions WHERE ended_at IS NULL") == [(None,)]
 
 
 def test_the_card_taken_out_before_the_code_is_fetched_leaves_none(booth: Booth) -> None:
