@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from broker import confined
-from broker.delegation import rendering_child
+from broker.delegation import rendering_child, vocabulary
 from broker.errors import InvalidToken, RecordUnprintable, SettingsError
 from broker.jose import parse_json
 
@@ -47,6 +47,7 @@ class Renderer:
         except ImportError as absent:
             raise SettingsError("typst is not installed (extra [pades])") from absent
         self._typst, self._lock, self._fonts = typst, threading.Lock(), tuple(fonts)
+        self._words = vocabulary.table()
         try:
             self._source = template.read_bytes()
             digests = [hashlib.sha256(font.read_bytes()).hexdigest() for font in fonts]
@@ -66,6 +67,7 @@ class Renderer:
             "standard": _STANDARD,
             "template": hashlib.sha256(self._source).hexdigest(),
             "typst": version("typst"),
+            "words": hashlib.sha256(self._words.encode()).hexdigest(),
         }
         self.template_hash = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
         """Of everything that the bytes depend on beside the record: stands in the record as `template.sha256`."""
@@ -73,7 +75,11 @@ class Renderer:
     def render(self, record: bytes) -> bytes:
         """The PDF of `record` (JSON with an `issued_at`, RFC 3339). Raises RecordUnprintable."""
         parsed = _checked(record)
-        inputs = {"record": record.decode("utf-8"), "digest": hashlib.sha256(record).hexdigest()}
+        inputs = {
+            "record": record.decode("utf-8"),
+            "digest": hashlib.sha256(record).hexdigest(),
+            "words": self._words,
+        }
         try:
             with self._lock:
                 made = self._compiler.compile(

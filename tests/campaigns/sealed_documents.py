@@ -19,7 +19,8 @@ from dataclasses import asdict, dataclass
 import click
 
 from broker.delegation.document import look
-from broker.delegation.verification import verify_document
+from broker.delegation.faults import Fault
+from broker.delegation.verification import DocumentVerdict, verify_document
 from tests.broker.delegation.sealed import sealed_record
 from tests.broker.delegation.workshop import AT, Workshop, page_pdf
 
@@ -50,9 +51,20 @@ class Missed:
     faults: tuple[str, ...]
 
 
+def judged(pdf: bytes, anchors: list[bytes]) -> DocumentVerdict:
+    """The verdict; asked for again where a busy machine had no time for it."""
+    for _ in range(5):
+        verdict = verify_document(pdf, anchors=anchors, at=AT)
+        if Fault.UNFINISHED not in verdict.faults:
+            break
+    return verdict
+
+
 def campaign(name: str, *, step: int, seed: int) -> tuple[dict[str, int], list[Missed]]:
     """How many changes met which faults, and those that went unnoticed."""
     pdf, anchors = documents(name)
+    if not judged(pdf, anchors).accepted:
+        raise click.ClickException("the document is not accepted before anything is changed")
     (signature,) = look(pdf).signatures
     begin, end = signature.gap
     told: Counter[str] = Counter()
@@ -60,7 +72,7 @@ def campaign(name: str, *, step: int, seed: int) -> tuple[dict[str, int], list[M
 
     def judge(change: tuple[int, bytes]) -> None:
         place, changed = change
-        verdict = verify_document(changed, anchors=anchors, at=AT)
+        verdict = judged(changed, anchors)
         told.update(fault.name for fault in verdict.faults)
         told["changes"] += 1
         if verdict.accepted or (not begin <= place < end and not verdict.altered):

@@ -10,30 +10,76 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from broker.delegation import grant as grants
+from broker.delegation import record as records
+from broker.delegation.acts import Act
+from broker.delegation.grant import Approval, Grant, Joint, JointVenture, Limit, Scope, ScopeKind
+from broker.delegation.record import Evidence, Proof, Record
 from broker.delegation.rendering import Renderer
 from broker.delegation.sealing import SealMaterial, seal
 from broker.keys.algorithms import signer
 from sandbox.tsa import StampAuthority
+from tests.broker.delegation.test_grant import AGENT, COMPANY, GRANT, OTHER, POWER, PRINCIPAL
 from tests.broker.delegation.workshop import AT, Holder, Workshop
 
+PRINTED = replace(
+    GRANT,
+    principal=replace(PRINCIPAL, name="株式会社サンドボックス", representative="𠮷田 太郎"),
+    agent=replace(AGENT, name="山田 花子"),
+    powers=(replace(POWER, limit=Limit(amount=50_000_000, tax_included=True, total=False)),),
+)
+VENTURE = replace(
+    GRANT,
+    principal=replace(PRINCIPAL, representative="辻\U000e0101 太郎"),
+    powers=(
+        replace(
+            POWER,
+            acts=frozenset({Act.BID, Act.CONTRACT}),
+            scope=Scope(
+                kind=ScopeKind.CASE,
+                entities=frozenset({"mlit-01"}),
+                categories=frozenset({"工事"}),
+                case_number="令8-0123",
+                case_name="葛\U000e0100飾橋耐震補強工事",
+            ),
+            limit=Limit(amount=1_234_567_890, tax_included=False, total=True),
+        ),
+        replace(
+            POWER,
+            acts=frozenset({Act.SUBMIT}),
+            scope=Scope(kind=ScopeKind.TERM, entities=frozenset({"*"})),
+            limit=None,
+        ),
+    ),
+    sub_delegation=0,
+    supersedes="s" * 22,
+    qualified_until=GRANT.ends,
+    joint_venture=JointVenture(name="𠮷田・見本共同企業体", lead=True, members=(COMPANY, OTHER)),
+    approval=Approval(kind=Joint.AT_LEAST, count=1, approvers=("q" * 22, "r" * 22)),
+)
+"""A joint venture's, with everything that a grant may say and all that is hard to print."""
 
-def record(**changed: Any) -> bytes:
-    """A power of attorney with everything that is hard to print."""
-    told = {
-        "v": 1,
-        "id": "0b5b7a3e-9f5e-4c0e-b7b1-2f1d0d8d5d10",
-        "type": "poa.business",
-        "issued_at": "2026-11-20T12:00:00+09:00",
-        "principal": {
-            "kind": "corporation",
-            "corporate_number": "7000012050002",
-            "name": "株式会社サンドボックス",
-            "representative": {"title": "代表取締役", "name": "𠮷田 太郎"},
-        },
-        "agent": {"kind": "person", "name": "山田 花子"},
-        "power": [{"acts": ["bid", "contract"], "limit": {"amount_max": 50_000_000, "tax": "incl"}}],
-    }
-    return json.dumps(told | changed, ensure_ascii=False, separators=(",", ":")).encode()
+
+def record(grant: Grant = PRINTED, **changed: Any) -> bytes:
+    """A record of `grant`; `changed` are members of it as nobody would write them."""
+    written = grants.write(grant)
+    issued = AT.astimezone(grants.JST)
+    data = records.write(
+        Record(
+            grant_bytes=written,
+            grant=grants.read(written),
+            issued_at=issued,
+            evidence=(
+                Evidence(shows=Proof.PRINCIPAL_FRAME, sha256="ab" * 32, at=issued),
+                Evidence(shows=Proof.DECISION, sha256="cd" * 32, at=issued),
+            ),
+            status_list="https://broker.example/status/1",
+            status_index=4711,
+            log_origin="broker.example/register-log/2026",
+            template="record:" + "ef" * 32,
+        )
+    )
+    return json.dumps(json.loads(data) | changed, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def seal_workshop() -> Workshop:

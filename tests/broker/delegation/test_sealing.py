@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,16 +17,22 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from broker.audit.leaf import commitment
+from broker.delegation.acts import Act, Kind
 from broker.delegation.document import look
 from broker.delegation.faults import Fault
+from broker.delegation.grant import Grant, Joint, Method, PartyKind, ScopeKind
+from broker.delegation.record import Proof
 from broker.delegation.rendering import FONTS, Renderer
 from broker.delegation.sealing import archive, holds, unsigned_part
 from broker.delegation.verification import verify_archived, verify_document
+from broker.delegation.vocabulary import LABELS, ROLES, VALUES, table
+from broker.delegation.wording import TOTAL
 from broker.errors import RecordUnprintable, SealFailed, SettingsError
 from broker.jose import load_public_key
 from broker.keys import pkcs11
 from broker.keys.algorithms import signer
-from tests.broker.delegation.sealed import material, record, seal_workshop, sealed_by, stamp
+from tests.broker.delegation.sealed import PRINTED, VENTURE, material, record, seal_workshop, sealed_by, stamp
+from tests.broker.delegation.test_grant import CHILD, FAMILY
 from tests.broker.delegation.workshop import AT, DAY, YEAR, Holder, Workshop, other_page
 from tests.softhsm import new_token, parsed
 
@@ -120,8 +128,80 @@ def test_every_member_of_the_record_is_on_paper(renderer: Renderer, tmp_path: Pa
     path = tmp_path / "all.pdf"
     path.write_bytes(renderer.render(record(unforeseen={"deep": ["x1", {"deeper": "x2"}], "flag": True, "n": 17})))
     printed = subprocess.run([program("pdftotext"), path, "-"], capture_output=True, text=True, check=True).stdout
-    for wanted in ("unforeseen", "deep", "deeper", "x1", "x2", "17", "yes", "𠮷田 太郎", "50,000,000", "7000012050002"):
+    for wanted in (
+        "unforeseen",
+        "deep",
+        "deeper",
+        "x1",
+        "x2",
+        "17",
+        "yes",
+        "𠮷田 太郎",
+        "50,000,000 円",
+        "1180301018771",
+    ):
         assert wanted in printed, wanted
+
+
+def _printed(renderer: Renderer, record_: bytes, folder: Path) -> str:
+    path = folder / "printed.pdf"
+    path.write_bytes(renderer.render(record_))
+    text = subprocess.run([program("pdftotext"), "-raw", path, "-"], capture_output=True, text=True, check=True).stdout
+    return "".join(text.split())  # lines break where columns end
+
+
+def _members(value: Any) -> Iterator[tuple[str, Any]]:
+    """Every member with each of its values."""
+    for name, inner in value.items():
+        for each in inner if isinstance(inner, list) else [inner]:
+            yield name, each
+            if isinstance(each, dict):
+                yield from _members(each)
+
+
+_IN_SENTENCES = {"limit", "amount", "tax_included", "total"}
+"""Members that a column of the table of powers says in its own words."""
+GRANTS = {"business": PRINTED, "sub-agent": CHILD, "family": FAMILY, "joint venture": VENTURE}
+
+
+@pytest.mark.parametrize("grant", GRANTS.values(), ids=GRANTS)
+def test_no_member_and_no_value_is_printed_by_its_bare_name(renderer: Renderer, grant: Grant, tmp_path: Path) -> None:
+    written = json.loads(record(grant))
+    shown = json.loads(written.pop("grant"))
+    printed = _printed(renderer, record(grant), tmp_path)
+    for name, value in (*_members(shown), *_members(written)):
+        wanted = [] if name in _IN_SENTENCES else [ROLES.get(grant.kind, {}).get(name) or LABELS[name]]
+        if name in VALUES and isinstance(value, str):
+            wanted.append(VALUES[name][value])
+        for words in wanted:
+            assert "".join(words.ja.split()) in printed, (name, value)
+            assert "".join(words.en.split()) in printed, (name, value)
+
+
+def test_amounts_dates_and_rare_characters_are_told_so_that_nobody_misreads_them(
+    renderer: Renderer, tmp_path: Path
+) -> None:
+    printed = _printed(renderer, record(VENTURE), tmp_path)
+    assert "1,234,567,890円（税抜）期間中の合計" in printed
+    assert TOTAL.ja in printed
+    assert "上限の定めなし" in printed
+    assert "すべての発注機関" in printed
+    assert "すべての区分" in printed
+    assert "令8-0123" in printed
+    assert "2026年11月21日9時00分（日本時間）" in printed
+    assert "U+20BB7" in printed
+    assert "U+8FBBU+E0101" in printed
+    assert TOTAL.ja not in _printed(renderer, record(), tmp_path)
+
+
+def test_everything_that_is_said_by_a_word_has_one_in_both_languages() -> None:
+    said = {"type": (Kind,), "acts": (Act,), "kind": (PartyKind, ScopeKind, Joint), "method": (Method,)}
+    for member, kinds in (*said.items(), ("shows", (Proof,))):
+        assert {each.value for kind in kinds for each in kind} <= set(VALUES[member]), member
+    for words in (*LABELS.values(), *(each for values in VALUES.values() for each in values.values())):
+        assert words.ja.strip(), words
+        assert words.en.strip(), words
+    assert set(json.loads(table())) == {"labels", "notes", "roles", "titles", "values"}
 
 
 # --- sealed ----------------------------------------------------------------------------------------------------------
