@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from bench.card import NotMeasured
-from sandbox.login import percentile
+from sandbox.series import percentile
 
 SOURCE: Final = Path(__file__).with_name("load.c")
 PATIENCE: Final = 600

@@ -9,7 +9,7 @@ from typing import Final
 
 from bench.client import Attempt, LoginClient, batch
 from bench.servers import Servers
-from sandbox.login import percentile
+from sandbox.series import percentile
 
 CARD: Final = "login with a card"
 SESSION: Final = "login on a session"

@@ -12,7 +12,7 @@ import click
 from sandbox.broker import ServiceRefused, introduce
 from sandbox.contracts.command import command as sign
 from sandbox.launcher import Addresses, run
-from sandbox.login import command as login
+from sandbox.logincommand import command as login
 from sandbox.plan import SUITE
 from sandbox.world.command import world
 

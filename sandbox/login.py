@@ -1,4 +1,4 @@
-"""`python -m sandbox login`: a whole login over HTTP, without a browser, with a card and an agent of its own.
+"""One login over HTTP, as `python -m sandbox login` makes it: without a browser, with a card and an agent of its own.
 
 It is a resident and a browser at once: it goes through the bank's and the broker's real pages by the ids on them, and
 its in-process agent is the installed agent's own core. The card is read afresh for each login and never written.
@@ -7,29 +7,21 @@ its in-process agent is the installed agent's own core. The card is read afresh 
 from __future__ import annotations
 
 import json
-import math
-import sys
-import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
-import click
-
 from cardreader import cardfile
 from cardreader.agent.request import verify_request
-from cardreader.agent.trust import Trust, TrustInvalid, load_trust
+from cardreader.agent.trust import Trust, load_trust
 from cardreader.errors import CardError, answer_for
 from cardreader.webclient import Form, Page, WebClient, WebFault, origin_of
 from sandbox import softagent
+from sandbox.running import BANK, BROKER
 
-ROOT: Final = Path(__file__).resolve().parent.parent / ".sandbox"
-BROKER: Final = "http://localhost:8000"
-BANK: Final = "http://127.0.0.2:8001"
 STEPS: Final = {
     "bank": "the bank's first page",
     "login": "off to the broker: its login page with the request for the card",
@@ -44,8 +36,6 @@ STEPS: Final = {
 }
 """The steps of a login in their order. `consent` and `link` happen the first time only, `release` where
 more than a pseudonym is asked for."""
-MAX_COUNT: Final = 100_000
-MAX_CONCURRENCY: Final = 64
 
 
 class LoginFailed(Exception):
@@ -316,194 +306,3 @@ def _location(page: Page) -> str:
     if not location.startswith(("http://", "https://")):
         location = origin_of(page.url) + location
     return location
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Series:
-    """Many logins. `crossed` names residents whose logins gave more than one subject, or another's."""
-
-    results: Sequence[LoginResult]
-    failures: Sequence[str]
-    seconds: float
-
-    @property
-    def crossed(self) -> tuple[str, ...]:
-        """Residents that share a subject with another, or have two."""
-        subjects: dict[str, set[str]] = {}
-        for result in self.results:
-            subjects.setdefault(result.resident, set()).add(str(result.claims["sub"]))
-        owners: dict[str, list[str]] = {}
-        for resident, mine in subjects.items():
-            for subject in mine:
-                owners.setdefault(subject, []).append(resident)
-        mixed = {resident for residents in owners.values() if len(residents) > 1 for resident in residents}
-        return tuple(sorted(mixed | {resident for resident, mine in subjects.items() if len(mine) > 1}))
-
-    def document(self) -> dict[str, Any]:
-        """As `--json` prints it."""
-        totals = sorted(result.total_ms for result in self.results)
-        by_step = {
-            step: sorted(result.steps_ms[step] for result in self.results if step in result.steps_ms) for step in STEPS
-        }
-        return {
-            "accepted": not self.failures and not self.crossed,
-            "logins": len(self.results),
-            "failures": list(self.failures),
-            "crossed": list(self.crossed),
-            "seconds": round(self.seconds, 3),
-            "subjects": {result.resident: result.claims["sub"] for result in self.results},
-            "total_ms": _percentiles(totals),
-            "steps_ms": {step: _percentiles(values) for step, values in by_step.items() if values},
-        }
-
-
-def _percentiles(values: Sequence[float]) -> dict[str, float]:
-    return {name: round(percentile(values, share), 2) for name, share in (("p50", 0.5), ("p99", 0.99))}
-
-
-def percentile(ordered: Sequence[float], share: float) -> float:
-    """The nearest-rank percentile of values in ascending order; 0 where there are none."""
-    return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else 0.0
-
-
-def login_series(
-    cards: Sequence[Path], *, count: int, concurrency: int, attempt: Callable[[Path], LoginResult]
-) -> Series:
-    """`count` logins for each card, dealt in turn to `concurrency` browsers that all begin at the same moment.
-
-    `attempt` is `login` with everything but the card filled in.
-    """
-    start = threading.Barrier(min(concurrency, count * len(cards)))
-    waited = threading.local()
-
-    def one(card: Path) -> LoginResult | str:
-        if not getattr(waited, "once", False):
-            waited.once = True
-            start.wait()
-        try:
-            return attempt(card)
-        except LoginFailed as failure:
-            return f"{card.stem}: {failure}"
-
-    begun = time.perf_counter()
-    with ThreadPoolExecutor(max_workers=start.parties) as pool:
-        outcomes = list(pool.map(one, list(cards) * count))
-    return Series(
-        results=[outcome for outcome in outcomes if isinstance(outcome, LoginResult)],
-        failures=[outcome for outcome in outcomes if isinstance(outcome, str)],
-        seconds=time.perf_counter() - begun,
-    )
-
-
-def _no_pin(_context: click.Context, _parameter: click.Parameter, value: str | None) -> None:
-    if value is not None:
-        raise click.BadParameter("a PIN never stands on a command line; it is taken from the resident's card file")
-
-
-@click.command("login", help="Log in to the sample bank with a software card, without a browser.")
-@click.option("--client", type=click.Choice(["bank"]), default="bank", show_default=True)
-@click.option("--resident", "residents", multiple=True, default=("hanako",), show_default=True, help="May be repeated.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object with the claims the bank verified.")
-@click.option("--scope", default="openid", show_default=True, help="What the bank asks for: `openid name address` …")
-@click.option("--count", type=click.IntRange(1, MAX_COUNT), default=1, show_default=True, help="Logins per resident.")
-@click.option("--concurrency", type=click.IntRange(1, MAX_CONCURRENCY), default=1, show_default=True)
-@click.option("--pin", callback=_no_pin, expose_value=False, hidden=True)
-@click.option("--root", type=click.Path(path_type=Path), default=ROOT, show_default=".sandbox of this checkout")
-@click.option("--broker", show_default="as `make run` started it")
-@click.option("--bank", show_default="as `make run` started it")
-@click.option("--timeout", type=click.FloatRange(min=0.1), default=30.0, show_default=True, help="Seconds per request.")
-def command(
-    *,
-    client: str,
-    residents: tuple[str, ...],
-    as_json: bool,
-    scope: str,
-    count: int,
-    concurrency: int,
-    root: Path,
-    broker: str | None,
-    bank: str | None,
-    timeout: float,
-) -> None:
-    """Exit status 0 only if the relying party accepted every login."""
-    told = addresses_of(root)
-    broker, bank = broker or told["broker"], bank or told["bank"]
-    cards = [card_of(root, resident) for resident in residents]
-    trust = root / "agent" / "trust.json"
-
-    def attempt(card: Path, before_step: Callable[[str], None] = lambda _: None) -> LoginResult:
-        return login(
-            broker=broker,
-            bank=bank,
-            resident_card=card,
-            trust=trust,
-            timeout=timeout,
-            authorities=told.get("authorities"),
-            scope=scope,
-            before_step=before_step,
-        )
-
-    try:
-        if len(cards) == count == 1:
-            _print_one(attempt(cards[0], _quiet if as_json else _progress), client=client, as_json=as_json)
-            return
-        series = login_series(cards, count=count, concurrency=concurrency, attempt=attempt)
-    except LoginFailed as failure:
-        if as_json:
-            click.echo(
-                json.dumps({"accepted": False, "step": failure.step, "code": failure.code, "error": str(failure)})
-            )
-        raise click.ClickException(str(failure)) from None
-    except (CardError, TrustInvalid) as broken:
-        raise click.ClickException(f"{broken} (is this the folder of a `make run`? --root {root})") from None
-    document = series.document()
-    click.echo(json.dumps(document, ensure_ascii=False) if as_json else _table(document))
-    if not document["accepted"]:
-        sys.exit(1)
-
-
-def addresses_of(root: Path) -> dict[str, str]:
-    """Where the launcher of this folder last put broker and bank."""
-    try:
-        told = json.loads((root / "run" / "addresses.json").read_bytes())
-        return {
-            name: str(told[name]) for name in ("broker", "bank", "authorities") if name in told or name != "authorities"
-        }
-    except (OSError, ValueError, KeyError, TypeError):
-        return {"broker": BROKER, "bank": BANK}
-
-
-def card_of(root: Path, resident: str) -> Path:
-    path = root / "cards" / f"{resident}.json"
-    if not resident.isalnum() or not path.is_file():
-        known = sorted(card.stem for card in (root / "cards").glob("*.json") if card.stem != "index")
-        raise click.BadParameter(f"no card of {resident!r}; there are: {', '.join(known) or 'none (run `make run`)'}")
-    return path
-
-
-def _quiet(_step: str) -> None:
-    return
-
-
-def _progress(step: str) -> None:
-    click.echo(f"  {step:8}  {STEPS[step]}", err=True)
-
-
-def _print_one(result: LoginResult, *, client: str, as_json: bool) -> None:
-    if as_json:
-        click.echo(json.dumps(result.document(), ensure_ascii=False))
-        return
-    click.echo(
-        f"{client} accepted {result.resident}: customer number {result.customer_number}, {result.total_ms:.0f} ms"
-    )
-    for name, value in (*sorted(result.claims.items()), *sorted(result.userinfo.items())):
-        click.echo(f"  {name}: {value}")
-
-
-def _table(document: Mapping[str, Any]) -> str:
-    lines = [f"{document['logins']} logins in {document['seconds']} s, {len(document['failures'])} failures"]
-    lines += [f"  {failure}" for failure in document["failures"][:10]]
-    lines += [f"  crossed: {resident}" for resident in document["crossed"]]
-    for step, values in (("total", document["total_ms"]), *document["steps_ms"].items()):
-        lines.append(f"  {step:9} p50 {values['p50']:8.2f} ms   p99 {values['p99']:8.2f} ms")
-    return "\n".join(lines)

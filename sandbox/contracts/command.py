@@ -20,7 +20,8 @@ from sandbox import contracts
 from sandbox.contracts import key
 from sandbox.contracts.judge import judge
 from sandbox.contracts.relying_party import Addresses, Service, SigningFailed
-from sandbox.login import ROOT, LoginFailed, addresses_of, card_of, through_the_broker
+from sandbox.login import LoginFailed, through_the_broker
+from sandbox.running import ROOT, addresses_of, card_of
 
 _TYPES: Final = {".pdf": "application/pdf", ".txt": "text/plain"}
 

@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 from bench.servers import Servers, running
 from cardreader import cardfile
 from cardreader.webclient import Elements, WebClient, WebFault
-from sandbox.login import LoginFailed, LoginResult, Series, command, login, login_series, percentile
+from sandbox.login import LoginFailed, LoginResult, login
+from sandbox.logincommand import command
+from sandbox.series import Series, login_series, percentile
 
 SUBJECT = re.compile(r"[A-Za-z0-9_-]{43}")
 
