@@ -78,17 +78,17 @@ def document(**members: Any) -> dict[str, Any]:
 # --- 59: what the suite sends ----------------------------------------------------------------------------------------
 
 
-def test_59_unknown_claim_omitted() -> None:
+def test_n59_unknown_claim_omitted() -> None:
     asked = element({"name": None, "favourite_colour": None})
     assert told(asked) == {"verification": {"trust_framework": OURS}, "claims": {"name": "山田花子"}}
 
 
-def test_59_unknown_essential_claim_omitted() -> None:
+def test_n59_unknown_essential_claim_omitted() -> None:
     asked = element({"name": {"essential": True}, "favourite_colour": {"essential": True}})
     assert told(asked)["claims"] == {"name": "山田花子"}
 
 
-def test_59_unknown_claim_with_special_characters_omitted() -> None:
+def test_n59_unknown_claim_with_special_characters_omitted() -> None:
     names = [
         "a b",
         '"quoted"',
@@ -107,29 +107,29 @@ def test_59_unknown_claim_with_special_characters_omitted() -> None:
     assert told(element(dict.fromkeys(names))) is None
 
 
-def test_59_only_unknown_claims_leave_no_verified_claims() -> None:
+def test_n59_only_unknown_claims_leave_no_verified_claims() -> None:
     assert told(element({"favourite_colour": {"essential": True}})) is None
 
 
-def test_59_one_claim_with_random_value_omitted() -> None:
+def test_n59_one_claim_with_random_value_omitted() -> None:
     asked = element({"name": None, "birthdate": {"value": "7fGh-random"}, "gender": {"values": ["x", "y"]}})
     assert told(asked)["claims"] == {"name": "山田花子"}
     assert told(element({"name": {"value": "7fGh-random"}})) is None
 
 
-def test_59_the_right_value_is_told() -> None:
+def test_n59_the_right_value_is_told() -> None:
     asked = element({"birthdate": {"value": "1990-04-01"}, "gender": {"values": ["male", "female"]}})
     assert told(asked)["claims"] == {"birthdate": "1990-04-01", "gender": "female"}
 
 
-def test_59_request_only_in_the_id_token_is_never_answered_in_userinfo() -> None:
+def test_n59_request_only_in_the_id_token_is_never_answered_in_userinfo() -> None:
     request = parse(json.dumps({"id_token": {"verified_claims": element()}}))
     assert answer(request.verified(Place.ID_TOKEN), PROOF, now=NOW) is not None
     assert request.verified(Place.USERINFO) == ()
     assert answer(request.verified(Place.USERINFO), PROOF, now=NOW) is None
 
 
-def test_59_request_only_in_userinfo_is_never_answered_in_the_id_token() -> None:
+def test_n59_request_only_in_userinfo_is_never_answered_in_the_id_token() -> None:
     request = parse(json.dumps({"userinfo": {"verified_claims": element()}}))
     assert answer(request.verified(Place.ID_TOKEN), PROOF, now=NOW) is None
     assert answer(request.verified(Place.USERINFO), PROOF, now=NOW) is not None
