@@ -32,7 +32,7 @@ MAX_AMOUNT: Final = 10**15
 """Yen. More than any budget, and exact in every JSON reader (RFC 8785 §3.2.2.3)."""
 FAMILY_TERM: Final = timedelta(days=366)
 JST: Final = timezone(timedelta(hours=9))
-_NUMBER: Final = re.compile(r"[A-Za-z0-9_-]{22,64}\Z")  # 128 random bits or more
+NUMBER: Final = re.compile(r"[A-Za-z0-9_-]{22,64}\Z")  # 128 random bits or more
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{16,64}\Z")
 _TIME: Final = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\+09:00\Z", re.ASCII)
 _CODE: Final = re.compile(r"[A-Za-z0-9._:/-]{1,200}\Z")
@@ -188,24 +188,24 @@ def read(data: bytes) -> Grant:
     if len(data) > MAX_BYTES:
         raise PowerRefused(Rule.FORM)
     try:
-        members = _Members(parse_json(data, limit=MAX_BYTES))
+        members = Members(parse_json(data, limit=MAX_BYTES))
     except InvalidToken:
         raise PowerRefused(Rule.FORM) from None
     if members.of("v") != VERSION:
         raise PowerRefused(Rule.VERSION, "v")
     kind = members.one(Kind, "type")
-    qualified_until = members.optional("qualified_until", _moment)
+    qualified_until = members.optional("qualified_until", moment_of)
     grant = Grant(
         kind=kind,
-        number=members.matching("number", _NUMBER),
+        number=members.matching("number", NUMBER),
         issuer=members.text("issuer"),
-        nonce=members.matching("nonce", _NUMBER),
+        nonce=members.matching("nonce", NUMBER),
         method=members.one(Method, "method"),
-        principal=_party(members.part("principal")),
-        agent=_party(members.part("agent")),
+        principal=party_of(members.part("principal")),
+        agent=party_of(members.part("agent")),
         powers=tuple(_power(each) for each in members.parts("powers", MAX_POWERS)),
-        begins=_moment(members.of("begins"), "begins"),
-        ends=_moment(members.of("ends"), "ends"),
+        begins=moment_of(members.of("begins"), "begins"),
+        ends=moment_of(members.of("ends"), "ends"),
         sub_delegation=members.whole("sub_delegation", 0, MAX_DEPTH),
         parent=members.optional("parent", _number),
         joint_venture=members.optional("joint_venture", _joint_venture),
@@ -218,7 +218,7 @@ def read(data: bytes) -> Grant:
     return grant
 
 
-class _Members:
+class Members:
     """One object of the document: each member is taken once, and none may be left."""
 
     def __init__(self, members: Any, where: str = "") -> None:
@@ -263,12 +263,12 @@ class _Members:
             raise PowerRefused(rule, self.at(name))
         return value
 
-    def part(self, name: str) -> _Members:
-        return _Members(self.of(name), self.at(name))
+    def part(self, name: str) -> Members:
+        return Members(self.of(name), self.at(name))
 
-    def parts(self, name: str, most: int) -> tuple[_Members, ...]:
+    def parts(self, name: str, most: int) -> tuple[Members, ...]:
         where = self.at(name)
-        return tuple(_Members(each, f"{where}.{n}") for n, each in enumerate(_array(self.of(name), where, most)))
+        return tuple(Members(each, f"{where}.{n}") for n, each in enumerate(_array(self.of(name), where, most)))
 
     def texts(self, name: str, most: int = MAX_ENTRIES) -> tuple[str, ...]:
         where = self.at(name)
@@ -307,19 +307,20 @@ def _one(kind: Callable[[Any], _T], value: Any, where: str) -> _T:
 
 
 def _number(value: Any, where: str) -> str:
-    if not isinstance(value, str) or _NUMBER.match(value) is None:
+    if not isinstance(value, str) or NUMBER.match(value) is None:
         raise PowerRefused(Rule.FORM, where)
     return value
 
 
-def _moment(value: Any, where: str) -> datetime:
+def moment_of(value: Any, where: str) -> datetime:
     """RFC 3339 in Japanese time, to the second, in one spelling."""
     if not isinstance(value, str) or _TIME.match(value) is None:
         raise PowerRefused(Rule.FORM, where)
     return _one(datetime.fromisoformat, value, where)
 
 
-def _party(members: _Members) -> Party:
+def party_of(members: Members) -> Party:
+    """Raises PowerRefused."""
     number = members.text("corporate_number") if members.has("corporate_number") else ""
     party = Party(
         kind=members.one(PartyKind, "kind"),
@@ -343,7 +344,7 @@ def _party(members: _Members) -> Party:
     return party
 
 
-def _power(members: _Members) -> Power:
+def _power(members: Members) -> Power:
     acts = frozenset(_one(Act, each, members.at("acts")) for each in members.texts("acts"))
     scope = _scope(members.part("scope"))
     limit = members.optional("limit", _limit)
@@ -351,7 +352,7 @@ def _power(members: _Members) -> Power:
     return Power(acts=acts, scope=scope, limit=limit)
 
 
-def _scope(members: _Members) -> Scope:
+def _scope(members: Members) -> Scope:
     kind = members.one(ScopeKind, "kind")
     if kind is ScopeKind.SERVICE:
         scope = Scope(kind=kind, service=members.matching("service", _CODE))
@@ -378,7 +379,7 @@ def _scope(members: _Members) -> Scope:
 
 
 def _limit(value: Any, where: str) -> Limit:
-    members = _Members(value, where)
+    members = Members(value, where)
     limit = Limit(
         amount=members.whole("amount", 1, MAX_AMOUNT, Rule.AMOUNT),
         tax_included=members.flag("tax_included"),
@@ -389,7 +390,7 @@ def _limit(value: Any, where: str) -> Limit:
 
 
 def _joint_venture(value: Any, where: str) -> JointVenture:
-    members = _Members(value, where)
+    members = Members(value, where)
     venture = JointVenture(name=members.text("name"), lead=members.flag("lead"), members=members.texts("members"))
     members.done()
     for each in venture.members:
@@ -400,7 +401,7 @@ def _joint_venture(value: Any, where: str) -> JointVenture:
 
 
 def _approval(value: Any, where: str) -> Approval:
-    members = _Members(value, where)
+    members = Members(value, where)
     kind = members.one(Joint, "kind")
     approvers = members.texts("approvers") if members.has("approvers") else ()
     count = members.whole("count", 1, MAX_ENTRIES, Rule.APPROVAL) if members.has("count") else 0
@@ -475,8 +476,8 @@ def _document(grant: Grant) -> dict[str, Any]:
         "issuer": grant.issuer,
         "nonce": grant.nonce,
         "method": grant.method.value,
-        "principal": _party_document(grant.principal),
-        "agent": _party_document(grant.agent),
+        "principal": party_document(grant.principal),
+        "agent": party_document(grant.agent),
         "powers": [_power_document(power) for power in grant.powers],
         "begins": stamp(grant.begins),
         "ends": stamp(grant.ends),
@@ -489,12 +490,12 @@ def _document(grant: Grant) -> dict[str, Any]:
         venture = grant.joint_venture
         document["joint_venture"] = {"name": venture.name, "lead": venture.lead, "members": list(venture.members)}
     if grant.approval.kind is not Joint.ALONE:
-        document["approval"] = _present(
+        document["approval"] = present(
             kind=grant.approval.kind.value,
             approvers=list(grant.approval.approvers) or None,
             count=grant.approval.count or None,
         )
-    return _present(**document)
+    return present(**document)
 
 
 def stamp(moment: datetime) -> str:
@@ -502,8 +503,8 @@ def stamp(moment: datetime) -> str:
     return moment.astimezone(JST).replace(microsecond=0).isoformat()
 
 
-def _party_document(party: Party) -> dict[str, Any]:
-    return _present(
+def party_document(party: Party) -> dict[str, Any]:
+    return present(
         kind=party.kind.value,
         id=party.id,
         name=party.name,
@@ -516,7 +517,7 @@ def _party_document(party: Party) -> dict[str, Any]:
 
 
 def _power_document(power: Power) -> dict[str, Any]:
-    scope = _present(
+    scope = present(
         kind=power.scope.kind.value,
         entities=sorted(power.scope.entities) or None,
         categories=sorted(power.scope.categories) or None,
@@ -531,8 +532,8 @@ def _power_document(power: Power) -> dict[str, Any]:
             "tax_included": power.limit.tax_included,
             "total": power.limit.total,
         }
-    return _present(acts=sorted(act.value for act in power.acts), scope=scope, limit=limit)
+    return present(acts=sorted(act.value for act in power.acts), scope=scope, limit=limit)
 
 
-def _present(**members: Any) -> dict[str, Any]:
+def present(**members: Any) -> dict[str, Any]:
     return {name: value for name, value in members.items() if value is not None}

@@ -1,4 +1,4 @@
-"""The record: the grant as it was signed, and all that made it whole: what the seal covers.
+"""The record: the grant (or the statement) as it was signed, and all that made it whole: what the seal covers.
 
 It carries hashes of evidence, never evidence: no certificate, no serial, no revocation data leave with it
 (公的個人認証法 art. 52), and the signatures stay in the operator's store.
@@ -7,14 +7,17 @@ It carries hashes of evidence, never evidence: no certificate, no serial, no rev
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
 from broker.delegation import grant as grants
+from broker.delegation import statement as statements
 from broker.delegation.grant import Grant, canonical, stamp
 from broker.delegation.rules import Rule
+from broker.delegation.statement import Statement
 from broker.errors import InvalidToken, PowerRefused
 from broker.jose import parse_json
 
@@ -22,7 +25,7 @@ VERSION: Final = 1
 MAX_BYTES: Final = 128 * 1024
 MAX_EVIDENCE: Final = 64
 _HASH: Final = re.compile(r"[0-9a-f]{64}\Z")
-_MEMBERS: Final = frozenset({"v", "type", "grant", "issued_at", "evidence", "status", "log", "template"})
+_MEMBERS: Final = frozenset({"v", "type", "issued_at", "evidence", "status", "log", "template"})
 
 
 class Proof(StrEnum):
@@ -51,11 +54,9 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
-    """One record. `grant_bytes` stand in it as they were signed, as one text."""
+class Frame:
+    """What a record says beside the text that was signed."""
 
-    grant_bytes: bytes = field(repr=False)
-    grant: Grant
     issued_at: datetime
     evidence: tuple[Evidence, ...]
     status_list: str
@@ -66,22 +67,25 @@ class Record:
     """Name and SHA-256 of what it is printed with, NAME:HEX."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record(Frame):
+    """One record. `grant_bytes` stand in it as they were signed, as one text."""
+
+    grant_bytes: bytes = field(repr=False)
+    grant: Grant
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatementRecord(Frame):
+    """The same of a statement (雇用証明書)."""
+
+    statement_bytes: bytes = field(repr=False)
+    statement: Statement
+
+
 def write(record: Record) -> bytes:
     """The record's bytes, which the document carries. Raises PowerRefused, as `read` of them."""
-    data = canonical(
-        {
-            "v": VERSION,
-            "type": record.grant.kind.value,
-            "grant": record.grant_bytes.decode("utf-8"),
-            "issued_at": stamp(record.issued_at),
-            "evidence": [
-                {"shows": each.shows.value, "sha256": each.sha256, "at": stamp(each.at)} for each in record.evidence
-            ],
-            "status": {"list": record.status_list, "index": record.status_index},
-            "log": record.log_origin,
-            "template": record.template,
-        }
-    )
+    data = _written(record, kind=record.grant.kind.value, grant=record.grant_bytes.decode("utf-8"))
     if read(data) != record:
         raise PowerRefused(Rule.FORM)
     return data
@@ -89,29 +93,81 @@ def write(record: Record) -> bytes:
 
 def read(data: bytes) -> Record:
     """The record in `data`. Raises PowerRefused."""
+    members = _members(data, "grant")
+    signed = _signed(members["grant"])
+    grant = grants.read(signed)
+    if members["type"] != grant.kind.value:
+        raise PowerRefused(Rule.FORM, "type")
+    return Record(grant_bytes=signed, grant=grant, **_frame(members))
+
+
+def write_statement(record: StatementRecord) -> bytes:
+    """As `write`."""
+    data = _written(record, kind=statements.TYPE, statement=record.statement_bytes.decode("utf-8"))
+    if read_statement(data) != record:
+        raise PowerRefused(Rule.FORM)
+    return data
+
+
+def read_statement(data: bytes) -> StatementRecord:
+    """As `read`."""
+    members = _members(data, "statement")
+    signed = _signed(members["statement"])
+    statement = statements.read(signed)
+    if members["type"] != statements.TYPE:
+        raise PowerRefused(Rule.FORM, "type")
+    return StatementRecord(statement_bytes=signed, statement=statement, **_frame(members))
+
+
+def _written(frame: Frame, *, kind: str, **signed: str) -> bytes:
+    return canonical(
+        {
+            "v": VERSION,
+            "type": kind,
+            **signed,
+            "issued_at": stamp(frame.issued_at),
+            "evidence": [
+                {"shows": each.shows.value, "sha256": each.sha256, "at": stamp(each.at)} for each in frame.evidence
+            ],
+            "status": {"list": frame.status_list, "index": frame.status_index},
+            "log": frame.log_origin,
+            "template": frame.template,
+        }
+    )
+
+
+def _members(data: bytes, signed: str) -> dict[str, Any]:
     try:
         members = parse_json(data, limit=MAX_BYTES)
-        if members.keys() != _MEMBERS or members["v"] != VERSION:
-            raise PowerRefused(Rule.FORM)
-        grant_bytes = members["grant"].encode("utf-8")
-        grant = grants.read(grant_bytes)
-        status = members["status"]
-        evidence = members["evidence"]
-        if members["type"] != grant.kind.value:
-            raise PowerRefused(Rule.FORM, "type")
+    except InvalidToken:
+        raise PowerRefused(Rule.FORM) from None
+    if members.keys() != _MEMBERS | {signed} or members["v"] != VERSION:
+        raise PowerRefused(Rule.FORM)
+    return members
+
+
+def _signed(text: Any) -> bytes:
+    try:
+        data: bytes = text.encode("utf-8")
+    except (AttributeError, UnicodeEncodeError):
+        raise PowerRefused(Rule.FORM) from None
+    return data
+
+
+def _frame(members: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        status, evidence = members["status"], members["evidence"]
         if status.keys() != {"list", "index"} or not 1 <= len(evidence) <= MAX_EVIDENCE:
             raise PowerRefused(Rule.FORM, "status")
-        return Record(
-            grant_bytes=grant_bytes,
-            grant=grant,
-            issued_at=_moment(members["issued_at"]),
-            evidence=tuple(_evidence(each) for each in evidence),
-            status_list=_text(status["list"]),
-            status_index=_index(status["index"]),
-            log_origin=_text(members["log"]),
-            template=_text(members["template"]),
-        )
-    except (InvalidToken, AttributeError, KeyError, TypeError, ValueError):
+        return {
+            "issued_at": _moment(members["issued_at"]),
+            "evidence": tuple(_evidence(each) for each in evidence),
+            "status_list": _text(status["list"]),
+            "status_index": _index(status["index"]),
+            "log_origin": _text(members["log"]),
+            "template": _text(members["template"]),
+        }
+    except (AttributeError, KeyError, TypeError, ValueError):
         raise PowerRefused(Rule.FORM) from None
 
 

@@ -37,6 +37,9 @@ class Rule(StrEnum):
     CHILD_ENTITY = "child_entity"
     CHILD_WIDER = "child_wider"
     CHILD_TERM = "child_term"
+    EMPLOYER = "employer"
+    EMPLOYMENT = "employment"
+    INCOME = "income"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,6 +156,21 @@ WORDS: Final[Mapping[Rule, Words]] = MappingProxyType(
             ja="復代理の期間が、もとの委任の期間を超えています。",
             en="The sub-agent's term goes beyond the one it comes from.",
             source="民法 art. 106",
+        ),
+        Rule.EMPLOYER: Words(
+            ja="雇用証明書は、法人または個人事業主が、従業員である個人について発行します。",
+            en="A certificate of employment is a business's, about a person.",
+            source="statement model",
+        ),
+        Rule.EMPLOYMENT: Words(
+            ja="雇用の期間と証明する日が合いません。",
+            en="The dates of the employment and the day that is certified contradict each other.",
+            source="statement model",
+        ),
+        Rule.INCOME: Words(
+            ja="収入は、対象の年と、0円以上の整数で書いてください。",
+            en="An income is a whole number of yen, with its year.",
+            source="statement model",
         ),
     }
 )

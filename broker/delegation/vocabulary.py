@@ -10,15 +10,18 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
+from broker.delegation import statement
 from broker.delegation.acts import EN, JA, Act, Kind
 from broker.delegation.grant import Joint, Method, PartyKind, ScopeKind
 from broker.delegation.record import Proof
+from broker.delegation.statement import Employment
 from broker.delegation.wording import TOTAL, Words
 
 TITLES: Final[Mapping[str, Words]] = {
     Kind.BUSINESS: Words(ja="電子委任状", en="Electronic power of attorney"),
     Kind.PERSON: Words(ja="委任状（個人）", en="Power of attorney (personal)"),
     Kind.GUARDIAN: Words(ja="親権者等による代理の記録", en="Record of acting for a child"),
+    statement.TYPE: Words(ja="雇用証明書", en="Certificate of employment"),
 }
 LABELS: Final[Mapping[str, Words]] = {
     "acts": Words(ja="委任する行為", en="Acts granted"),
@@ -32,13 +35,20 @@ LABELS: Final[Mapping[str, Words]] = {
     "case_name": Words(ja="案件名", en="Case name"),
     "case_number": Words(ja="案件番号", en="Case number"),
     "categories": Words(ja="区分", en="Categories"),
+    "certified_on": Words(ja="証明する日", en="As of"),
     "corporate_number": Words(ja="法人番号", en="Corporate number"),
     "count": Words(ja="必要な人数", en="Number needed"),
+    "employed_since": Words(ja="雇用の開始日", en="Employed since"),
+    "employed_until": Words(ja="雇用の終了日", en="Employed until"),
+    "employee": Words(ja="従業員", en="Employee"),
+    "employer": Words(ja="雇用主（証明者）", en="Employer, who certifies"),
+    "employment": Words(ja="雇用形態", en="Employment"),
     "ends": Words(ja="終わり（この時刻の前まで）", en="Ends before"),
     "entities": Words(ja="発注機関", en="Procuring entities"),
     "evidence": Words(ja="裏付けの記録", en="Evidence"),
     "grant": Words(ja="委任の内容", en="Grant"),
     "id": Words(ja="この書面での番号", en="Number on this page"),
+    "income": Words(ja="収入（税引き前）", en="Income before tax"),
     "index": Words(ja="一覧の中の位置", en="Place in the list"),
     "issued_at": Words(ja="作成日時", en="Issued"),
     "issuer": Words(ja="発行者", en="Issuer"),
@@ -56,6 +66,7 @@ LABELS: Final[Mapping[str, Words]] = {
     "parent": Words(ja="もとの委任状の番号", en="Comes from"),
     "powers": Words(ja="委任事項", en="Powers"),
     "principal": Words(ja="委任者", en="Principal"),
+    "purpose": Words(ja="使用目的", en="Purpose"),
     "qualified_until": Words(ja="競争参加資格の期限", en="Qualified to tender until"),
     "representative": Words(ja="代表者", en="Representative"),
     "representative_title": Words(ja="代表者の役職", en="Representative's title"),
@@ -72,10 +83,19 @@ LABELS: Final[Mapping[str, Words]] = {
     "total": Words(ja="合計額", en="In total"),
     "type": Words(ja="文書の種類", en="Type"),
     "v": Words(ja="形式の版", en="Version"),
+    "workplace": Words(ja="勤務先", en="Place of work"),
+    "year": Words(ja="対象の年", en="Year"),
 }
 VALUES: Final[Mapping[str, Mapping[str, Words]]] = {
     "type": TITLES,
     "acts": {act: Words(ja=JA[act], en=EN[act]) for act in Act},
+    "employment": {
+        Employment.REGULAR: Words(ja="正社員（期間の定めなし）", en="regular"),
+        Employment.FIXED_TERM: Words(ja="有期雇用", en="fixed term"),
+        Employment.PART_TIME: Words(ja="パート・アルバイト", en="part time"),
+        Employment.DISPATCHED: Words(ja="派遣", en="dispatched"),
+        Employment.OFFICER: Words(ja="役員", en="officer"),
+    },
     "kind": {
         PartyKind.CORPORATION: Words(ja="法人", en="corporation"),
         PartyKind.SOLE_PROPRIETOR: Words(ja="個人事業主", en="sole proprietor"),

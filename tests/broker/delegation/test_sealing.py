@@ -280,16 +280,16 @@ def test_the_commitment_is_to_this_document_alone(sealed: bytes, unsigned: bytes
 
 @pytest.mark.parametrize("fault", ["another key", "no evidence", "revoked", "expired", "stranger's stamp", "no stamp"])
 def test_a_seal_that_would_not_verify_is_not_handed_out(workshop: Workshop, unsigned: bytes, fault: str) -> None:
-    changed: dict[str, Any] = {
+    faults: dict[str, dict[str, Any]] = {
         "another key": {"signer": signer(ec.generate_private_key(ec.SECP256R1()), "ES256")},
         "no evidence": {"material": material(workshop, crls=())},
         "revoked": {"material": material(workshop, crls=(workshop.root.crl(), workshop.authority.crl(workshop.seal)))},
         "expired": {"stamp": stamp(workshop, at=AT + 5 * YEAR), "at": AT + 5 * YEAR},
         "stranger's stamp": {"stamp": stamp(workshop, by=Workshop().root.leaf())},
         "no stamp": {"stamp": lambda _request: b"\x30\x00"},
-    }[fault]
+    }
     with pytest.raises(SealFailed):
-        sealed_by(workshop, unsigned, **changed)
+        sealed_by(workshop, unsigned, **faults[fault])
 
 
 def test_only_a_document_of_one_revision_is_sealed(workshop: Workshop, sealed: bytes) -> None:
@@ -375,7 +375,9 @@ def test_a_hidden_change_between_stamps_is_an_alteration(workshop: Workshop, sea
 
 
 def _run(*command: Any, **more: Any) -> str:
-    done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False, timeout=60, **more)
+    done: subprocess.CompletedProcess[str] = subprocess.run(
+        [*map(str, command)], capture_output=True, text=True, check=False, timeout=60, **more
+    )
     return done.stdout + done.stderr
 
 
