@@ -453,7 +453,7 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 
 
 def welcome(running: Running, *, seconds: float) -> list[str]:
-    """The five lines a person needs, and more where the card is not where it would be best, or the browser must trust
+    """The four lines a person needs, and more where the card is not where it would be best, or the browser must trust
     an authority of ours first.
     """
     lines = []
@@ -472,8 +472,7 @@ def welcome(running: Running, *, seconds: float) -> list[str]:
     )
     return [
         *lines,
-        f"  bank  {running.addresses.bank}/   (ready in {seconds:.1f} s)",
-        f"  TV    {running.addresses.television}/",
+        f"  bank  {running.addresses.bank}/   television {running.addresses.television}/   (ready in {seconds:.1f} s)",
         f"  PIN   {pin}",
         "  stop  Ctrl-C",
         f"  logs  {os.path.relpath(running.root / 'logs')}/",

@@ -13,7 +13,7 @@ from broker.flows.secret import digest, mint
 from broker.flows.token_request import Issued, TokenRequest
 from broker.ids import AccountID, GrantID, Secret, Subject
 from broker.jose import b64url
-from broker.oidc.grants import OFFLINE_LIFETIME, Grant
+from broker.oidc.grants import Grant
 from broker.oidc.narrowing import Narrowed, of_grant
 from broker.oidc.refresh import RefreshToken, offline, rotates
 from broker.oidc.tokens import ACCESS_TOKEN_LIFETIME, AccessToken
@@ -34,7 +34,7 @@ def redeem_grant(tx: Transaction, grant: Grant, request: TokenRequest, *, ports:
         return refusal
     refresh_token = None
     if offline(grant, request.client) and tx.grants.certificate(grant.grant_id) is not None:
-        tx.grants.prolong(grant.grant_id, expires_at=grant.created_at + OFFLINE_LIFETIME)
+        tx.grants.prolong(grant.grant_id, expires_at=grant.offline_until)
         refresh_token = issue_refresh_token(tx, grant, request, ports=ports)
     return Issued(
         token=issue_of_grant(tx, grant, part, request, ports=ports),
@@ -55,7 +55,7 @@ def issue_refresh_token(tx: Transaction, grant: Grant, request: TokenRequest, *,
             jkt=request.sender.jkt if public else None,
             x5t=request.sender.x5t if public else None,
             issued_at=request.now,
-            expires_at=grant.created_at + OFFLINE_LIFETIME,
+            expires_at=grant.offline_until,
         )
     )
     return secret

@@ -13,6 +13,8 @@ from broker.oidc.pkce import check_verifier
 CODE_LIFETIME = timedelta(seconds=60)
 OFFLINE_LIFETIME = timedelta(days=90)
 """How long a grant with offline_access lives at most, from the login on (design section 3)."""
+OFFLINE_LIFETIME_ELSEWHERE = timedelta(days=30)
+"""The same where it was approved on another device: who sits at the device was never proved (RFC 10027)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +54,12 @@ class Grant:
     created_at: datetime
     expires_at: datetime
     """After it nothing new is issued from the grant."""
+
+    @property
+    def offline_until(self) -> datetime:
+        """How long it may be refreshed, where it may be."""
+        elsewhere = self.session_digest is None
+        return self.created_at + (OFFLINE_LIFETIME_ELSEWHERE if elsewhere else OFFLINE_LIFETIME)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import jwt
@@ -141,6 +142,28 @@ def test_a_television_stays_logged_in_where_that_was_agreed_to(house: House) -> 
     assert claims[0]["sub"] == claims[1]["sub"]
     assert claims[0]["auth_time"] == claims[1]["auth_time"]
     assert claims[1]["acr"] == "aal2"
+
+
+def test_a_television_stays_logged_in_for_thirty_days_and_no_longer(house: House) -> None:
+    box = register(
+        house,
+        "box",
+        application_type="native",
+        auth_method=AuthMethod.NONE,
+        redirect_uris=(),
+        scope=frozenset({"openid", "offline_access"}),
+        grant_types=frozenset({GrantType.DEVICE_CODE, GrantType.REFRESH_TOKEN}),
+    )
+    body = ask(box, scope="openid offline_access").get_json()
+    approve(house, body["user_code"])
+    poll(box, body["device_code"])
+    ((created, issued_until, grant_until),) = rows(
+        house,
+        "SELECT grants.created_at, refresh_tokens.expires_at, grants.expires_at FROM refresh_tokens JOIN grants"
+        " USING (grant_id)",
+    )
+    assert issued_until == grant_until
+    assert (datetime.fromisoformat(grant_until) - datetime.fromisoformat(created)).days == 30
 
 
 def test_the_browser_that_approved_keeps_no_session(house: House, television: Program) -> None:

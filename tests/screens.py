@@ -1,0 +1,81 @@
+"""Every screen that residents see, by the name of its picture: `python -m tests.screens` writes docs/screens.md.
+
+The pictures are made by the browser tests with SCREENS=docs/screens, and made small by `python -m tests.picture
+docs/screens`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+DOCS: Final = Path(__file__).parents[1] / "docs"
+FOLDER: Final = DOCS / "screens"
+PAGE: Final = DOCS / "screens.md"
+SCREENS: Final = {
+    "login": ("カードを置く", "place the card"),
+    "release": ("渡す情報を選ぶ", "choose what is given"),
+    "application": ("申込書を確かめる", "check the application"),
+    "sign": ("書類を確かめて署名する", "check and sign documents"),
+    "signed": ("署名が終わった", "documents are signed"),
+    "consent": ("同意（選べる情報）", "consent with optional items"),
+    "consent-first": ("同意", "consent"),
+    "return": ("サービスに戻る", "back to the service"),
+    "device-confirm": ("自分の機器か確かめる", "is it your own device?"),
+    "device-done": ("機器がログインした", "the device is logged in"),
+    "television-code": ("見本テレビの番号", "the sample television's code"),
+    "television-confirm": ("テレビか確かめる", "is it your television?"),
+    "television-welcome": ("テレビにログインした", "the television is logged in"),
+    "account-stopped": ("利用を止めたアカウント", "a stopped account"),
+    "logout": ("ログアウトする", "log out"),
+    "logged-out": ("ログアウトした", "logged out"),
+    "no-session": ("ログインしていない", "not logged in"),
+    "me-login": ("マイページに入る", "open your page"),
+    "me": ("マイページ", "your page"),
+    "me-services": ("つながっているサービス", "linked services"),
+    "me-withdrawn": ("同意を取り消した", "consent withdrawn"),
+    "me-consents": ("同意の記録", "consents"),
+    "me-history": ("利用の記録", "history"),
+    "me-report": ("これは自分ではない", "this was not me"),
+    "me-reported": ("知らせた", "reported"),
+    "me-attributes": ("登録した情報", "what you registered"),
+    "me-attributes-error": ("登録できない値", "a value that is refused"),
+    "me-export": ("書き出す", "export"),
+    "me-print": ("印刷する", "print"),
+    "me-recovery": ("リカバリーコードを作る", "make recovery codes"),
+    "me-recovery-codes": ("リカバリーコード", "recovery codes"),
+    "me-delete": ("アカウントを削除する", "delete the account"),
+    "me-deleted": ("削除した", "deleted"),
+    "lost-card": ("カードをなくした", "a lost card"),
+    "recovery": ("リカバリーコードを使う", "use a recovery code"),
+    "recovery-wrong": ("使えないコード", "a code that does not work"),
+    "recovery-done": ("止めた", "stopped"),
+    "help": ("お困りのときは", "help"),
+    "help-furigana": ("ふりがな", "with readings (Japanese only)"),
+    "accessibility": ("アクセシビリティ", "accessibility"),
+    "reading": ("表示の設定", "display"),
+}
+"""In the order in which somebody meets them; Japanese and English."""
+
+
+def page() -> str:
+    """The document, in words of both languages."""
+    lines = [
+        "# Screens",
+        "",
+        "Every screen that residents see, in both languages, as the tests saw it.",
+        "",
+        "| | 日本語 | English |",
+        "|---|---|---|",
+    ]
+    for name, words in SCREENS.items():
+        pictures = []
+        for language in ("ja", "en"):
+            file = FOLDER / f"{name}.{language}.png"
+            pictures.append(f"![{name}](screens/{file.name})" if file.exists() else "")
+        lines.append(f"| {words[0]} / {words[1]} | {' | '.join(pictures)} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
