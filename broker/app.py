@@ -11,7 +11,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from flask import Blueprint, Flask
 
 from broker.audit.policy import read_policy
-from broker.errors import CertificateMalformed, CheckpointInvalid, SettingsError
+from broker.delegation.policy import Policy as ProcurementPolicy
+from broker.delegation.policy import from_json
+from broker.errors import CertificateMalformed, CheckpointInvalid, PolicyInvalid, SettingsError
 from broker.flows.ports import Policy, Ports
 from broker.flows.register_ports import Register
 from broker.flows.revocation_ports import CorrespondenceSource, RevocationSource
@@ -145,6 +147,7 @@ def join(settings: Settings, *, guard: OutboundGuard, refresh_after: timedelta =
         correspondence=_corresponding(settings, sources.platform, guard),
         register=read_register(settings, guard),
         seal=read_seal(Path(settings.seal), guard, now) if settings.seal else None,
+        authorities=read_authority_policies(settings),
         notices=PlatformOperator(sources.platform, guard, now, os.urandom)
         if sources.platform is not None and sources.platform.notices
         else None,
@@ -193,6 +196,21 @@ def read_register(settings: Settings, guard: OutboundGuard) -> Register | None:
             "register_policy: a quorum of no witness proves nothing; name at least one of another house"
         )
     return Register(policy=policy, witnesses=GuardedWitnesses(guard=guard))
+
+
+def read_authority_policies(settings: Settings) -> tuple[ProcurementPolicy, ...]:
+    """The policies that officers may choose, by their file's name. Raises SettingsError, naming the file."""
+    if not settings.authority_policies:
+        return ()
+    read = []
+    for path in sorted(Path(settings.authority_policies).glob("*.json")):
+        try:
+            read.append(from_json(path.read_bytes()))
+        except (OSError, PolicyInvalid) as wrong:
+            raise SettingsError(f"authority_policies: {path.name}: {wrong}") from wrong
+    if not read or len({each.authority for each in read}) != len(read):
+        raise SettingsError("authority_policies: no policies in that folder, or two of one authority")
+    return tuple(read)
 
 
 def now() -> datetime:

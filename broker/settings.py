@@ -71,6 +71,12 @@ class Settings:
         default="",
         metadata=_means("PEM file of the registrar's roots (商業登記); empty: no such certificate is accepted"),
     )
+    authority_policies: str = field(
+        default="",
+        metadata=_means(
+            "folder of procuring authorities' policies (*.json) that officers may choose on /verify; empty: none"
+        ),
+    )
     seal: str = field(
         default="",
         metadata=_means(

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from broker.accounts.credential import Credential, CredentialKey
 from broker.accounts.session import Session
 from broker.audit.entry import Entry
+from broker.delegation.policy import Policy as ProcurementPolicy
 from broker.flows.approval_ports import BackchannelRequestStore, ClientPings, DeviceCodeStore
 from broker.flows.client_keys import ClientKeys
 from broker.flows.client_ports import ClientStore, InitialAccessStore, ManagedClientStore, SectorStore
@@ -472,3 +473,5 @@ class Ports:
     """None where the operator keeps no register: then there are no mandates."""
     seal: SealPort | None = None
     """None where no seal is set up: then no document is sealed."""
+    authorities: tuple[ProcurementPolicy, ...] = ()
+    """Procuring authorities whose rules officers may choose on the page of verification."""

@@ -10,6 +10,10 @@ from broker.delegation.sealing import SealMaterial
 class SealPort(Protocol):
     """The seal's certificates and evidence, a printer of records, a time-stamp authority; the key is Keys' own."""
 
+    @property
+    def anchors(self) -> tuple[bytes, ...]:
+        """What verifiers are expected to trust (DER); no network."""
+
     def material(self) -> SealMaterial:
         """With lists that are good now. Raises OutboundFailed, OutboundRefused."""
 

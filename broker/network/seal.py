@@ -61,6 +61,10 @@ class SealSource:
         self._kept: dict[str, _Kept] = {}
         self._printer: Renderer | None = None
 
+    @property
+    def anchors(self) -> tuple[bytes, ...]:
+        return self._anchors
+
     def material(self) -> SealMaterial:
         """Certificates and fresh lists. Raises OutboundFailed, OutboundRefused."""
         with self._lock:

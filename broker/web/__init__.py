@@ -31,6 +31,7 @@ from broker.web import (
     recovery,
     register_log,
     release,
+    verify,
 )
 from broker.web.endpoint import MAX_BODY
 from broker.web.errors import register_handlers
@@ -90,6 +91,7 @@ def register(app: Flask, ports: Ports, *, web: WebSettings) -> None:
         help,
         health,
         register_log,
+        verify,
     ):
         app.register_blueprint(module.blueprint)
     app.wsgi_app = Lean(app.wsgi_app, ports, web=web)  # type: ignore[method-assign]  # the way Flask documents

@@ -48,7 +48,20 @@ class Operator:
     workshop: Workshop = field(default_factory=seal_workshop)
     clock: datetime = AT - timedelta(minutes=5)
 
+    origin: str = ORIGIN
+    keys: Any = None
+    store: Any = None
+
     def __post_init__(self) -> None:
+        if self.keys is None:
+            self._own_house()
+        self.log_key, _signer = log_key(self.keys, self.origin)
+        seen_by = witness_service(self.folder, "w.example", self.log_key, clock=lambda: self.clock)
+        self.register = register_of(Neighbours({"https://w.example": seen_by}))
+        self.status_key = signer(ec.generate_private_key(ec.SECP256R1()), "ES256")
+        self.renderer = Renderer()
+
+    def _own_house(self) -> None:
         create(
             self.folder / "keys",
             "word",
@@ -61,11 +74,6 @@ class Operator:
         migrations.upgrade(url)
         self.engine = open_engine(url)
         self.store = SQLStore(self.engine)
-        self.log_key, _signer = log_key(self.keys, ORIGIN)
-        seen_by = witness_service(self.folder, "w.example", self.log_key, clock=lambda: self.clock)
-        self.register = register_of(Neighbours({"https://w.example": seen_by}))
-        self.status_key = signer(ec.generate_private_key(ec.SECP256R1()), "ES256")
-        self.renderer = Renderer()
 
     @property
     def status_jwk(self) -> dict[str, Any]:
@@ -90,14 +98,14 @@ class Operator:
     def log(self, leaf: Leaf) -> tuple[bytes, bytes]:
         """The entry and its proof, once the witness has seen it."""
         with self.store.transaction() as tx:
-            (logged,) = append(tx, self.keys, origin=ORIGIN, leaves=[leaf])
+            (logged,) = append(tx, self.keys, origin=self.origin, leaves=[leaf])
         return logged.entry, self._proof(logged)
 
     def _proof(self, logged: Logged) -> bytes:
         ports = SimpleNamespace(store=self.store, keys=self.keys, clock=lambda: self.clock, register=self.register)
-        assert witness(ports, self.register, origin=ORIGIN)["published"] == 1  # type: ignore[arg-type]  # all it looks at
+        assert witness(ports, self.register, origin=self.origin)["published"] == 1  # type: ignore[arg-type]  # all it looks at
         with self.store.transaction() as tx:
-            return proof(tx, origin=ORIGIN, index=logged.index).to_bytes()
+            return proof(tx, origin=self.origin, index=logged.index).to_bytes()
 
     def record(self, grant: Grant, place: int) -> bytes:
         written = grants.write(grant)
@@ -109,7 +117,7 @@ class Operator:
                 evidence=(Evidence(shows=Proof.PRINCIPAL_FRAME, sha256="ab" * 32, at=HELD.begins),),
                 status_list=LIST,
                 status_index=place,
-                log_origin=ORIGIN,
+                log_origin=self.origin,
                 template=f"record:{self.renderer.template_hash}",
             )
         )
