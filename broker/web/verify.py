@@ -63,7 +63,7 @@ def show() -> Response:
 @blueprint.post("/verify")
 def answer() -> Response:
     """The verdict on one page; a question that cannot be read brings the form back with what was typed."""
-    request.max_content_length = _ROOM
+    request.max_content_length = request.max_form_memory_size = _ROOM  # the second bounds what werkzeug splits, too
     fields = {name: request.form.get(name, "") for name in (*PARTS, "policy")}
     file = request.files.get("document")
     try:

@@ -165,6 +165,11 @@ def test_what_cannot_be_read_brings_the_form_back_with_what_was_typed(office: Of
     assert 'value="mlit-01"' in answer.text
 
 
+def test_a_file_is_taken_whatever_its_bytes_are(office: Office) -> None:
+    for data in (b"\n" * 3_000_000, b"\r" * 3_000_000, bytes(range(256)) * 12_000):
+        assert "確認できません" in office.post(data, "poa.pdf").text
+
+
 def test_no_file_a_broken_zip_and_too_much_are_refused(office: Office) -> None:
     assert office.post(b"").status_code == 400
     assert office.post(b"PK\x03\x04broken").status_code == 400
