@@ -175,7 +175,10 @@ class Service:
 
 
 def wait_for_browser(redirect_uri: str) -> str:
-    """The address that the browser comes back with; a web service has a route for it instead."""
+    """The address that the browser comes back with; a web service has a route for it instead.
+
+    Raises Refused where another program has the port: it would get the code.
+    """
     came: list[str] = []
 
     class Callback(BaseHTTPRequestHandler):
@@ -191,7 +194,11 @@ def wait_for_browser(redirect_uri: str) -> str:
             """The address holds the code: it is written nowhere."""
 
     place = urlsplit(redirect_uri)
-    with HTTPServer((place.hostname or "127.0.0.1", place.port or 80), Callback) as server:
+    try:
+        waiting = HTTPServer((place.hostname or "127.0.0.1", place.port or 80), Callback)
+    except OSError as taken:
+        raise Refused(f"{redirect_uri}: {taken.strerror}: do not open the address") from None
+    with waiting as server:
         while not any(urlsplit(path).path == place.path for path in came):
             server.handle_request()
     return came[-1]
