@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -90,9 +91,15 @@ class _PortStamper(TimeStamper):
 def write_seal(unsigned: bytes, *, signer: Signer, material: SealMaterial, stamp: Stamp, at: datetime) -> bytes:
     """Raises SealFailed, and what `signer` and `stamp` raise."""
     try:
-        return asyncio.run(_written(unsigned, _PortSigner(signer, material), material, _PortStamper(stamp), at))
+        return _run(_written(unsigned, _PortSigner(signer, material), material, _PortStamper(stamp), at))
     except (PdfError, TimestampRequestError, ValueError, TypeError) as failed:
         raise SealFailed(f"the seal could not be written ({type(failed).__name__})") from failed
+
+
+def _run(work: Coroutine[Any, Any, bytes]) -> bytes:
+    """In a thread of its own: whoever calls may have an event loop running, which pyHanko's cannot stand in."""
+    with ThreadPoolExecutor(1) as apart:
+        return apart.submit(asyncio.run, work).result()
 
 
 async def _written(
@@ -132,7 +139,7 @@ async def _written(
 def write_archive_stamp(archived: bytes, *, material: SealMaterial, stamp: Stamp) -> bytes:
     """A revision with `material` and a time stamp over everything before it. Raises SealFailed, what `stamp` raises."""
     try:
-        return asyncio.run(_stamped(archived, material, _PortStamper(stamp)))
+        return _run(_stamped(archived, material, _PortStamper(stamp)))
     except (PdfError, TimestampRequestError, ValueError, TypeError) as failed:
         raise SealFailed(f"the time stamp could not be appended ({type(failed).__name__})") from failed
 

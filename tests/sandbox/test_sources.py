@@ -102,7 +102,7 @@ def broker(
     set_up(house, [])
     rows: list[dict[str, str | bool]] = json.loads(world.crl_sources.read_bytes())
     rows = [row | {"url": address + urlsplit(str(row["url"])).path} for row in rows]
-    for kind in ("auth", "phone-auth"):
+    for kind in ("auth", "phone-auth", "sign"):
         hashes = {row["issuer_key_hash"] for row in rows if f"/crl/{kind}/" in str(row["url"])}
         url = address + responder.replace("/auth", f"/{kind}")
         rows += [{"type": "ocsp", "issuer_key_hash": each, "url": url} for each in sorted(hashes)]
