@@ -85,7 +85,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--issuer", default="http://localhost:8000")
     parser.add_argument("--client-id", default="sample-securities")
-    parser.add_argument("--redirect-uri", default="http://127.0.0.4:8003/callback")
+    parser.add_argument("--redirect-uri", default="http://127.0.0.6:8005/callback")
     parser.add_argument("--state", type=Path, default=Path(), help="where the key and the receipts are kept")
     parser.add_argument("--registration", action="store_true")
     given = parser.parse_args()

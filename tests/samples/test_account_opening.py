@@ -14,7 +14,7 @@ from tests.samples.sample import Sample
 
 @pytest.fixture(scope="module")
 def sample(tmp_path_factory: pytest.TempPathFactory) -> Sample:
-    return Sample("account-opening/open_account.py", "127.0.0.4", tmp_path_factory.mktemp("sample"))
+    return Sample("account-opening/open_account.py", "127.0.0.6", tmp_path_factory.mktemp("sample"))
 
 
 @pytest.fixture(scope="module")
