@@ -1,4 +1,6 @@
-"""`broker delegation`: powers of attorney checked on an officer's own machine, without network, database or account."""
+"""`broker delegation`: powers of attorney checked on an officer's own machine, without network, database or account;
+and, on the operator's, kept.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,7 @@ import json
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, BinaryIO, Final, ParamSpec, TypeVar
@@ -18,17 +20,20 @@ from broker.audit.policy import Policy as LogPolicy
 from broker.audit.policy import read_policy
 from broker.commands.evidence import read_certificates
 from broker.commands.exits import answering
+from broker.commands.house import configured
 from broker.delegation import batch as batches
 from broker.delegation import bundle as bundles
 from broker.delegation import policy as policies
 from broker.delegation.acts import Act
 from broker.delegation.asking import question
+from broker.delegation.document import MAX_DOCUMENT
 from broker.delegation.examination import Examination, Trust, examine
 from broker.delegation.policy import NONE_GIVEN, Policy
 from broker.delegation.report import CHECKS, RESULTS, claims, lines, sentence
 from broker.delegation.verdict import EXIT_STATUS, Outcome
 from broker.delegation.wording import EXPLAINED, OUTCOMES, REASONS, STATES, TOTAL
-from broker.errors import BundleInvalid, InvalidToken, PolicyInvalid, QuestionInvalid
+from broker.errors import BundleInvalid, InvalidToken, PolicyInvalid, QuestionInvalid, SealFailed
+from broker.flows.sealed_documents import archived, proved_until
 from broker.jose import parse_json
 
 _MAX_POLICY: Final = 1024 * 1024
@@ -169,6 +174,45 @@ def delegation_batch(*, file: Path, out: Any, **desk: Any) -> None:
         told.append(batches.line(row, found))
     out.write(batches.answer(told))
     sys.exit(EXIT_STATUS[worst])
+
+
+@delegation.command("archive")
+@click.argument("files", type=_file(), nargs=-1, required=True)
+@click.option("--out", type=click.Path(path_type=Path, exists=True, file_okay=False), help="Where the copies go.")
+@click.option("--within", default=365, show_default=True, help="Days: stamp what ends sooner than that.")
+@answering
+def delegation_archive(*, files: tuple[Path, ...], out: Path | None, within: int) -> None:
+    """List by when each sealed FILE must be stamped anew, the most urgent first; with --out, do so (PAdES B-LTA).
+
+    Runs on the broker's machine, with its settings and its time-stamp authority. FILE is a sealed document, or the
+    newest copy of one; it is never changed. A copy goes to --out under the same name. Exit status 1 where one failed.
+    """
+    ports = configured()
+    ends, failed = [], False
+    for path in files:
+        try:
+            ends.append((proved_until(_whole(path), ports=ports), path))
+        except SealFailed as refused:
+            click.echo(f"broker: {path}: {refused}", err=True)
+            failed = True
+    for until, path in sorted(ends):
+        done = ""
+        if out is not None and until - ports.clock() < timedelta(days=within):
+            try:
+                copy = archived(_whole(path), ports=ports)
+                with (out / path.name).open("xb") as file:  # what stands there is somebody's only proof
+                    file.write(copy)
+                done = str(out / path.name)
+            except (SealFailed, OSError) as refused:
+                click.echo(f"broker: {path}: {refused}", err=True)
+                failed = True
+        click.echo(f"{until.isoformat()}\t{path}\t{done}")
+    sys.exit(1 if failed else 0)
+
+
+def _whole(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(MAX_DOCUMENT + 1)
 
 
 def _beside(table: Path, name: str) -> bytes | None:

@@ -37,6 +37,8 @@ class DocumentVerdict:
     """The signer's certificate (DER), where the signature holds by it."""
     sealed_at: datetime | None = None
     """The proved time of the time stamp; None without one."""
+    proved_until: datetime | None = None
+    """When the certificates of the newest time stamp end: an archive stamps its copy again before that."""
 
     @property
     def accepted(self) -> bool:
@@ -107,15 +109,19 @@ def _read(output: bytes, seen: frozenset[Fault]) -> DocumentVerdict:
                 found |= told
         record = b64decode(found["record"]) if "record" in found else None
         signer = b64decode(found["signer"]) if "signer" in found else None
-        sealed_at = datetime.fromisoformat(found["sealed_at"]) if "sealed_at" in found else None
+        sealed_at, until = (
+            datetime.fromisoformat(found[name]) if name in found else None for name in ("sealed_at", "proved_until")
+        )
         finished = found.get("done") is True
     except (ValueError, KeyError, TypeError):
-        finished, record, signer, sealed_at = False, None, None, None
+        finished, record, signer, sealed_at, until = False, None, None, None, None
     if not finished:
         return DocumentVerdict(faults=_in_order(seen | faults | {Fault.UNFINISHED}))
     if not faults and (record is None or signer is None):
         faults.add(Fault.UNFINISHED)
-    return DocumentVerdict(faults=_in_order(faults), record=record, signer=signer, sealed_at=sealed_at)
+    return DocumentVerdict(
+        faults=_in_order(faults), record=record, signer=signer, sealed_at=sealed_at, proved_until=until
+    )
 
 
 def _in_order(faults: frozenset[Fault] | set[Fault]) -> tuple[Fault, ...]:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hmac
+from datetime import datetime
 
 from broker.delegation import sealing
+from broker.delegation.sealing import SealMaterial
+from broker.delegation.verification import verify_archived
 from broker.errors import OutboundFailed, OutboundRefused, SealFailed, SettingsError
 from broker.flows.ports import KeyUse, Ports
 from broker.flows.seal_ports import SealPort
@@ -47,6 +50,30 @@ def seal_printed(unsigned: bytes, *, ports: Ports) -> bytes:
         )
     except (OutboundFailed, OutboundRefused, SettingsError) as failed:
         raise SealFailed(f"what a seal needs cannot be had: {failed}") from failed
+
+
+def proved_until(document: bytes, *, ports: Ports) -> datetime:
+    """When the newest time stamp over a sealed document, or an archive's copy of one, ends. Raises SealFailed."""
+    verdict = verify_archived(document, anchors=_material(_seal_of(ports)).anchors, at=ports.clock())
+    if not verdict.accepted or verdict.proved_until is None:
+        raise SealFailed(f"it does not verify: {', '.join(fault.name for fault in verdict.faults) or 'no time stamp'}")
+    return verdict.proved_until
+
+
+def archived(document: bytes, *, ports: Ports) -> bytes:
+    """`document`, or an archive's copy of one, with one more time stamp: to be kept apart. Raises SealFailed."""
+    port = _seal_of(ports)
+    try:
+        return sealing.archive(document, material=_material(port), stamp=port.stamp, at=ports.clock())
+    except (OutboundFailed, OutboundRefused, SettingsError) as failed:
+        raise SealFailed(f"what an archive's stamp needs cannot be had: {failed}") from failed
+
+
+def _material(port: SealPort) -> SealMaterial:
+    try:
+        return port.material()
+    except (OutboundFailed, OutboundRefused) as failed:
+        raise SealFailed(f"a list of the seal's authorities cannot be had: {failed}") from failed
 
 
 def _seal_of(ports: Ports) -> SealPort:

@@ -10,15 +10,17 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from werkzeug.serving import make_server
 
+from broker.__main__ import main
 from broker.delegation.rendering import FONTS
 from broker.delegation.verification import verify_document
 from broker.errors import SealFailed, SettingsError
 from broker.flows.ports import Ports
-from broker.flows.sealed_documents import print_record, seal_printed, template_hash
+from broker.flows.sealed_documents import print_record, proved_until, seal_printed, template_hash
 from broker.network.outbound import OutboundGuard
 from broker.network.seal import read_seal
 from broker.settings import read
@@ -75,6 +77,33 @@ def test_a_record_is_printed_and_sealed(own_world: World, ports: Ports) -> None:
     three_years_on = verify_document(sealed, anchors=anchors(own_world), at=now + timedelta(days=3 * 365))
     assert three_years_on.accepted
     assert len(template_hash(ports=ports)) == 64
+
+
+def test_the_archive_lists_what_ends_when_and_stamps_a_copy(
+    ports: Ports, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("broker.commands.delegation.configured", lambda: ports)  # these may speak to the loopback
+    sealed = seal_printed(print_record(RECORD, ports=ports), ports=ports)
+    (tmp_path / "poa.pdf").write_bytes(sealed)
+    (tmp_path / "odd.pdf").write_bytes(sealed[:-100])
+    (tmp_path / "kept").mkdir()
+    command = ["delegation", "archive", str(tmp_path / "odd.pdf"), str(tmp_path / "poa.pdf")]
+    listed = CliRunner().invoke(main, command)
+    assert listed.exit_code == 1
+    assert "odd.pdf: it does not verify" in listed.stderr
+    until = datetime.fromisoformat(listed.stdout.split("\t")[0])
+    assert until == proved_until(sealed, ports=ports) > datetime.now(UTC) + timedelta(days=365)
+    assert not list((tmp_path / "kept").iterdir())
+    stamped = CliRunner().invoke(main, [*command[:2], command[3], "--within", "99999", "--out", str(tmp_path / "kept")])
+    assert stamped.exit_code == 0, stamped.output
+    copy = (tmp_path / "kept" / "poa.pdf").read_bytes()
+    assert copy.startswith(sealed)
+    assert len(copy) > len(sealed)
+    assert proved_until(copy, ports=ports) == until  # the same authority has stamped it
+    again = CliRunner().invoke(main, [*command[:2], command[3], "--within", "99999", "--out", str(tmp_path / "kept")])
+    assert again.exit_code == 1  # what is there is not written over
+    assert (tmp_path / "kept" / "poa.pdf").read_bytes() == copy
+    assert (tmp_path / "poa.pdf").read_bytes() == sealed
 
 
 def test_without_the_time_stamp_authority_nothing_is_sealed(own_world: World, ports: Ports) -> None:

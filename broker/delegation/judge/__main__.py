@@ -61,8 +61,9 @@ def answer(written: bytes) -> None:
     for name, value in (("record", case.record), ("signer", case.signer)):
         if value is not None:
             _tell(**{name: b64encode(value).decode()})
-    if case.sealed_at is not None:
-        _tell(sealed_at=case.sealed_at.isoformat())
+    for name, moment in (("sealed_at", case.sealed_at), ("proved_until", case.proved_until)):
+        if moment is not None:
+            _tell(**{name: moment.isoformat()})
     _tell(done=True)
 
 

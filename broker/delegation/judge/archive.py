@@ -25,7 +25,7 @@ async def judge_archived(case: Case, told: Callable[[], None]) -> None:
     if ends != sorted(ends) or ends[-1] != len(case.pdf):
         case.faults.add(Fault.ALTERED_AFTER)  # what follows the last stamp is nobody's
     contents = read_contents(case.pdf, seen, set())
-    until = case.at
+    until, newest = case.at, None
     for one in reversed(signatures[1:]):
         stamp = open_envelope(one.cms, signed=None, faults=case.faults)
         if stamp is None or contents is None or not stamp.intact:
@@ -37,8 +37,10 @@ async def judge_archived(case: Case, told: Callable[[], None]) -> None:
             crls=contents.crls,
             ocsps=contents.ocsps,
         )
-        when = await proved_time(stamp, one.signed(case.pdf), evidence, until=until, faults=case.faults)
-        until = when or until
+        proved = await proved_time(stamp, one.signed(case.pdf), evidence, until=until, faults=case.faults)
+        if proved is not None:
+            until = proved[0]
+            newest = newest or proved[1]
     told()
     if len(signatures) > 1 and not added_only(case.pdf, seen):
         case.faults.add(Fault.ALTERED_AFTER)
@@ -46,4 +48,5 @@ async def judge_archived(case: Case, told: Callable[[], None]) -> None:
     await judge(sealed, lambda: None)
     case.faults |= sealed.faults
     case.record, case.signer, case.sealed_at = sealed.record, sealed.signer, sealed.sealed_at
+    case.proved_until = newest if len(signatures) > 1 else sealed.proved_until
     told()

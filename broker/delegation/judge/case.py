@@ -33,6 +33,8 @@ class Case:
     """The signer's certificate, where the signature holds."""
     sealed_at: datetime | None = None
     """The time stamp's, where it is proved."""
+    proved_until: datetime | None = None
+    """When the newest stamp's path ends: until then another stamp must be over it."""
     seen: Look | None = field(default=None, repr=False)
     contents: Contents | None = field(default=None, repr=False)
 
@@ -89,8 +91,10 @@ async def _judge_signer(case: Case, envelope: Envelope) -> None:
     )
     moment = case.at
     if stamp is not None:
-        case.sealed_at = await proved_time(stamp, envelope.signature, evidence, until=case.at, faults=case.faults)
-        moment = case.sealed_at or case.at
+        proved = await proved_time(stamp, envelope.signature, evidence, until=case.at, faults=case.faults)
+        if proved is not None:
+            case.sealed_at, case.proved_until = proved
+            moment = proved[0]
     path = await find_path(envelope.signer, evidence, moment=moment)
     case.faults |= path.faults
     if len(path.chain) > 1:  # without a path nobody can vouch for what lies beside it, and that is the fault then
@@ -122,8 +126,9 @@ def _stamp(case: Case, envelope: Envelope) -> Envelope | None:
 
 async def proved_time(
     stamp: Envelope, stamped: bytes, evidence: Evidence, *, until: datetime, faults: set[Fault]
-) -> datetime | None:
-    """When `stamped` existed, as an authority says that was trusted then and whose dates include `until`.
+) -> tuple[datetime, datetime] | None:
+    """When `stamped` existed, as an authority says that was trusted then and whose dates include `until`; and the end
+    of those dates.
 
     That authority's own revocation is judged by the evidence in the document, as of the stamp: what became known later
     is not in it.
@@ -151,4 +156,4 @@ async def proved_time(
     elif not in_force(path.chain, until):
         faults.add(Fault.TIME_STAMP_EXPIRED)
         return None
-    return when
+    return when, min(each.not_valid_after for each in path.chain)
