@@ -45,6 +45,8 @@ bench: ## print every figure that the README may quote
 	@$(VENV)/python -m bench.provider
 	@$(VENV)/python -m bench.trust
 	@$(VENV)/python -m bench.keys
+	@$(VENV)/python -m bench.register --entries 100000
+	@$(VENV)/python -m bench.people
 	@$(VENV)/python -m bench.delegation
 
 campaigns: ## the long forms of the tests: mutated evidence, hostile cards and forms, faults, the provider, races (hours)
