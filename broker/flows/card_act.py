@@ -27,6 +27,9 @@ class Act:
     application: str = field(default="", repr=False)
     """The text that we wrote, exactly as it is shown and signed; empty where there is none."""
     released: tuple[str, ...] = ()
+    """What the 署名用 key proves and lets go."""
+    asked: tuple[str, ...] = ()
+    """What the client asks for beside it (release.BY_LOGIN); it stands in the action too."""
     previous: bytes = field(default=b"", repr=False)
     """The sealed frame of the step before; empty where there is none."""
     documents: tuple[SignDocument, ...] = ()
@@ -41,9 +44,6 @@ class Act:
     def signs(self) -> bool:
         """Whether the 署名用 key is needed."""
         return self.tag == challenge.PROOF or self.grants
-
-
-LOGIN = Act(tag=challenge.AUTH)
 
 
 def act_of(
@@ -79,10 +79,11 @@ def act_of(
     if items and interaction.released is None:
         raise InteractionUnknown("what is to be released has not been chosen")
     chosen = [item for item in items if item.name in (interaction.released or ())]
+    released, asked = tuple(item.name for item in chosen), release.by_login(interaction.request)
     if documents:
-        return _signature(documents, released=tuple(item.name for item in chosen), issued_at=issued_at)
+        return _signature(documents, released=released, asked=asked, issued_at=issued_at)
     if not chosen:
-        return LOGIN
+        return Act(tag=challenge.AUTH, action=documents_to_sign.login_of(asked), asked=asked)
     written = application.write(
         client, chosen, issuer=issuer, transaction=transaction_id, at=issued_at, language=language
     )
@@ -93,16 +94,14 @@ def act_of(
         size=len(data),
         type=application.MEDIA_TYPE,
     )
-    action = documents_to_sign.action_of(
-        (document,), kind=Kind.PROOF, release=[item.name for item in chosen], signing_time=issued_at
-    )
-    return Act(
-        tag=challenge.PROOF, action=action, application=written.text, released=tuple(item.name for item in chosen)
-    )
+    action = documents_to_sign.action_of((document,), kind=Kind.PROOF, release=released + asked, signing_time=issued_at)
+    return Act(tag=challenge.PROOF, action=action, application=written.text, released=released, asked=asked)
 
 
-def _signature(documents: tuple[SignDocument, ...], *, released: tuple[str, ...], issued_at: datetime) -> Act:
+def _signature(
+    documents: tuple[SignDocument, ...], *, released: tuple[str, ...], asked: tuple[str, ...], issued_at: datetime
+) -> Act:
     """The client's own documents take the application's place: what is let go beside them stands in the action."""
     to_sign = [document.to_sign(issued_at) for document in documents]
-    action = documents_to_sign.action_of(to_sign, kind=Kind.SIGN, release=released, signing_time=issued_at)
-    return Act(tag=challenge.PROOF, action=action, released=released, documents=documents, sealed=True)
+    action = documents_to_sign.action_of(to_sign, kind=Kind.SIGN, release=released + asked, signing_time=issued_at)
+    return Act(tag=challenge.PROOF, action=action, released=released, asked=asked, documents=documents, sealed=True)

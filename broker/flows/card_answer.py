@@ -146,7 +146,7 @@ def _judge(
     signed = documents_to_sign.judge(asked, envelope, now=now)
     _check_never_raw(frame, asked, signed, ports=ports)
     signer = None if signed is None else trusted_signer(signed, beside=trusted, now=now, ports=ports)
-    holder = holder_attributes(signer) if signer is not None and asked.release else None
+    holder = holder_attributes(signer) if signer is not None and asked.proved else None
     key = CredentialKey(
         issuer_key_hash=trusted.issuer_key_hash,
         serial_fingerprint=ports.keys.serial_fingerprint(trusted.issuer_key_hash, trusted.serial),
@@ -161,7 +161,7 @@ def _judge(
         signed, signer_proved = prove_signer(signed, signer, beside=trusted, now=now, ports=ports)
         decisions = (*decisions, decision(DIGITAL_SIGNATURE, signer, signer_proved, now=now))
         if holder is not None:
-            claims = claims_of(holder, asked.release, now=now)
+            claims = claims_of(holder, asked.proved, now=now)
             proof = IdentityProof(
                 claims=claims,
                 proved_at=now,

@@ -19,6 +19,7 @@ from broker.errors import AnswerMalformed, SignatureInvalid
 from broker.jose import b64url, b64url_decode, compact_json
 from broker.jpki import cms
 from broker.jpki.certificate import MAX_CERTIFICATE
+from broker.oidc.claims_request import IDENTITY
 
 MAX_DOCUMENTS: Final = 10
 MAX_NAME: Final = 200
@@ -95,6 +96,11 @@ def action_of(documents: Sequence[Document], *, kind: Kind, release: Collection[
     return json.dumps(action, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
 
 
+def login_of(release: Collection[str]) -> str:
+    """The action of a login that signs no document and lets go of `release`, in RFC 8785 form."""
+    return compact_json({"release": sorted(release)}).decode() if release else NOTHING
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
     """An action as read back."""
@@ -105,13 +111,18 @@ class Asked:
     documents: tuple[dict[str, Any], ...] = field(repr=False)
 
     @property
+    def proved(self) -> frozenset[str]:
+        """The part of `release` that the 署名用 certificate has to prove."""
+        return self.release & set(IDENTITY)
+
+    @property
     def signs_clients_own(self) -> bool:
         """Whether a document of the client's is among them that the resident could read."""
         return self.kind is Kind.SIGN and any("size" in document for document in self.documents)
 
 
 def read(action: str) -> Asked:
-    """What `action_of` wrote, or NOTHING; without documents a link's or a mandate's action asks for none either."""
+    """What `action_of` or `login_of` wrote; without documents a link's or a mandate's action asks for none either."""
     told = json.loads(action)
     if told.get("kind") in _WITHOUT_DOCUMENTS:
         return Asked(kind=None, release=frozenset(), documents=())

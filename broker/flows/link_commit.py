@@ -39,9 +39,11 @@ from broker.flows.ports import Ports, Transaction
 from broker.flows.secret import digest
 from broker.ids import InteractionID, LinkID, TransactionID
 from broker.jpki import challenge as card_challenge
+from broker.oidc.authorization import AuthorizationRequest
 from broker.oidc.client import Client
-from broker.oidc.consent import Consent, terms_of
+from broker.oidc.consent import Consent, needed, terms_of, uses_shown
 from broker.oidc.linked_id import SCOPE
+from broker.oidc.release import BY_LOGIN, narrowed
 
 _RACES: Final = 3
 """How often a unit is begun anew because another link was made at the same moment."""
@@ -180,20 +182,35 @@ def _bind(tx: Transaction, request: LinkRequest, card: _Released, *, ports: Port
         link_id = _write(tx, request, card, decision, ports=ports)
         if request.refusals:  # R9: what went well at last did not go well before
             tx.links.count("cured", now=now)
-        _agree(tx, card, link_id)
+        asked = _agree(tx, card, link_id)
         tx.interactions.finish(interaction.interaction_id, now=now)
-        then = issue_code(
-            tx, interaction.request, who, client, reference=interaction.interaction_id, now=now, ports=ports
-        )
+        then = issue_code(tx, asked, who, client, reference=interaction.interaction_id, now=now, ports=ports)
     return Committed(interaction_id=interaction.interaction_id, then=then, link_id=link_id, alarms=alarms)
 
 
-def _agree(tx: Transaction, card: _Released, link_id: LinkID) -> None:
-    """What the card has signed for is agreed to (R2)."""
-    client, scope = card.client, card.interaction.request.scope
+def _agree(tx: Transaction, card: _Released, link_id: LinkID) -> AuthorizationRequest:
+    """What the card has signed for is agreed to (R2): the number. Answers the request as far as it is agreed to.
+
+    What else the client asks for stands in neither frame: it is given where the person has agreed to it before.
+    """
+    client = card.client
+    before = tx.consents.get(card.who.account, client.client_id)
+    if before is not None and needed(before, scope=frozenset(), prompt=frozenset(), client=client):
+        before = None  # under other terms than today's
+    kept = frozenset() if before is None else before.scope
+    agreed = narrowed(card.interaction.request, kept & set(BY_LOGIN))
+    scope = agreed.scope | kept
+    declined = frozenset() if before is None else before.declined - scope
     tx.consents.give(
         card.who.account,
-        Consent(client_id=client.client_id, scope=scope, granted_at=card.now, terms=terms_of(client, scope)),
+        Consent(
+            client_id=client.client_id,
+            scope=scope,
+            granted_at=card.now,
+            declined=declined,
+            terms=terms_of(client, scope | declined),
+        ),
+        uses=uses_shown(client, scope | declined),
     )
     tx.audit.append(
         Entry(
@@ -202,10 +219,11 @@ def _agree(tx: Transaction, card: _Released, link_id: LinkID) -> None:
             client_id=client.client_id,
             account=card.who.account,
             reference=card.interaction.interaction_id,
-            detail={"scope": " ".join(sorted(scope)), "link": link_id},
+            detail={"scope": " ".join(sorted(agreed.scope)), "link": link_id},
         )
     )
     _note(tx, card, Result.DONE)
+    return agreed
 
 
 def _note(tx: Transaction, card: _Released, result: Result) -> None:

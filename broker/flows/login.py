@@ -73,6 +73,8 @@ class CardPrompt:
     """What the 署名用 key is to sign, to be shown beside the form; empty where it signs nothing."""
     released: tuple[str, ...] = ()
     """What the signature lets go (oidc.claims_request.IDENTITY)."""
+    asked: tuple[str, ...] = ()
+    """What the client asks for beside it (oidc.release.BY_LOGIN)."""
     documents: tuple[SignDocument, ...] = ()
     """What the client wants signed, to be shown beside the form."""
 
@@ -201,6 +203,7 @@ def prompt(
         transaction_id=transaction_id,
         application=act.application,
         released=act.released,
+        asked=act.asked,
         documents=act.documents,
     )
 
@@ -329,10 +332,10 @@ def finish(
             return Finished(
                 interaction_id=interaction.interaction_id, session_secret=kept_secret, then=None, links=True
             )
-        if asked.release:
+        if asked.proved:
             proofing.agree(tx, transaction, answer, agreed=agreed, who=who, client=client, now=now, ports=ports)
         consent = tx.consents.get(who.account, client.client_id)
-        settled = bool(asked.release) and agreed.scope - consents.EACH_TIME <= proofing.PROVED | proofing.BESIDE
+        settled = bool(asked.proved) and agreed.scope - consents.EACH_TIME <= proofing.PROVED | proofing.BESIDE
         if settled or (
             consent is not None
             and not consents.needed(consent, scope=agreed.scope, prompt=agreed.prompt, client=client)

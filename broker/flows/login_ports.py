@@ -49,7 +49,8 @@ class Interaction:
     authenticated: Authenticated | None = None
     finished: bool = False
     released: frozenset[str] | None = field(default=None)
-    """What the resident lets go of what the request would release (oidc.release); None: they have not been asked."""
+    """What the resident lets go of what the request would release (oidc.release); None: they have not been asked. Once
+    a card has answered: what it signed for."""
 
     @property
     def agreed(self) -> AuthorizationRequest:

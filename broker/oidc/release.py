@@ -2,16 +2,23 @@
 
 An item needs the 署名用 key, is shown before the card, and stands in what the card signs (design 4.11). What a client
 calls essential cannot be left out: the way out is to give nothing at all. Everything else can (OIDC Core §5.5.1).
+
+What needs no 署名用 proof (BY_LOGIN) stands in what the card signs as well. The consent page after the card can only
+make it less, so that page needs no card of its own (R2).
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from typing import Final
 
-from broker.oidc.authorization import PROFILE, AuthorizationRequest
-from broker.oidc.claims_request import CLAIMS_OF_SCOPE, IDENTITY, ClaimsRequest, Place, from_json
+from broker.oidc.authorization import OFFLINE_ACCESS, PROFILE, AuthorizationRequest
+from broker.oidc.claims_request import ATTRIBUTES, CLAIMS_OF_SCOPE, IDENTITY, ClaimsRequest, Place, from_json
 from broker.oidc.constraint import Constraint
+
+BY_LOGIN: Final = (*ATTRIBUTES, OFFLINE_ACCESS)
+"""Scopes that widen what a login gives and need the auth key's signature alone, in the order that people are shown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,10 +46,15 @@ def items(request: AuthorizationRequest) -> tuple[Item, ...]:
     return tuple(found)
 
 
+def by_login(request: AuthorizationRequest) -> tuple[str, ...]:
+    """What of BY_LOGIN the request asks for: all of it is shown before the card."""
+    return tuple(name for name in BY_LOGIN if name in request.scope)
+
+
 def narrowed(request: AuthorizationRequest, release: Collection[str]) -> AuthorizationRequest:
-    """The request as if only `release` of its items had been asked for."""
+    """The request as if only `release` had been asked for, of its items and of BY_LOGIN."""
     told = _claims(request.scope) & set(IDENTITY) & set(release)
-    rest = request.scope - {PROFILE, *IDENTITY}
+    rest = request.scope - {PROFILE, *IDENTITY} - (set(BY_LOGIN) - set(release))
     if PROFILE in request.scope and told >= CLAIMS_OF_SCOPE[PROFILE]:
         rest |= {PROFILE}
     return replace(request, scope=rest | told)

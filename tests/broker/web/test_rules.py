@@ -18,6 +18,7 @@ from broker.flows.jobs import JOBS, Job, run_due
 from broker.flows.secret import digest
 from broker.ids import TransactionID
 from tests.broker.web.house import House, Page, transaction_of
+from tests.broker.web.my_page import add_service
 
 SESSION_COOKIE = "jpki-broker-session"
 
@@ -100,6 +101,37 @@ def test_r2_no_consent_without_a_card_in_this_very_login(house: House) -> None:
     )
     assert refused.status_code >= 400
     assert rows(house, "SELECT count(*) FROM consents") == [(0,)]
+
+
+def test_r2_what_a_login_gives_beyond_the_pseudonym_is_shown_before_the_card_and_signed_by_it(house: House) -> None:
+    add_service(house)
+    asked = {"client_id": "curious", "scope": "openid offline_access language dietary_needs"}
+    browser = house.browser()
+    page = house.login_page(browser, **asked)
+    request = jwt.decode(Page(page.text).forms["card-form"]["fields"]["request"], options={"verify_signature": False})
+    assert (request["tag"], request["action"]) == (
+        "JPKI-FED-AUTH/1",
+        '{"release":["dietary_needs","language","offline_access"]}',
+    )
+    assert all(
+        word in Page(page.text).texts["asked"] for word in ("食事の配慮", "使いたい言語", "画面を閉じたあとの利用")
+    )
+    answered = house.get(browser, house.answer(page).headers["Location"])
+    fields = {f"item_{item}": "yes" for item in ("language", "dietary_needs")}
+    house.submit(browser, answered, "consent-form", decision="approve", **fields)
+    assert rows(house, "SELECT scope FROM consents") == [("dietary_needs language offline_access openid",)]
+
+
+def test_r2_what_the_card_has_not_signed_for_is_not_given_whatever_was_agreed_before(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_service(house)
+    asked = {"client_id": "curious", "scope": "openid offline_access language dietary_needs"}
+    house.login(house.browser(), **asked)
+    monkeypatch.setattr("broker.oidc.release.by_login", lambda request: ("language",))
+    browser = house.browser()
+    told = house.login(browser, **asked)
+    assert house.token(told["code"], client="curious").get_json()["scope"] == "language openid"
 
 
 def test_r5_a_consent_form_of_one_person_is_no_form_for_another(house: House) -> None:

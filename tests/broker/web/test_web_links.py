@@ -596,9 +596,20 @@ def test_a_withdrawn_consent_and_a_deleted_account_end_every_link(bank: Service)
     assert rows(house, "SELECT DISTINCT value_sealed FROM links") == [(b"",)]
 
 
+def test_r2_a_link_gives_nothing_that_its_two_frames_do_not_name(bank: Service) -> None:
+    refreshing = service(bank.house, "refreshing", linked_id_pattern=r"\d{7}", grant_types=_REFRESHING)
+    asked, visit = refreshing.ask(), refreshing.visit()
+    page = visit.read(visit.read(visit.open(asked["link_request"], scope="openid linked_id offline_access")))
+    token = refreshing.token(visit.code(page))
+    assert (token["scope"], "refresh_token" in token) == ("linked_id openid", False)
+    assert rows(bank.house, "SELECT scope FROM consents WHERE client_id = 'refreshing-link'") == [("linked_id openid",)]
+
+
 def test_a_refreshed_token_tells_the_number_only_while_it_is_bound(bank: Service) -> None:
     refreshing = service(bank.house, "refreshing", linked_id_pattern=r"\d{7}", grant_types=_REFRESHING)
     asked, visit = refreshing.ask(), refreshing.visit()
+    page = visit.read(visit.open(None, scope="openid linked_id offline_access"))
+    refreshing.house.submit(visit.browser, page, "consent-form", decision="approve")
     page = visit.read(visit.read(visit.open(asked["link_request"], scope="openid linked_id offline_access")))
     token = refreshing.token(visit.code(page))
     assert id_claims(token)["linked_id"] == "0012345"
