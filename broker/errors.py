@@ -115,19 +115,19 @@ class AnswerWithheld(CardAnswerError):
     """The resident gave up at the agent, or the agent met an error it has shown already."""
 
 
-class SignCertificateMissing(AnswerWithheld):
+class SignCertificateMissing(CardAnswerError):
     """The agent found no 署名用 certificate on the card: a child under 15, or one that was never issued."""
 
 
-class SignPasswordLocked(AnswerWithheld):
+class SignPasswordLocked(CardAnswerError):
     """The card's 署名用 password is locked; its PIN for logging in is not."""
 
 
-class SignPasswordNowhere(AnswerWithheld):
+class SignPasswordNowhere(CardAnswerError):
     """The device cannot take the 署名用 password: no window, a kiosk, or a way that leads to the other key only."""
 
 
-class SignCertificateUnfit(AnswerWithheld):
+class SignCertificateUnfit(CardAnswerError):
     """The agent could not read the 署名用 certificate, or its key is not for signing; nothing was signed."""
 
 
