@@ -14,6 +14,7 @@ FOLDER: Final = DOCS / "screens"
 PAGE: Final = DOCS / "screens.md"
 SCREENS: Final = {
     "login": ("カードを置く", "place the card"),
+    "login-asked": ("カードを置く（求めているもの）", "place the card: what is asked for"),
     "release": ("渡す情報を選ぶ", "choose what is given"),
     "application": ("申込書を確かめる", "check the application"),
     "sign": ("書類を確かめて署名する", "check and sign documents"),

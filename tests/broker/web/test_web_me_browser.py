@@ -100,6 +100,18 @@ def test_every_screen_of_the_page_is_accessible_in_both_languages(
 
 
 @pytest.mark.parametrize("language", ["ja", "en"])
+def test_what_is_asked_for_is_listed_before_the_card_on_an_accessible_page(
+    served: House, new_page: Callable[..., Page], language: str
+) -> None:
+    add_service(served)
+    page = new_page(locale=LOCALES[language])
+    page.goto(f"{served.issuer}/authorize?{urlencode(_asked(served))}")
+    assert page.locator("#asked li").count() == 3
+    assert_accessible(page)
+    screen(page, "login-asked", language)
+
+
+@pytest.mark.parametrize("language", ["ja", "en"])
 def test_the_consent_page_with_optional_items_and_the_stopped_account_are_accessible(
     served: House, new_page: Callable[..., Page], language: str
 ) -> None:
