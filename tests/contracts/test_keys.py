@@ -148,7 +148,7 @@ def test_no_private_part_of_a_token_key_is_in_the_file(tmp_path: Path) -> None:
 
     rows = directory.read(place.keys_folder, PASSPHRASE)["signing"]
     in_token = [row for row in rows if row["use"] != KeyUse.REQUEST_ENCRYPTION]
-    assert len(in_token) == 10
+    assert len(in_token) == 11
     assert all("key" not in row and "d" not in row["jwk"] and row["object"] for row in in_token)
 
 

@@ -117,6 +117,7 @@ def test_keys_are_made_in_a_token_where_the_setting_names_one(office: Office, tm
         ("receipt", "token"),
         ("request-encryption", "file"),
         ("mandate-seal", "token"),
+        ("mandate-status", "token"),
         ("register-log", "token"),
     }
     assert office.keys("rotate", "--use", "id-token", "--pkcs11").exit_code == 3
