@@ -14,8 +14,8 @@ import click
 from broker.app import join
 from broker.commands.exits import answering
 from broker.errors import InvalidToken, OutboundFailed
-from broker.flows.discovery import provider_metadata
-from broker.flows.ports import KeyUse, Ports
+from broker.flows.discovery import provider_metadata, published_keys
+from broker.flows.ports import Ports
 from broker.jose import parse_json
 from broker.network.front import MAX_ANSWER, Front
 from broker.network.outbound import OutboundGuard
@@ -53,7 +53,7 @@ def _metadata(visit: Visit) -> str:
 
 def _keys(visit: Visit) -> str:
     served = _object(visit.front.ask("/jwks").body).get("keys")
-    ours = visit.ports.keys.jwks(KeyUse.ID_TOKEN, KeyUse.ACCESS_TOKEN, KeyUse.REQUEST_ENCRYPTION)["keys"]
+    ours = published_keys(visit.ports)["keys"]
     names = [jwk.get("kid") for jwk in served if isinstance(jwk, dict)] if isinstance(served, list) else []
     return "" if sorted(names, key=str) == sorted(jwk["kid"] for jwk in ours) else "/jwks shows other keys than ours"
 

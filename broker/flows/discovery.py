@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from broker.flows.ports import KeyUse, Ports
@@ -20,3 +21,8 @@ def provider_metadata(ports: Ports) -> dict[str, Any]:
         backchannel=bool(ports.policy.approver_channel),
         identity=bool(ports.policy.sign_anchors),
     )
+
+
+def published_keys(ports: Ports) -> Mapping[str, Any]:
+    """The provider's JWK Set: what tokens and status lists are checked with, and what clients encrypt to."""
+    return ports.keys.jwks(KeyUse.ID_TOKEN, KeyUse.ACCESS_TOKEN, KeyUse.REQUEST_ENCRYPTION, KeyUse.MANDATE_STATUS)

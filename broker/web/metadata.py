@@ -7,8 +7,8 @@ from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
-from broker.flows.discovery import provider_metadata
-from broker.flows.ports import JWKS_MAX_AGE, KeyUse, Ports
+from broker.flows.discovery import provider_metadata, published_keys
+from broker.flows.ports import JWKS_MAX_AGE, Ports
 from broker.jose import b64url
 from broker.web.endpoint import EndpointRequest, EndpointResponse, Headers, json_response
 
@@ -27,9 +27,7 @@ def jwks(request: EndpointRequest, ports: Ports) -> EndpointResponse:
 
     How long it may be kept is what a rotation waits for before a new key signs. Unchanged, it is not sent again.
     """
-    return _keys(
-        ports.keys.jwks(KeyUse.ID_TOKEN, KeyUse.ACCESS_TOKEN, KeyUse.REQUEST_ENCRYPTION, KeyUse.MANDATE_STATUS), request
-    )
+    return _keys(published_keys(ports), request)
 
 
 def receipt_keys(request: EndpointRequest, ports: Ports) -> EndpointResponse:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from cryptography.x509 import load_der_x509_certificate
 
 from cardreader.agent import signing
 from tests.broker.web.house import House, Page
@@ -54,7 +55,11 @@ PAGES = {  # the card, its code and status, and the words of each language's tit
 @pytest.fixture(autouse=True)
 def _careless_agent(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ours refuses an expired certificate before the PIN; what the broker says must not rest on that."""
-    monkeypatch.setattr(signing, "_judge_certificate", lambda *_: None)
+
+    def no_judgement(der: bytes, _request: object, **_: object) -> object:
+        return load_der_x509_certificate(der).public_key()
+
+    monkeypatch.setattr(signing, "judge_certificate", no_judgement)
 
 
 @pytest.mark.parametrize("language", ["ja", "en"])
