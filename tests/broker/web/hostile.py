@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
@@ -115,15 +116,10 @@ METHODS: Final = ("GET", "POST", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS", "T
 
 def paths(app: Flask) -> list[str]:
     """Every address that is served: the endpoints of programs, and the pages with something for each variable."""
-    found = {address.replace("{id}", "x" * 22) for address in ROUTES}
+    found = {re.sub(r"\{[^}]*\}", "x" * 22, address) for address in ROUTES}
     for rule in app.url_map.iter_rules():
-        address = rule.rule
-        for name in rule.arguments:
-            kind = next(
-                (kind for kind in ("handle:", "path:", "string:", "int:", "") if f"<{kind}{name}>" in address), ""
-            )
-            address = address.replace(f"<{kind}{name}>", "x" * 22)
-        found.add(address)
+        numbered = re.sub(r"<int[^>]*>", "2026", rule.rule)
+        found.add(re.sub(r"<[^>]*>", "x" * 22, numbered))
     return sorted(found)
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlencode
 
 import jwt
 import pytest
 from playwright.sync_api import Page, Route
+from werkzeug.serving import make_server
+from werkzeug.wrappers import Response
 
 from broker.flows import kiosks
 from broker.ids import TransactionID
@@ -17,7 +20,6 @@ from cardreader.agent.kiosk import tell_ended
 from tests.broker.web.house import BANK, House, transaction_of
 from tests.browser import assert_accessible, screenshot
 
-START = f"{BANK}/welcome"
 BACK = 8
 """How often the next person presses the button: more often than there were pages."""
 
@@ -25,14 +27,14 @@ BACK = 8
 class Booth:
     """The kiosk, and the browser that its agent started."""
 
-    def __init__(self, house: House, page: Page, device: DeviceKey) -> None:
+    def __init__(self, house: House, page: Page, device: DeviceKey, *, start: str) -> None:
         self.house = house
         self.page = page
         self.device = device
-        made = kiosks.enrol("駅前出張所", device.public, start_url=START, allows=frozenset(), ports=house.ports)
+        made = kiosks.enrol("駅前出張所", device.public, start_url=start, allows=frozenset(), ports=house.ports)
         page.context.route(f"{BANK}/**", _service)
         page.goto(f"{house.issuer}/kiosk/{made.kiosk_id}")
-        assert page.url == START
+        assert page.url == start
 
     def put_card(self) -> str:
         """What the agent does while the browser is at its page; answers the end handle."""
@@ -57,13 +59,28 @@ class Booth:
             assert not any(secret in shown for secret in secrets), self.page.url
 
 
+WELCOME = "<!doctype html><title>Welcome</title><p>Welcome</p>"
+
+
 def _service(route: Route) -> None:
-    route.fulfill(status=200, content_type="text/html", body="<!doctype html><title>Welcome</title><p>Welcome</p>")
+    route.fulfill(status=200, content_type="text/html", body=WELCOME)
 
 
 @pytest.fixture
-def booth(served: House, new_page: Callable[..., Page], tmp_path: Path) -> Booth:
-    return Booth(served, new_page(), device_key(tmp_path / "state"))
+def start() -> Iterator[str]:
+    """The service's page that the terminal begins with: a real one, for a redirect passes the browser's routes by."""
+    server = make_server("127.0.0.2", 0, Response(WELCOME, mimetype="text/html"), threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.2:{server.server_port}/welcome"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def booth(served: House, new_page: Callable[..., Page], tmp_path: Path, start: str) -> Booth:
+    return Booth(served, new_page(), device_key(tmp_path / "state"), start=start)
 
 
 def test_after_the_end_nothing_of_ones_own_page_is_behind_the_back_button(booth: Booth) -> None:
@@ -121,10 +138,11 @@ def test_every_page_of_a_kiosk_is_accessible(
     served: House,
     new_page: Callable[..., Page],
     tmp_path: Path,
+    start: str,
     language: str,
 ) -> None:
     page = new_page(locale={"ja": "ja-JP", "en": "en-GB"}[language])
-    booth = Booth(served, page, device_key(tmp_path / "state"))
+    booth = Booth(served, page, device_key(tmp_path / "state"), start=start)
     page.goto(f"{served.issuer}/authorize?{urlencode(served.parameters())}")
     assert page.locator("html").get_attribute("class") == "kiosk"
     assert_accessible(page)
