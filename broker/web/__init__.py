@@ -35,7 +35,7 @@ from broker.web import (
 )
 from broker.web.endpoint import MAX_BODY
 from broker.web.errors import register_handlers
-from broker.web.form import HandleConverter
+from broker.web.form import FormRequest, HandleConverter
 from broker.web.lean import Lean
 from broker.web.settings import WebSettings
 
@@ -58,6 +58,7 @@ def register(app: Flask, ports: Ports, *, web: WebSettings) -> None:
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     app.config["MAX_FORM_MEMORY_SIZE"] = MAX_BODY
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider has it; the base class does not say so
+    app.request_class = FormRequest
     app.url_map.converters["handle"] = HandleConverter
     Babel(
         app,

@@ -16,8 +16,9 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 from playwright.sync_api import Page
+from werkzeug.datastructures import FileStorage
 from werkzeug.serving import make_server
-from werkzeug.test import TestResponse
+from werkzeug.test import TestResponse, encode_multipart
 
 from broker.delegation import bundle as bundles
 from broker.delegation.acts import Act
@@ -67,8 +68,10 @@ class Office:
 
     def post(self, data: bytes, name: str = "bundle.zip", **fields: str) -> TestResponse:
         asked = {"as_of": DAY.isoformat(), "act": "bid", "entity": "mlit-01", **fields}
-        form: dict[str, Any] = {**asked, "document": (io.BytesIO(data), name)}
-        return self.house.browser().post("/verify", data=form, base_url=self.house.issuer)
+        boundary, body = encode_multipart({**asked, "document": FileStorage(io.BytesIO(data), name)})  # in memory
+        return self.house.browser().post(
+            "/verify", data=body, content_type=f"multipart/form-data; boundary={boundary}", base_url=self.house.issuer
+        )
 
     def api(self, data: bytes, kind: str = "application/zip", **query: str) -> TestResponse:
         asked = {"as_of": DAY.isoformat(), **query}
