@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cardreader.cardfile import load, save
 from sandbox.launcher import Running
 from sandbox.residents import RESIDENTS_FILE, Resident, load_residents
 
@@ -75,6 +77,10 @@ def test_what_is_on_the_card_is_at_the_bank_in_id_token_and_userinfo(running: Ru
 def test_who_has_no_living_signing_certificate_is_refused_and_nothing_arrives(
     running: Running, resident: str, step: str
 ) -> None:
+    if resident == "nokori":  # the tray of another journey has given the tries back
+        path = running.world.card(resident)
+        card = load(path)
+        save(replace(card, auth=replace(card.auth, tries=1)), path)
     status, told = open_account(running, resident)
     assert status == 1
     assert (told["accepted"], told["step"]) == (False, step), told

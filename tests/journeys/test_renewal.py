@@ -61,6 +61,7 @@ def test_while_the_mapping_is_silent_the_known_log_in_and_the_new_wait(
     running: Running, catalogue: dict[str, str]
 ) -> None:
     known = sub(running, "alex")
+    at_the_office(running, "/office/event", card="yoshiko", event="reissue", lang="ja")  # a certificate nobody has seen
     with trouble(running, mapping="unavailable"):
         assert sub(running, "alex") == known
         with pytest.raises(LoginFailed) as refused:
