@@ -23,6 +23,7 @@ from broker.commands.jobs import jobs
 from broker.commands.keys import keys
 from broker.commands.kiosk import kiosk
 from broker.commands.link import link
+from broker.commands.mandate import mandate
 from broker.commands.ocsp import ocsp
 from broker.commands.purge import purge
 from broker.commands.receipts import evidence
@@ -53,6 +54,7 @@ for _group in (
     keys,
     kiosk,
     link,
+    mandate,
     ocsp,
     operator,
     purge,

@@ -46,7 +46,8 @@ def _find(ports: Ports, number: str | None, client_id: str | None, subject: str 
     )
 
 
-def _secret(name: str) -> str:
+def operator_secret(name: str) -> str:
+    """Typed and not shown; never an argument or a setting."""
     return str(click.prompt(f"Secret of {name}", hide_input=True, err=True))
 
 
@@ -62,7 +63,9 @@ def account_show(number: str | None, client_id: str | None, subject: str | None,
 def _order(action: Action, named: dict[str, str | None], operator: str, reason: str) -> None:
     ports = configured()
     found = _find(ports, named["number"], named["client_id"], named["subject"], named["sid"])
-    placed = account_orders.order(found, action, by=operator, secret=_secret(operator), reason=reason, ports=ports)
+    placed = account_orders.order(
+        found, action, by=operator, secret=operator_secret(operator), reason=reason, ports=ports
+    )
     click.echo(placed.order_id)
     click.echo(f"another operator confirms within {account_orders.ORDER_LIFETIME}", err=True)
 
@@ -93,7 +96,7 @@ def account_resume(operator: str, reason: str, **named: str | None) -> None:
 @answering
 def account_confirm(order_id: str, operator: str) -> None:
     """Do what another operator ordered."""
-    done = account_orders.confirm(order_id, by=operator, secret=_secret(operator), ports=configured())
+    done = account_orders.confirm(order_id, by=operator, secret=operator_secret(operator), ports=configured())
     click.echo(f"{done.action} done")
 
 

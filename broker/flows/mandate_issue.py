@@ -28,6 +28,7 @@ from broker.delegation.record import Evidence, Proof, Record
 from broker.delegation.status_list import random_place
 from broker.errors import BrokerError, CertificateError, DelegationStateRefused, RevocationUnknown, WitnessMissing
 from broker.flows import register
+from broker.flows.account_orders import check_operator
 from broker.flows.evidence import decision, prove_unrevoked
 from broker.flows.mandate_cards import certificate_in
 from broker.flows.mandate_ends import change, log_changes
@@ -82,6 +83,8 @@ def _verify(mandate: Mandate, ports: Ports) -> bool:
     grant = grant_of(mandate, ports=ports)
     with ports.store.transaction() as tx:
         pieces, judges = tx.mandates.evidence(mandate.number), tx.mandates.judges(mandate.number)
+    if grant.principal.kind is PartyKind.CORPORATION and not _agree(judges):
+        return False  # for days, perhaps: no source is asked meanwhile
     now = ports.clock()
     decisions, signer = [], None
     try:
@@ -158,13 +161,24 @@ def _agree(judges: Mapping[str, str]) -> bool:
     return len(judges) >= JUDGES and len(set(judges.values())) == 1
 
 
-def judge_extract(number: MandateNumber, extract: bytes, *, operator: str, ports: Ports) -> int:
+def to_judge(*, ports: Ports) -> tuple[tuple[MandateNumber, Grant, int], ...]:
+    """The mandates that wait for an extract to be held against them, and how many have done so."""
+    with ports.store.transaction() as tx:
+        waiting = [
+            (known(tx, number), len(tx.mandates.judges(number))) for number in tx.mandates.waiting(State.ACCEPTED)
+        ]
+    return tuple((mandate.number, grant_of(mandate, ports=ports), judged) for mandate, judged in waiting)
+
+
+def judge_extract(number: MandateNumber, extract: bytes, *, operator: str, secret: str, ports: Ports) -> int:
     """One operator has held the registry extract (登記事項証明書) against the grant; how many have by now.
 
-    Raises DelegationUnknown, DelegationStateRefused: the same operator again, another extract, or too late.
+    Raises OperatorRefused, DelegationUnknown, DelegationStateRefused: the same operator again, another extract, or too
+    late.
     """
     now, digest = ports.clock(), hashlib.sha256(extract).hexdigest()
     with ports.store.transaction() as tx:
+        check_operator(tx, operator, secret)
         state = tx.mandates.lock(number)
         mandate = known(tx, number)
         if state is not State.ACCEPTED:

@@ -14,8 +14,12 @@ from broker.delegation.rendering import FONTS
 from broker.delegation.sealing import holds
 from broker.delegation.status_list import Status, read_token
 from broker.delegation.verification import verify_document
+from broker.errors import DelegationStateRefused, OperatorRefused
+from broker.flows.account_orders import add_operator
+from broker.flows.mandate_issue import judge_extract, to_judge
 from broker.flows.ports import KeyUse
 from broker.flows.register import log_key, origin_at
+from broker.ids import MandateNumber
 from tests.broker.web.house import House, Page
 from tests.broker.web.mandatehouse import Person, equip, seal_anchors, work
 from tests.registerhouse import Neighbours, officers_policy
@@ -125,9 +129,10 @@ def test_another_card_than_the_partys_signs_nothing(house: House, street: Neighb
 
 
 def test_a_corporations_power_waits_for_two_operators_with_one_extract(house: House, street: Neighbours) -> None:
-    from broker.errors import DelegationStateRefused
-    from broker.flows.mandate_issue import judge_extract
-    from broker.ids import MandateNumber
+    secrets = {name: add_operator(name, ports=house.ports) for name in ("aoki", "baba")}
+
+    def judge(operator: str, extract: bytes, secret: str = "") -> int:
+        return judge_extract(number, extract, operator=operator, secret=secret or secrets[operator], ports=house.ports)
 
     principal = Person.at(house, "hanako")
     path, invitation = principal.draft(
@@ -144,12 +149,15 @@ def test_a_corporations_power_waits_for_two_operators_with_one_extract(house: Ho
     work(house)
     assert "運営者" in principal.state(path), "nobody has looked at the extract"
     number = MandateNumber(path.rpartition("/")[2])
-    assert judge_extract(number, b"extract", operator="aoki", ports=house.ports) == 1
+    with pytest.raises(OperatorRefused):
+        judge("baba", b"extract", secret=secrets["aoki"])
+    assert judge("aoki", b"extract") == 1
     with pytest.raises(DelegationStateRefused):
-        judge_extract(number, b"extract", operator="aoki", ports=house.ports)
+        judge("aoki", b"extract")
     with pytest.raises(DelegationStateRefused):
-        judge_extract(number, b"another", operator="baba", ports=house.ports)
-    assert judge_extract(number, b"extract", operator="baba", ports=house.ports) == 2
+        judge("baba", b"another")
+    assert [(waiting, judged) for waiting, _, judged in to_judge(ports=house.ports)] == [(number, 1)]
+    assert judge("baba", b"extract") == 2
     work(house)
     assert principal.state(path) == "有効"
 

@@ -1,0 +1,72 @@
+"""`broker mandate`: what two operators must see before a corporation's power of attorney is issued."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import click
+
+from broker.commands.account import operator_secret
+from broker.commands.exits import answering
+from broker.commands.house import configured
+from broker.delegation.grant import Grant
+from broker.flows.mandate_issue import JUDGES, judge_extract, to_judge
+from broker.ids import MandateNumber
+
+MAX_EXTRACT: Final = 16 * 1024 * 1024
+"""Octets of a registry extract, as it was scanned or received."""
+
+
+@click.group()
+def mandate() -> None:
+    """Powers of attorney that wait for people."""
+
+
+@mandate.command("waiting")
+@click.option("--json", "as_json", is_flag=True)
+@answering
+def mandate_waiting(*, as_json: bool) -> None:
+    """Show what has to be compared with a registry extract (登記事項証明書), and by how many it was."""
+    for number, grant, judged in to_judge(ports=configured()):
+        told = {"number": number, "judged_by": judged, **_to_compare(grant)}
+        click.echo(json.dumps(told, ensure_ascii=False) if as_json else _lines(told))
+
+
+@mandate.command("extract")
+@click.argument("number")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--operator", required=True, help="Who has compared the two; another does the same with the same file.")
+@answering
+def mandate_extract(number: str, file: Path, operator: str) -> None:
+    """Record that FILE, a registry extract, says the same as the power of attorney NUMBER."""
+    if file.stat().st_size > MAX_EXTRACT:
+        raise click.UsageError(f"at most {MAX_EXTRACT} octets")
+    ports = configured()
+    found = {waiting: grant for waiting, grant, _ in to_judge(ports=ports)}
+    if number in found:
+        click.echo(_lines(_to_compare(found[MandateNumber(number)])), err=True)
+        click.confirm("Does the extract say the same of all of these?", abort=True, err=True)
+    judged = judge_extract(
+        MandateNumber(number), file.read_bytes(), operator=operator, secret=operator_secret(operator), ports=ports
+    )
+    click.echo(f"{judged} of {JUDGES}")
+
+
+def _to_compare(grant: Grant) -> dict[str, str]:
+    """What an extract shows of a principal."""
+    principal = grant.principal
+    shown = {
+        "name": principal.name,
+        "corporate_number": principal.corporate_number,
+        "address": principal.address,
+        "representative_title": principal.representative_title,
+        "representative": principal.representative,
+    }
+    return {name: value for name, value in shown.items() if value}
+
+
+def _lines(told: Mapping[str, object]) -> str:
+    return "\n".join(f"{name}: {value}" for name, value in told.items())
