@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from broker.accounts.account import State
 from broker.accounts.activity import Activity, How, Kind
 from broker.accounts.link import Ending
 from broker.audit.entry import Entry, Event
@@ -158,8 +157,3 @@ def _note(
             at=now,
         )
     )
-
-
-def is_open(tx: Transaction, account: AccountID) -> bool:
-    """May anything be issued for it?"""
-    return tx.standings.state(account) is State.OPEN

@@ -245,8 +245,6 @@ _REASON: Final = (
     _word("300c300a0603551d"),
     _word("551d1504030a0100"),
 )  # a reasonCode alone; its last octet is the code
-_ENTRY: Final = _word("300002")
-_ENTRY_MASK: Final = _word("ff00ff")
 _TIME: Final = _word("170d")
 _TIME_MASK: Final = _word("ffff")
 _OCTET: Final = np.uint64(0xFF)
