@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from sandbox.bank.app import create_bank
-from sandbox.bank.key import public_jwks
 from sandbox.bank.settings import CLIENT_ID, HOST, ISSUER, NAME, OPENING_SCOPES, PORT, BankSettings
+from sandbox.party.key import public_jwks
 
 __all__ = [
     "CLIENT_ID",

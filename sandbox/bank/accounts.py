@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import secrets
 import sqlite3
 import tomllib
 import unicodedata
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-VISIT_LIFETIME: Final = timedelta(minutes=30)
+from sandbox.party.visits import Visits
+
 CUSTOMERS_FILE: Final = Path(__file__).with_name("customers.toml")
 
 _SCHEMA: Final = """
@@ -24,10 +20,6 @@ CREATE TABLE IF NOT EXISTS link (
     issuer TEXT NOT NULL, subject TEXT NOT NULL,
     number TEXT NOT NULL UNIQUE REFERENCES customer (number), linked_at TEXT NOT NULL,
     PRIMARY KEY (issuer, subject)
-) STRICT;
-CREATE TABLE IF NOT EXISTS visit (
-    digest BLOB PRIMARY KEY, claims TEXT NOT NULL, id_token TEXT NOT NULL, expires_at TEXT NOT NULL,
-    proved TEXT NOT NULL
 ) STRICT;
 """
 
@@ -44,76 +36,15 @@ class Customer:
     name: str = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Visit:
-    """Somebody logged in: the verified claims of their ID token, and the token itself as a hint for logging out."""
-
-    claims: Mapping[str, Any] = field(repr=False)
-    id_token: str = field(repr=False)
-    proved: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    """What userinfo told beside `sub`: name, address and the like, where an account is opened."""
-
-    @property
-    def person(self) -> tuple[str, str]:
-        """Issuer and subject: only the two together name a person (OIDC Core §5.7)."""
-        return str(self.claims["iss"]), str(self.claims["sub"])
-
-
-class Accounts:
-    """SQLite behind short transactions; each call opens its own connection, so any thread may call."""
+class Accounts(Visits):
+    """Customers and logins beside the visits."""
 
     def __init__(self, path: Path) -> None:
         """Make the file and its customers where they are missing. Raises OSError, sqlite3.Error."""
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._path = path
+        super().__init__(path, schema=_SCHEMA)
         customers = tomllib.loads(CUSTOMERS_FILE.read_text(encoding="utf-8"))
-        with self._connection() as database:
-            database.execute("PRAGMA journal_mode = WAL")
-            database.executescript(_SCHEMA)
-            with database:
-                database.executemany("INSERT OR IGNORE INTO customer VALUES (?, ?)", customers.items())
-
-    @contextmanager
-    def _connection(self) -> Iterator[sqlite3.Connection]:
-        database = sqlite3.connect(self._path, timeout=10)
-        try:
-            database.execute("PRAGMA foreign_keys = ON")
-            yield database
-        finally:
-            database.close()
-
-    def open_visit(self, visit: Visit, *, now: datetime) -> str:
-        """Remember who is logged in; answers the secret for the browser's cookie. Only its hash is stored."""
-        key = secrets.token_urlsafe(32)
         with self._connection() as database, database:
-            database.execute("DELETE FROM visit WHERE expires_at <= ?", (now.isoformat(),))
-            database.execute(
-                "INSERT INTO visit VALUES (?, ?, ?, ?, ?)",
-                (
-                    _digest(key),
-                    json.dumps(dict(visit.claims)),
-                    visit.id_token,
-                    (now + VISIT_LIFETIME).isoformat(),
-                    json.dumps(dict(visit.proved)),
-                ),
-            )
-        return key
-
-    def visit(self, key: str, *, now: datetime) -> Visit | None:
-        """Who is logged in with this secret, if anybody still is."""
-        with self._connection() as database:
-            row = database.execute(
-                "SELECT claims, id_token, proved FROM visit WHERE digest = ? AND expires_at > ?",
-                (_digest(key), now.isoformat()),
-            ).fetchone()
-        if row is None:
-            return None
-        return Visit(claims=json.loads(row[0]), id_token=row[1], proved=json.loads(row[2]))
-
-    def end_visit(self, key: str) -> None:
-        """Log out here; ending twice does no harm."""
-        with self._connection() as database, database:
-            database.execute("DELETE FROM visit WHERE digest = ?", (_digest(key),))
+            database.executemany("INSERT OR IGNORE INTO customer VALUES (?, ?)", customers.items())
 
     def customer_of(self, person: tuple[str, str]) -> Customer | None:
         """The customer whom this login was bound to."""
@@ -158,7 +89,3 @@ def normalize_number(typed: str) -> str | None:
         character for character in unicodedata.normalize("NFKC", typed[:64]) if character not in " -‐‑–—−ー"
     )
     return digits if len(digits) == 7 and digits.isascii() and digits.isdigit() else None
-
-
-def _digest(key: str) -> bytes:
-    return hashlib.sha256(key.encode()).digest()

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import hmac
-import secrets
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Final
 
 from flask import Flask, abort, redirect, render_template, request, session, url_for
 from werkzeug.exceptions import HTTPException, SecurityError
 from werkzeug.wrappers import Response
 
-from sandbox.bank import key, language
-from sandbox.bank.accounts import Accounts, Customer, NumberRefused, Visit, normalize_number
-from sandbox.bank.language import gettext as _
-from sandbox.bank.relying_party import BrokerUnavailable, LoginRefused, RelyingParty
+from sandbox.bank.accounts import Accounts, Customer, NumberRefused, normalize_number
 from sandbox.bank.settings import NAME, OPENING_SCOPES, BankSettings
+from sandbox.party import key, language
+from sandbox.party.forms import Headers, check_form_token, form_token
+from sandbox.party.language import gettext as _
+from sandbox.party.relying_party import BrokerUnavailable, LoginRefused, RelyingParty
+from sandbox.party.visits import Visit
 
 MAX_FORM: Final = 16 * 1024  # bytes
+TRANSLATIONS: Final = Path(__file__).with_name("translations")
 
 
 def create_bank(settings: BankSettings) -> Flask:
@@ -35,7 +37,7 @@ def create_bank(settings: BankSettings) -> Flask:
         MAX_CONTENT_LENGTH=MAX_FORM,
         TRUSTED_HOSTS=[settings.host],
     )
-    language.install(app)
+    language.install(app, TRANSLATIONS)
     bank = _Bank(
         settings=settings,
         accounts=Accounts(settings.state / "bank.db"),
@@ -54,30 +56,11 @@ def create_bank(settings: BankSettings) -> Flask:
     app.register_error_handler(BrokerUnavailable, bank.broker_unavailable)
     app.register_error_handler(LoginRefused, bank.login_refused)
     app.register_error_handler(HTTPException, _refused_page)
-    app.after_request(_Headers(settings.issuer))
+    app.after_request(Headers(settings.issuer))
     app.context_processor(
-        lambda: {"bank_name": NAME, "language": language.current(), "form_token": _form_token(), "sandbox": True}
+        lambda: {"bank_name": NAME, "language": language.current(), "form_token": form_token(), "sandbox": True}
     )
     return app
-
-
-class _Headers:
-    """Security headers. A browser holds form-action against redirects too, hence the broker's origin in it."""
-
-    def __init__(self, issuer: str) -> None:
-        self._policy = (
-            "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'; "
-            f"form-action 'self' {issuer}"
-        )
-
-    def __call__(self, response: Any) -> Any:  # Flask's own response class, whatever the route returned
-        response.headers["Content-Security-Policy"] = self._policy
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        response.headers["Referrer-Policy"] = "same-origin"
-        response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
-        if request.endpoint != "static":
-            response.headers["Cache-Control"] = "no-store"
-        return response
 
 
 class _Bank:
@@ -102,11 +85,13 @@ class _Bank:
 
     def login(self) -> Response:
         """Begin: off to the broker, to log in or (where more than a pseudonym is asked for) to open an account."""
-        _check_form_token()
+        check_form_token()
         scope = request.form.get("scope", "openid").split()
         if "openid" not in scope or not set(scope) <= {"openid", *OPENING_SCOPES}:
             abort(400)
-        return self._relying_party.start(ui_locales=language.current(), scope=scope)
+        named = {name: None for name in scope if name not in {"openid", "profile"}}
+        signed = {"id_token": named} if named else None  # what the bank keeps is signed
+        return self._relying_party.start(ui_locales=language.current(), scope=scope, claims=signed)
 
     def callback(self) -> Response:
         """Back from the broker, with a code or with an error."""
@@ -122,7 +107,7 @@ class _Bank:
 
     def link(self) -> str | tuple[str, int] | Response:
         """First time here: which customer is this? Shown once more before it is bound."""
-        _check_form_token()
+        check_form_token()
         visit = self._visit()
         if visit is None or self._accounts.customer_of(visit.person) is not None:
             return redirect(url_for("home"), 303)
@@ -135,7 +120,7 @@ class _Bank:
 
     def confirm_link(self) -> str | tuple[str, int] | Response:
         """Bind the login to the customer number: the private-sector ID of this person."""
-        _check_form_token()
+        check_form_token()
         visit = self._visit()
         if visit is None or self._accounts.customer_of(visit.person) is not None:
             return redirect(url_for("home"), 303)
@@ -147,7 +132,7 @@ class _Bank:
 
     def logout(self) -> str | Response:
         """End the visit here first: that succeeds whatever happens to the broker."""
-        _check_form_token()
+        check_form_token()
         visit = self._visit()
         chosen = language.current()
         if "visit" in session:
@@ -240,20 +225,6 @@ def _unavailable() -> str:
     return _(
         "ログインサービスにつながりません。お客さまの情報は変わっていません。少し待ってからもう一度お試しください。"
     )
-
-
-def _form_token() -> str:
-    token = session.get("form_token")
-    if not isinstance(token, str):
-        token = session["form_token"] = secrets.token_urlsafe(24)
-    return token
-
-
-def _check_form_token() -> None:
-    """A form of this very browser session, or 403: another site cannot know the token."""
-    given, expected = request.form.get("form_token", ""), session.get("form_token")
-    if not isinstance(expected, str) or not hmac.compare_digest(given.encode(), expected.encode()):
-        abort(403)
 
 
 def _now() -> datetime:

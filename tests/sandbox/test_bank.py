@@ -19,7 +19,8 @@ from playwright.sync_api import Page
 from werkzeug.serving import make_server
 
 from sandbox.bank import BankSettings, create_bank, public_jwks, registration
-from sandbox.bank.accounts import VISIT_LIFETIME, Accounts, NumberRefused, Visit, normalize_number
+from sandbox.bank.accounts import Accounts, NumberRefused, normalize_number
+from sandbox.party.visits import VISIT_LIFETIME, Visit
 from tests.browser import assert_accessible, screenshot
 from tests.sandbox.provider import Provider, running
 

@@ -1,10 +1,11 @@
-"""The bank's side of OpenID Connect: Authlib, with what docs/integrators.md asks a client to check beyond it."""
+"""A service's side of OpenID Connect: Authlib, with what docs/integrators.md asks a client to check beyond it."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from pathlib import Path
+from typing import Any, Final, Protocol
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import requests
@@ -18,15 +19,30 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey
 from werkzeug.wrappers import Response
 
-from sandbox.bank.accounts import Visit
-from sandbox.bank.settings import BankSettings
+from sandbox.party.visits import Visit
 
 TIMEOUT: Final = 10.0  # seconds for one call to the broker
 CLOCK_LEEWAY: Final = 10  # seconds
 MAX_OPEN_LOGINS: Final = 3
 """Each login begun leaves its state in the cookie; more would outgrow the 4 kB that browsers keep."""
 CARD_ACR: Final = "aal3"
-"""A fresh signature by the card with its PIN; this bank accepts nothing less."""
+"""A fresh signature by the card with its PIN; these services accept nothing less."""
+
+
+class PartySettings(Protocol):
+    """Whose relying party it is, and at which broker."""
+
+    @property
+    def issuer(self) -> str: ...
+
+    @property
+    def issuer_ca(self) -> Path | None: ...
+
+    @property
+    def client_id(self) -> str: ...
+
+    @property
+    def base_url(self) -> str: ...
 
 
 class BrokerUnavailable(Exception):
@@ -39,6 +55,10 @@ class LoginRefused(Exception):
     def __init__(self, code: str, reason: str) -> None:
         super().__init__(reason)
         self.code = code
+
+
+class CallRefused(Exception):
+    """The broker refused what its API was asked; the message is its OAuth error."""
 
 
 class _ClientAssertion(PrivateKeyJWT):  # type: ignore[misc]  # Authlib ships no types
@@ -72,7 +92,7 @@ class _BrokerApp(FlaskOAuth2App):  # type: ignore[misc]  # Authlib ships no type
 class RelyingParty:
     """One registration at one broker: code flow, PKCE S256, state, nonce, `iss` (RFC 9207), `private_key_jwt`."""
 
-    def __init__(self, app: Flask, settings: BankSettings, key: ECKey) -> None:
+    def __init__(self, app: Flask, settings: PartySettings, key: ECKey) -> None:
         self._settings = settings
         self._redirect_uri = f"{settings.base_url}/callback"
         self._client: Any = OAuth(app).register(
@@ -91,29 +111,35 @@ class RelyingParty:
             },
         )
 
-    def start(self, *, ui_locales: str, scope: Sequence[str] = ("openid",)) -> Response:
+    def start(
+        self,
+        *,
+        ui_locales: str,
+        scope: Sequence[str] = ("openid",),
+        claims: Mapping[str, Any] | None = None,
+        authorization_details: Sequence[Mapping[str, Any]] = (),
+    ) -> Response:
         """Send the browser to the broker. Raises BrokerUnavailable.
 
-        What says who somebody is travels past the browser: the request is pushed (RFC 9126).
+        What says more of somebody than a pseudonym travels past the browser: the request is pushed (RFC 9126).
         """
         self._check_metadata()
         mine = [name for name in session if name.startswith("_state_broker_")]
         for name in mine[: max(0, len(mine) - MAX_OPEN_LOGINS + 1)]:
             session.pop(name)
         asked = {"ui_locales": ui_locales, "acr_values": CARD_ACR, "scope": " ".join(scope)}
-        if set(scope) - {"openid"}:
+        if claims:
+            asked["claims"] = json.dumps(claims)
+        if authorization_details:
+            asked["authorization_details"] = json.dumps(authorization_details)
+        if claims or authorization_details or set(scope) - {"openid"}:
             return self._push(asked)
         response: Response = self._client.authorize_redirect(self._redirect_uri, **asked)
         response.status_code = 303
         return response
 
     def _push(self, asked: Mapping[str, str]) -> Response:
-        """What Authlib would put into the address, to the endpoint for pushed requests; a name of it comes back.
-
-        Every item is asked for in the ID token as well: what the bank keeps is signed.
-        """
-        named = {name: None for name in asked["scope"].split() if name not in {"openid", "profile"}}
-        asked = {**asked, "claims": json.dumps({"id_token": named})}
+        """What Authlib would put into the address, to the endpoint for pushed requests; a name of it comes back."""
         begun = self._client.create_authorization_url(self._redirect_uri, **asked)
         metadata = self._client.load_server_metadata()
         with self._client._get_oauth_client(**metadata) as caller:
@@ -159,7 +185,35 @@ class RelyingParty:
         if "userinfo" not in token:
             raise LoginRefused("no_id_token", "the token answer holds no ID token")
         claims = dict(token["userinfo"])
-        return Visit(claims=claims, id_token=token["id_token"], proved=self._proved(token, claims))
+        return Visit(
+            claims=claims,
+            id_token=token["id_token"],
+            proved=self._proved(token, claims),
+            access_token=token["access_token"],
+            granted=tuple(token.get("authorization_details", ())),
+        )
+
+    def call(self, path: str, parameters: Mapping[str, str]) -> dict[str, Any]:
+        """What the broker answers to this service at `path`, by its own key. Raises CallRefused, BrokerUnavailable."""
+        self._check_metadata()
+        metadata = self._client.load_server_metadata()
+        with self._client._get_oauth_client(**metadata) as caller:
+            try:
+                answer = caller.post(
+                    f"{self._settings.issuer}{path}",
+                    data=dict(parameters),
+                    auth=caller.client_auth("private_key_jwt"),
+                    withhold_token=True,
+                    timeout=TIMEOUT,
+                )
+                told = answer.json() if answer.content else {}
+            except (requests.RequestException, ValueError) as unreachable:
+                raise BrokerUnavailable(f"{path} did not answer") from unreachable
+        if answer.status_code >= 500:
+            raise BrokerUnavailable(f"{path} failed")
+        if not answer.ok:
+            raise CallRefused(_error_code(told.get("error")))
+        return dict(told)
 
     def _proved(self, token: dict[str, Any], claims: Mapping[str, Any]) -> dict[str, Any]:
         """What userinfo tells beyond the pseudonym, where more was granted (OIDC Core §5.3.2: of the same `sub`)."""

@@ -1,4 +1,4 @@
-"""The bank's own keys: one for `private_key_jwt` (RFC 7523), its public half at the broker, one for its cookies."""
+"""A service's own keys: one for `private_key_jwt` (RFC 7523), its public half at the broker, one for its cookies."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sandbox import atomicfile
 
 
 def client_key(state: Path) -> ECKey:
-    """The bank's signing key (EC P-256, PEM, 0600), made at the first call. Raises OSError, ValueError."""
+    """The service's signing key (EC P-256, PEM, 0600), made at the first call. Raises OSError, ValueError."""
     path = state / "client-key.pem"
     with atomicfile.exclusive(state / ".lock"):
         if not path.exists():
@@ -23,7 +23,7 @@ def client_key(state: Path) -> ECKey:
 
 
 def public_jwks(state: Path) -> dict[str, Any]:
-    """The public JWK Set that goes into the bank's registration at the broker. Raises OSError, ValueError."""
+    """The public JWK Set that goes into the service's registration at the broker. Raises OSError, ValueError."""
     return dict(KeySet([client_key(state)]).as_dict(private=False))
 
 

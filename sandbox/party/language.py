@@ -10,18 +10,19 @@ from flask_babel import Babel
 from flask_babel import gettext as _translate
 
 LANGUAGES: Final = ("ja", "en")
-_FOLDER: Final = Path(__file__).with_name("translations")
 
 
 class CatalogueMissing(Exception):
     """The English catalogue is not compiled: half of the visitors would meet a page they cannot read."""
 
 
-def install(app: Flask) -> None:
-    """Join Flask-Babel to the app. Raises CatalogueMissing, saying what to type."""
-    if not (_FOLDER / "en" / "LC_MESSAGES" / "messages.mo").is_file():
-        raise CatalogueMissing("compile the catalogues first: pybabel compile -d sandbox/bank/translations")
-    app.config["BABEL_TRANSLATION_DIRECTORIES"] = str(_FOLDER)
+def install(app: Flask, folder: Path) -> None:
+    """Join Flask-Babel and the service's translations in `folder` to the app. Raises CatalogueMissing, saying what to
+    type.
+    """
+    if not (folder / "en" / "LC_MESSAGES" / "messages.mo").is_file():
+        raise CatalogueMissing(f"compile the catalogues first: pybabel compile -d {folder}")
+    app.config["BABEL_TRANSLATION_DIRECTORIES"] = str(folder)
     app.config["BABEL_DEFAULT_LOCALE"] = LANGUAGES[0]
     Babel(app, locale_selector=current)
 
