@@ -2,6 +2,8 @@
 
 Loading pyHanko takes half a second, judging a document a hundredth of that. The mother process reads the frame of a
 question and nothing in it; a stranger's bytes are looked at in the child only, under its limits (`broker.confined`).
+Those count processor time, so that a machine with much else to do refuses no good document; the clock on the wall
+bounds what costs none: waiting for a place, loading, and a child that stands still.
 """
 
 from __future__ import annotations
@@ -22,12 +24,18 @@ from typing import IO, Final
 
 from broker.confined import Done
 
-_HEAD: Final = struct.Struct(">dI")
-"""Of a question: the seconds that it has, and its length."""
+_READY: Final = b"\x06"
+"""What a mother says once, when her libraries are loaded."""
+_HEAD: Final = struct.Struct(">I")
+"""Of a question: its length."""
 _FOOT: Final = struct.Struct(">iI")
 """Of an answer: the exit status (_LATE where the child was ended), and the length of what it wrote."""
 _LATE: Final = 1 << 20
 _MAX_OUTPUT: Final = 4 * 1024 * 1024
+LOADING_SECONDS: Final = 60.0
+"""For a mother to start and load, before any question is hers."""
+STANDSTILL_SECONDS: Final = 60.0
+"""For a child by the clock on the wall. One that works has met its limit of processor time long before."""
 IDLE_SECONDS: Final = 600.0
 """After which an unused mother ends; the next question starts another."""
 
@@ -43,19 +51,21 @@ class Nursery:
         self._pid = os.getpid()
         atexit.register(self.close)
 
-    def run(self, question: bytes, *, seconds: float) -> Done:
-        """The child's exit status and output; status None where it did not end in time, or could not be started."""
-        deadline = time.monotonic() + seconds
-        if not self._room.acquire(timeout=seconds):
+    def run(self, question: bytes, *, patience: float) -> Done:
+        """The child's exit status and output; status None where it did not end, or could not be started.
+
+        `patience`: seconds to wait for a free place. What a child may spend it limits itself (`confined.confine`).
+        """
+        if not self._room.acquire(timeout=patience):
             return Done(status=None, output=b"")
         mother = None
         try:
             mother = self._take()
-            done = _asked(mother, question, deadline)
+            done = _asked(mother, question)
             if done is None:  # it had ended of idleness, or was killed: one new one is tried
                 _end(mother)
                 mother = self._started()
-                done = _asked(mother, question, deadline)
+                done = _asked(mother, question)
         except OSError:
             done = None
         finally:
@@ -84,7 +94,8 @@ class Nursery:
         return self._started()
 
     def _started(self) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
+        """A mother that has loaded. Raises OSError: none could be started, or she was not ready in time."""
+        mother = subprocess.Popen(
             [sys.executable, "-P", "-s", "-m", self._module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -93,21 +104,26 @@ class Nursery:
             # nothing of ours is inherited: the environment may name files with secrets
             env={"PYTHONPATH": str(Path(__file__).resolve().parents[1]), "LC_ALL": "C.UTF-8"},
         )
+        assert mother.stdout is not None  # noqa: S101 -- a pipe
+        if _read(mother.stdout, len(_READY), time.monotonic() + LOADING_SECONDS) != _READY:
+            _end(mother)
+            raise TimeoutError("the libraries were not loaded in time")
+        return mother
 
 
-def _asked(mother: subprocess.Popen[bytes], question: bytes, deadline: float) -> Done | None:
+def _asked(mother: subprocess.Popen[bytes], question: bytes) -> Done | None:
     """None where the mother is gone or out of step."""
     assert mother.stdin is not None  # noqa: S101 -- both are pipes
     assert mother.stdout is not None  # noqa: S101 -- as above
-    left = max(0.1, deadline - time.monotonic())
+    deadline = time.monotonic() + STANDSTILL_SECONDS + 1  # after the mother's own
     try:
-        mother.stdin.write(_HEAD.pack(left, len(question)) + question)
+        mother.stdin.write(_HEAD.pack(len(question)) + question)
         mother.stdin.flush()
-        foot = _read(mother.stdout, _FOOT.size, deadline + 0.5)
+        foot = _read(mother.stdout, _FOOT.size, deadline)
         if foot is None:
             return None
         status, length = _FOOT.unpack(foot)
-        output = _read(mother.stdout, length, deadline + 0.5)
+        output = _read(mother.stdout, length, deadline)
     except (OSError, ValueError):
         return None
     if output is None:
@@ -147,15 +163,16 @@ def serve(answer: Callable[[bytes], None]) -> None:
     """
     source, sink = 0, os.dup(1)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    os.write(sink, _READY)
     while select.select([source], [], [], IDLE_SECONDS)[0]:
         head = _whole(source, _HEAD.size)
         if head is None:
             return
-        seconds, length = _HEAD.unpack(head)
+        (length,) = _HEAD.unpack(head)
         question = _whole(source, length)
         if question is None:
             return
-        status, output = _in_child(answer, question, seconds)
+        status, output = _in_child(answer, question)
         answered = _FOOT.pack(status, len(output)) + output
         while answered:
             answered = answered[os.write(sink, answered) :]
@@ -171,7 +188,7 @@ def _whole(source: int, length: int) -> bytes | None:
     return bytes(data)
 
 
-def _in_child(answer: Callable[[bytes], None], question: bytes, seconds: float) -> tuple[int, bytes]:
+def _in_child(answer: Callable[[bytes], None], question: bytes) -> tuple[int, bytes]:
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
@@ -183,10 +200,12 @@ def _in_child(answer: Callable[[bytes], None], question: bytes, seconds: float) 
             answer(question)
             sys.stdout.flush()
             status = 0
+        except SystemExit as end:
+            status = end.code if isinstance(end.code, int) else 1
         finally:
             os._exit(status)
     os.close(writing)
-    output, late = _listened(reading, time.monotonic() + seconds)
+    output, late = _listened(reading, time.monotonic() + STANDSTILL_SECONDS)
     os.close(reading)
     if late:
         os.kill(child, signal.SIGKILL)

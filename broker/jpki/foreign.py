@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import threading
 from base64 import b64decode, b64encode
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -22,7 +21,6 @@ from typing import Any, Final
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from broker import confined
 from broker.errors import (
     CertificateExpired,
     CertificateMalformed,
@@ -44,6 +42,7 @@ from broker.jpki.hcrole import hc_roles
 from broker.jpki.issuer import prepared
 from broker.jpki.profile import hierarchy
 from broker.jpki.revocation import RevocationStatus, RevocationVerdict, check_crl, check_ocsp
+from broker.nursery import Nursery
 
 MAX_INTERMEDIATES: Final = 6
 MAX_OF_ONE_SUBJECT: Final = 2
@@ -52,10 +51,10 @@ MAX_ANCHORS: Final = 16
 MAX_EVIDENCE: Final = 12
 MAX_LIST: Final = 1024 * 1024
 """Bytes of one CRL. The public lists of these authorities have some kilobytes."""
-SECONDS: Final = 4.5
-"""For the child from its start to its end, waiting for a free one included; 5 s is what a caller was promised."""
-_CHILDREN: Final = threading.BoundedSemaphore(2)
-"""Each may take half a gibibyte, so strangers must not choose their number."""
+PATIENCE: Final = 30.0
+"""Seconds to wait for a free child. Each ends within its own processor time (`foreign_child`)."""
+_JUDGE: Final = Nursery("broker.jpki.foreign_child", places=2)
+"""Each child may take half a gibibyte, so strangers must not choose their number."""
 _CURVES: Final = frozenset({"secp256r1", "secp384r1", "secp521r1"})
 TEST_HIERARCHY: Final = "HPKI-TEST"
 """The O of an anchor that production never has."""
@@ -309,8 +308,8 @@ def _check_answer(chain: Sequence[UnverifiedCertificate], case: Case) -> None:
 
 def _judged_apart(question: foreign_child.Question) -> tuple[bytes, ...]:
     """The path, leaf first. Raises CertificateRevoked, and CertificateUntrusted: no path, or none found in time."""
-    done = confined.run(foreign_child.__name__, _written(question), seconds=SECONDS, room=_CHILDREN)
-    if done.status is None:
+    done = _JUDGE.run(_written(question), patience=PATIENCE)
+    if done.status is None or done.status < 0:  # a signal: its time was over
         raise CertificateUntrusted("the chain could not be judged in time")
     if done.status == foreign_child.NOT_INSTALLED:
         raise CertificateUntrusted("pyhanko-certvalidator is not installed: no foreign chain can be judged")

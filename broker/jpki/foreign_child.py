@@ -1,12 +1,13 @@
 """The program in which pyhanko-certvalidator judges a stranger's chain: limits first, no network, no files, no child.
 
-`python -m broker.jpki.foreign_child` reads one question (JSON) and writes the path's certificates, leaf first, as a
-JSON array of Base64. Whatever else happens, its exit code is not 0.
+It reads one question (JSON) and writes the path's certificates, leaf first, as a JSON array of Base64. Whatever else
+happens, its exit code is not 0.
 """
 
 from __future__ import annotations
 
 import asyncio
+import importlib
 import importlib.util
 import json
 import sys
@@ -17,7 +18,7 @@ from typing import Any, Final
 
 from asn1crypto import x509
 
-from broker import confined
+from broker import confined, nursery
 
 CPU_SECONDS: Final = 4
 NOT_INSTALLED: Final = 4
@@ -91,21 +92,31 @@ async def judge(question: Question) -> tuple[bytes, ...]:
 
 
 def main() -> None:
-    confined.confine(cpu_seconds=CPU_SECONDS, memory=MEMORY)
     if importlib.util.find_spec("pyhanko_certvalidator") is None:
-        sys.exit(NOT_INSTALLED)
-    question = read(sys.stdin.buffer.read())
+        nursery.serve(_not_installed)
+        return
+    importlib.import_module("pyhanko_certvalidator")  # loaded once, for all that will be asked
+    nursery.serve(answer)
+
+
+def answer(written: bytes) -> None:
+    """Judge one chain, within its limits."""
+    confined.confine(cpu_seconds=CPU_SECONDS, memory=MEMORY)
+    from pyhanko_certvalidator.errors import RevokedError  # noqa: PLC0415 -- may be absent
+
+    question = read(written)
     with asyncio.Runner() as runner:
         runner.get_loop()
         confined.forbid()
-        from pyhanko_certvalidator.errors import RevokedError  # noqa: PLC0415 -- as above
-
         try:
             path = runner.run(judge(question))
         except RevokedError:
             sys.exit(REVOKED)
-
     sys.stdout.write(json.dumps([b64encode(each).decode() for each in path]))
+
+
+def _not_installed(_written: bytes) -> None:
+    sys.exit(NOT_INSTALLED)
 
 
 if __name__ == "__main__":

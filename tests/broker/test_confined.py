@@ -48,7 +48,7 @@ def test_a_child_that_never_ends_is_ended() -> None:
 def test_without_room_no_child_is_started() -> None:
     full = BoundedSemaphore()
     full.acquire()
-    assert confined.run("broker.jpki.foreign_child", b"{}", seconds=0.05, room=full).status is None
+    assert confined.run("tests.broker.jpki.endless_child", b"{}", seconds=0.05, room=full).status is None
 
 
 def test_a_child_inherits_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:

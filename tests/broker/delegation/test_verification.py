@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
 import subprocess
 import sys
-import time
 import zlib
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -21,7 +21,7 @@ from pyhanko.sign.fields import MDPPerm
 
 from broker.delegation.document import MAX_DOCUMENT
 from broker.delegation.faults import Fault
-from broker.delegation.verification import DocumentVerdict, verify_document
+from broker.delegation.verification import _JUDGE, DocumentVerdict, verify_document
 from tests.broker.delegation.workshop import (
     AT,
     DAY,
@@ -382,10 +382,17 @@ def test_a_document_cut_short_is_refused(workshop: Workshop, sealed: bytes, cut:
 # --- hostile bytes ---------------------------------------------------------------------------------------------------
 
 
+def _children_seconds() -> float:
+    """Processor time of all children that the idle mothers have had (proc_pid_stat(5), cutime and cstime)."""
+    texts = [Path(f"/proc/{mother.pid}/stat").read_text() for mother in _JUDGE._idle]
+    fields = [text.rpartition(")")[2].split() for text in texts]
+    return sum(int(each[13]) + int(each[14]) for each in fields) / os.sysconf("SC_CLK_TCK")
+
+
 def _judged(pdf: bytes, workshop: Workshop) -> DocumentVerdict:
-    before = time.monotonic()
+    _JUDGE.close()
     verdict = verify_document(pdf, anchors=workshop.anchors, at=AT)
-    assert time.monotonic() - before < 5.0
+    assert _children_seconds() < 5.0
     return verdict
 
 
