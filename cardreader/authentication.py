@@ -14,7 +14,7 @@ from typing import Protocol, runtime_checkable
 from cardreader import hpki_ap, jpki_ap
 from cardreader.apdu import converse
 from cardreader.channel import Channel
-from cardreader.errors import NoAuthCertificate, NotJPKICard
+from cardreader.errors import NoAuthCertificate, NotHPKICard, NotJPKICard
 from cardreader.pinpad import PINPadConnection, pad_for_auth_pin, verify_auth_pin_on_reader
 from cardreader.transport import CardConnection, Readers
 
@@ -113,6 +113,18 @@ class AuthenticationCards(Protocol):
         """Hold the card exclusively; leaving takes the PIN's verdict from it. Raises as transport.Readers.connect."""
 
 
+@runtime_checkable
+class LicenceCards(Protocol):
+    """A way that leads to HPKI cards as well, beside what AuthenticationCards promises."""
+
+    def connect_licence(self) -> AbstractContextManager[AuthenticationCard]:
+        """As `connect`, for the key for authentication (認証用) of an HPKI card.
+
+        The card raises NotHPKICard, HPKIPINFormatInvalid, HPKIPINRejected and HPKIPINBlocked where a MyNumber card
+        raises its own.
+        """
+
+
 class APDUCards:
     """Cards in `readers`, spoken to by our own driver (jpki_ap).
 
@@ -128,6 +140,58 @@ class APDUCards:
         """See AuthenticationCards."""
         with self._readers.connect() as connection:
             yield _APDUCard(connection, Channel(extended_length=self._extended_length))
+
+    @contextlib.contextmanager
+    def connect_licence(self) -> Iterator[AuthenticationCard]:
+        """See LicenceCards."""
+        with self._readers.connect() as connection:
+            yield _LicenceCard(connection)
+
+
+class _LicenceCard:
+    """An HPKI card. Its PIN may hold letters, so that no reader's keys are used for it."""
+
+    def __init__(self, connection: CardConnection) -> None:
+        self._connection = connection
+        self._found: hpki_ap.HPKIObjects | None = None
+
+    @property
+    def reader_kind(self) -> str:
+        return self._connection.reader_kind
+
+    @property
+    def algorithm(self) -> str:
+        return self._objects.profile.algorithm
+
+    def present(self) -> CardFace:
+        transmit = self._connection.transmit
+        self._found = converse(hpki_ap.open_application(hpki_ap.HPKIApplication.AUTH), transmit)
+        certificate = converse(hpki_ap.read_certificate(self._found), transmit)
+        return CardFace(certificate=certificate, tries_left=converse(hpki_ap.tries_left(self._found), transmit))
+
+    def ca_certificate(self) -> bytes:
+        if self._objects.ca_certificate is None:
+            raise NoAuthCertificate("the card carries no CA certificate")
+        return converse(hpki_ap.read_ca_certificate(self._objects), self._connection.transmit)
+
+    def verify_pin(self, pin: str) -> None:
+        hpki_ap.check_pin_format(self._objects, pin)
+        self._connection.check_present()  # as for a MyNumber card
+        converse(hpki_ap.verify_pin(self._objects, pin), self._connection.transmit)
+
+    def certificate(self) -> bytes:
+        return converse(hpki_ap.read_certificate(self._objects), self._connection.transmit)
+
+    def sign(self, message: bytes) -> bytes:
+        return converse(hpki_ap.sign(self._objects, message), self._connection.transmit)
+
+    @property
+    def _objects(self) -> hpki_ap.HPKIObjects:
+        if self._found is None:
+            self.present()
+        if self._found is None:
+            raise NotHPKICard("nothing was found on the card")
+        return self._found
 
 
 class _APDUCard:

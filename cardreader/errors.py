@@ -364,5 +364,17 @@ class SignCertificateExpired(AgentError):
         self.ended_on = ended_on
 
 
+class HPKICertificateUnsuitable(AgentError):
+    """What lies in an HPKI card's place for the certificate for authentication is not one."""
+
+
+class HPKICertificateExpired(AgentError):
+    """An HPKI card's certificate was outside its period at the broker's time. `ended_on`: ISO date in Japan."""
+
+    def __init__(self, ended_on: str) -> None:
+        super().__init__("HPKI certificate outside its period")
+        self.ended_on = ended_on
+
+
 class AgentFault(AgentError):
     """A mistake of this program."""

@@ -15,6 +15,7 @@ from typing import Any, Final, Literal, cast
 
 from cardreader import cms
 from cardreader.agent.display import displayable
+from cardreader.agent.joint import JOINT_TAGS, PROFESSION_TAG, Joint, parse_joint
 from cardreader.agent.jose import canonical_json, decode_base64url, parse_json
 from cardreader.agent.linking import LINK_TAGS, Link, parse_link
 from cardreader.agent.mandate import DOCUMENT_TYPE, MANDATE_TAGS, Mandate, parse_mandate
@@ -43,7 +44,7 @@ _DOCUMENT_MEMBERS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
 )
 
 Form = Literal["cms", "pades", "raw"]
-Kind = Literal["login", "consent", "proof", "sign", "link", "mandate"]
+Kind = Literal["login", "consent", "proof", "sign", "link", "mandate", "profession", "joint"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,23 +88,33 @@ class Action:
     """What is bound, of kind "link" alone; nothing else is released then."""
     mandate: Mandate | None = None
     """What is granted or accepted, of kind "mandate" alone; nothing is released then."""
+    joint: Joint | None = None
+    """What a doctor and a patient join in, of kinds "profession" and "joint" alone; nothing is released then."""
+
+    @property
+    def needs_licence(self) -> bool:
+        """Whether an HPKI card answers, and no MyNumber card."""
+        return self.kind == "profession"
 
 
 def parse_action(tag: str, text: str, *, issued_at: datetime) -> Action:
     """Read the action of a request with `tag`, made at `issued_at`. Raises ActionUnknown, RequestMalformed."""
-    if tag not in (AUTH_TAG, CONSENT_TAG, PROOF_TAG, *LINK_TAGS, *MANDATE_TAGS):
+    if tag not in (AUTH_TAG, CONSENT_TAG, PROOF_TAG, *LINK_TAGS, *MANDATE_TAGS, *JOINT_TAGS):
         raise ActionUnknown("a tag that is reserved or unknown")
     action = parse_json(text, what="action")
     if not isinstance(action, dict) or canonical_json(action) != text:
         raise RequestMalformed("action is not an object in RFC 8785 form")
     if tag in LINK_TAGS:
         return Action(kind="link", link=parse_link(tag, action))
+    if tag in JOINT_TAGS:
+        kind: Kind = "profession" if tag == PROFESSION_TAG else "joint"
+        return Action(kind=kind, joint=parse_joint(tag, action))
     if tag in MANDATE_TAGS:
         return _mandate(tag, action, issued_at=issued_at)
     if tag in (AUTH_TAG, CONSENT_TAG):
         if action.keys() - {"release"}:
             raise ActionUnknown("action has members without a template")
-        kind: Kind = "login" if tag == AUTH_TAG else "consent"
+        kind = "login" if tag == AUTH_TAG else "consent"
         return Action(kind=kind, released=_released(action.get("release", [])))
     if action.keys() != {"documents", "kind", "release"}:
         raise ActionUnknown("a proof's action has not exactly documents, kind and release")

@@ -21,6 +21,8 @@ from cardreader.errors import (
     CertificateExpired,
     CertificateUnsuitable,
     HierarchyForeign,
+    HPKICertificateExpired,
+    HPKICertificateUnsuitable,
     SignCertificateExpired,
     SignCertificateUnsuitable,
 )
@@ -35,14 +37,16 @@ class Purpose:
 
     signs_documents: bool
     """Whether contentCommitment (nonRepudiation) must stand there; otherwise it must not."""
-    unsuitable: type[CertificateUnsuitable] | type[SignCertificateUnsuitable]
-    expired: type[CertificateExpired] | type[SignCertificateExpired]
+    unsuitable: type[CertificateUnsuitable] | type[SignCertificateUnsuitable] | type[HPKICertificateUnsuitable]
+    expired: type[CertificateExpired] | type[SignCertificateExpired] | type[HPKICertificateExpired]
 
 
 AUTHENTICATION = Purpose(signs_documents=False, unsuitable=CertificateUnsuitable, expired=CertificateExpired)
 """利用者証明用"""
 SIGNING = Purpose(signs_documents=True, unsuitable=SignCertificateUnsuitable, expired=SignCertificateExpired)
 """署名用"""
+LICENCE = Purpose(signs_documents=False, unsuitable=HPKICertificateUnsuitable, expired=HPKICertificateExpired)
+"""HPKI, 認証用. Which licence it states, the broker judges."""
 
 
 def judge_certificate(

@@ -30,6 +30,8 @@ from cardreader.errors import (
     CardError,
     CardTimeout,
     HoldExpired,
+    HPKIPINFormatInvalid,
+    HPKIPINRejected,
     LastTryNotConfirmed,
     LinkingOff,
     LoginCancelled,
@@ -56,6 +58,8 @@ _ASK_AGAIN = (
     SignPasswordRejected,
     SignPasswordFormatInvalid,
     SignLastTryNotConfirmed,
+    HPKIPINRejected,
+    HPKIPINFormatInvalid,
 )
 """After these the card stays held, and its person may go on."""
 
@@ -128,6 +132,8 @@ class Desk:
         if request.act.documents and not self._allows_signing:
             return Refused(error=SigningOff("a terminal that everybody uses"), request=request)
         if request.act.mandate is not None and not self._allows_signing:
+            return Refused(error=SigningOff("a terminal that everybody uses"), request=request)
+        if request.act.kind in ("profession", "joint") and not self._allows_signing:
             return Refused(error=SigningOff("a terminal that everybody uses"), request=request)
         if request.act.link is not None and not self._allows_signing:
             return Refused(error=LinkingOff("a terminal that everybody uses"), request=request)
@@ -335,7 +341,8 @@ class Desk:
     def _try_pin(self, sitting: Sitting, hold: CardHold, pin: str) -> None:
         if not hold.is_alive:
             raise HoldExpired("the card was let go")
-        check_pin_format(pin)
+        if sitting.secret is Secret.PIN:  # an HPKI card states itself what its PIN looks like
+            check_pin_format(pin)
         _require_last_try_confirmed(sitting)
         self._sign(sitting, hold, pin)
 
@@ -369,7 +376,7 @@ class Desk:
             # The person must still get a page, and the card must still be let go.
             self._on_fault(caught)
             error = AgentFault("a fault beside the card")
-        if isinstance(error, PINRejected):
+        if isinstance(error, PINRejected | HPKIPINRejected):
             sitting.pin_tries_left, sitting.last_try_confirmed = error.tries_left, False
         elif isinstance(error, SignPasswordRejected):
             sitting.sign_tries_left, sitting.last_try_confirmed = error.tries_left, False
@@ -458,5 +465,5 @@ class Desk:
 def _require_last_try_confirmed(sitting: Sitting) -> None:
     if sitting.last_try_confirmed:
         return
-    check = check_tries if sitting.secret is Secret.PIN else check_sign_tries
+    check = check_sign_tries if sitting.secret is Secret.SIGNING else check_tries
     check(sitting.tries_left, floor=PERSON_FLOOR)

@@ -10,7 +10,14 @@ from cardreader.agent.device import DeviceKey
 from cardreader.agent.documents import sign_documents
 from cardreader.agent.entry import PinPrompt, Secret
 from cardreader.agent.request import verify_request
-from cardreader.agent.signing import OnPINPad, check_sign_tries, check_tries, present_card, sign_with_pin
+from cardreader.agent.signing import (
+    OnPINPad,
+    check_sign_tries,
+    check_tries,
+    connect_card,
+    present_card,
+    sign_with_pin,
+)
 from cardreader.agent.trust import Trust
 from cardreader.authentication import AuthenticationCards
 from cardreader.errors import LoginCancelled, PasswordEntryMissing
@@ -48,7 +55,7 @@ def answer_request(
     request = verify_request(request_jws, trust=trust, origin=origin, now=now)
     if request.act.documents and password is None:
         raise PasswordEntryMissing("nobody to ask for the signing password")
-    with cards.connect() as card:
+    with connect_card(cards, request) as card:
         presented = present_card(card, request)
         check_tries(presented.tries_left, floor=tries_floor)
         if request.act.documents:
@@ -61,7 +68,8 @@ def answer_request(
             typed = pin(prompt)
             if typed is None:
                 raise LoginCancelled("no PIN was given")
-            check_pin_format(typed)
+            if not request.act.needs_licence:
+                check_pin_format(typed)
             secret = typed
         signature = sign_with_pin(card, presented, request, secret)
         signed = None

@@ -22,15 +22,29 @@ from cardreader.agent.action import Action
 from cardreader.agent.answer import PINEntry
 from cardreader.agent.display import displayable
 from cardreader.agent.request import SignRequest
-from cardreader.agent.wording import act_title, claim_name, document_facts, document_warning, link_facts, mandate_facts
+from cardreader.agent.wording import (
+    act_title,
+    claim_name,
+    document_facts,
+    document_warning,
+    joint_facts,
+    link_facts,
+    mandate_facts,
+)
 from cardreader.errors import CardError, answer_for
 
 
 class Secret(Enum):
-    """Which of the card's two is meant. Their words and counters are never mixed."""
+    """Which secret of which card is meant. Their words and counters are never mixed."""
 
     PIN = "pin"  # 利用者証明用: four digits
     SIGNING = "signing"  # 署名用パスワード
+    HPKI = "hpki"  # an HPKI card's PIN, whose length the card states
+
+    @classmethod
+    def first_of(cls, act: Action) -> Secret:
+        """What is asked for first."""
+        return cls.HPKI if act.needs_licence else cls.PIN
 
 
 CHOICES = ("auto", "native", "pinentry", "page", "terminal")
@@ -68,9 +82,9 @@ class PinPrompt:
         phrase: str,
         tries_left: int | None,
         error: CardError | None = None,
-        secret: Secret = Secret.PIN,
+        secret: Secret | None = None,
     ) -> PinPrompt:
-        """The prompt for `request` over a card with `tries_left`."""
+        """The prompt for `request` over a card with `tries_left`; `secret` is the one asked for first, unless named."""
         return cls(
             phrase=phrase,
             client=request.display_client,
@@ -80,7 +94,7 @@ class PinPrompt:
             act=request.act,
             language=first_language(request.ui_locales) or "ja",
             error=error,
-            secret=secret,
+            secret=Secret.first_of(request.act) if secret is None else secret,
         )
 
 
@@ -148,9 +162,17 @@ def write_prompt(prompt: PinPrompt | PromptText) -> PromptText:
         listed = _("、").join(claim_name(name, _) for name in prompt.act.released)
         what = f"{what} {listed}"
     colon = _("：")
-    is_pin = prompt.secret is Secret.PIN
+    title, label = {
+        Secret.PIN: (_("暗証番号（数字4桁）を入力してください"), _("暗証番号（数字4桁）")),
+        Secret.SIGNING: (_("署名用パスワードを入力してください"), _("署名用パスワード（英数字6〜16文字）")),
+        Secret.HPKI: (_("HPKIカードのPINを入力してください"), _("HPKIカードのPIN（認証用）")),
+    }[prompt.secret]
+    note = {
+        Secret.SIGNING: _("4桁の暗証番号とは別に数えます。"),
+        Secret.HPKI: _("マイナンバーカードの暗証番号とは別です。"),
+    }.get(prompt.secret)
     return PromptText(
-        title=_("暗証番号（数字4桁）を入力してください") if is_pin else _("署名用パスワードを入力してください"),
+        title=title,
         error=_error_text(prompt),
         lines=(
             f"{_('あなたの合言葉')}{colon}{prompt.phrase}",
@@ -160,10 +182,11 @@ def write_prompt(prompt: PinPrompt | PromptText) -> PromptText:
             f"{_('すること')}{colon}{what}",
             *(f"{name}{colon}{value}" for name, value in (link_facts(prompt.act.link, _) if prompt.act.link else [])),
             *(f"{name}{colon}{value}" for name, value in _mandate_facts(prompt.act, _)),
+            *(f"{name}{colon}{value}" for name, value in _joint_facts(prompt.act, _)),
             *_document_lines(prompt.act, _),
-            tries if is_pin else f"{tries} {_('4桁の暗証番号とは別に数えます。')}",
+            tries if note is None else f"{tries} {note}",
         ),
-        label=_("暗証番号（数字4桁）") if is_pin else _("署名用パスワード（英数字6〜16文字）"),
+        label=label,
         ok=_("確認する"),
         cancel=_("やめる"),
     )
@@ -252,3 +275,7 @@ def _speech(language: str) -> NullTranslations:
 
 def _mandate_facts(act: Action, _: Callable[[str], str]) -> list[tuple[str, str]]:
     return [] if act.mandate is None else mandate_facts(act.mandate, _)
+
+
+def _joint_facts(act: Action, _: Callable[[str], str]) -> list[tuple[str, str]]:
+    return [] if act.joint is None else joint_facts(act.joint, _)

@@ -13,13 +13,22 @@ from typing import TypeVar
 
 from cardreader.agent.documents import SignedDocuments, sign_documents
 from cardreader.agent.request import SignRequest
-from cardreader.agent.signing import CardSignature, OnPINPad, PresentedCard, present_card, sign_with_pin
+from cardreader.agent.signing import (
+    CardSignature,
+    OnPINPad,
+    PresentedCard,
+    connect_card,
+    present_card,
+    sign_with_pin,
+)
 from cardreader.authentication import AuthenticationCard, AuthenticationCards
 from cardreader.errors import (
     AgentFault,
     CardError,
     CardTimeout,
     HoldExpired,
+    HPKIPINFormatInvalid,
+    HPKIPINRejected,
     PINOutcomeUnknown,
     PINRejected,
     SignPasswordOutcomeUnknown,
@@ -27,6 +36,9 @@ from cardreader.errors import (
 )
 
 DOCUMENT_SECONDS = 3.0  # what a page waits for each signature, beside its deadline
+
+_ONCE_MORE = (PINRejected, HPKIPINRejected, HPKIPINFormatInvalid)
+"""After these the card stays held: the next PIN may be right."""
 
 T = TypeVar("T", PresentedCard, CardSignature, SignedDocuments)
 
@@ -105,7 +117,7 @@ class CardHold:
             self._secrets.put(None)
             raise late from None
         if isinstance(reply, CardError):
-            if not isinstance(reply, PINRejected | SignPasswordRejected):
+            if not isinstance(reply, (*_ONCE_MORE, SignPasswordRejected)):
                 self._thread.join(min(2.0, self._deadline_seconds))
             raise reply
         if not isinstance(reply, expected):
@@ -114,7 +126,7 @@ class CardHold:
 
     def _work(self) -> None:
         try:
-            with self._cards.connect() as card:
+            with connect_card(self._cards, self._request) as card:
                 presented = present_card(card, self._request)
                 self._replies.put(presented)
                 if self._try_pins(card, presented) and self._request.act.documents:
@@ -133,7 +145,7 @@ class CardHold:
         while (pin := self._secrets.get(timeout=self._hold_seconds)) is not None:
             try:
                 self._replies.put(sign_with_pin(card, presented, self._request, pin))
-            except PINRejected as error:
+            except _ONCE_MORE as error:
                 self._replies.put(error)
             else:
                 return True

@@ -18,6 +18,7 @@ from cardreader.agent.wording import (
     claim_name,
     document_facts,
     document_warning,
+    joint_facts,
     link_facts,
     mandate_facts,
 )
@@ -25,6 +26,8 @@ from cardreader.errors import (
     Answer,
     CardError,
     CertificateExpired,
+    HPKICertificateExpired,
+    HPKIPINBlocked,
     LoginCancelled,
     PINBlocked,
     SignCertificateExpired,
@@ -38,7 +41,8 @@ _FINAL = frozenset(
     {
         "pin_locked", "cert_expired", "cert_unsuitable", "no_cert", "request_replayed", "pin_last",
         "sign_password_locked", "sign_cert_expired", "sign_cert_unsuitable", "no_sign_cert", "sign_password_last",
-        "no_password_entry", "signing_off", "no_signing_way",
+        "no_password_entry", "signing_off", "no_signing_way", "hpki_pin_locked", "hpki_cert_unsuitable",
+        "hpki_cert_expired",
     }
 )  # fmt: skip
 
@@ -51,7 +55,7 @@ def speak(app: Flask) -> None:
     app.config.update(BABEL_TRANSLATION_DIRECTORIES=str(TRANSLATIONS), BABEL_DEFAULT_LOCALE=LANGUAGES[0])
     Babel(app, locale_selector=_choose_language)
     app.add_template_global(_language, "language")
-    for words in (act_title, claim_name, document_facts, document_warning, link_facts, mandate_facts):
+    for words in (act_title, claim_name, document_facts, document_warning, joint_facts, link_facts, mandate_facts):
         app.add_template_global(partial(_in_page_language, words), words.__name__)
 
 
@@ -68,7 +72,7 @@ def show(page: Page, *, phrase: str) -> Response:
         case Ask():
             row = None if page.error is None else answer_for(page.error)
             g.code = "" if row is None else row.code
-            elsewhere = "elsewhere.html" if page.secret is Secret.PIN else "password.html"
+            elsewhere = "password.html" if page.secret is Secret.SIGNING else "elsewhere.html"
             asking = "pin.html" if page.on_page else elsewhere
             template = "last_try.html" if page.is_last_try else asking
             words = None if row is None else _words(row)
@@ -91,7 +95,9 @@ def refuse(page: Refused) -> Response:
         words=_words(row),
         pin_try=pin_try_used(page.error),
         about=secret_of(page.error).value,
-        ended_on=page.error.ended_on if isinstance(page.error, CertificateExpired | SignCertificateExpired) else None,
+        ended_on=page.error.ended_on
+        if isinstance(page.error, CertificateExpired | SignCertificateExpired | HPKICertificateExpired)
+        else None,
         stated_origin=g.get("stated_origin", ""),
         is_final=row.id in _FINAL,
         goes_back_itself=isinstance(page.error, LoginCancelled),
@@ -101,14 +107,17 @@ def refuse(page: Refused) -> Response:
 
 def pin_try_used(error: CardError) -> str:
     """no, yes or unknown. Of a blocked PIN the error itself knows: found blocked, or blocked by the try just made."""
-    if isinstance(error, PINBlocked | SignPasswordBlocked):
+    if isinstance(error, PINBlocked | SignPasswordBlocked | HPKIPINBlocked):
         return "no" if error.by_this_try is False else "yes"
     return answer_for(error).pin_try_used
 
 
 def secret_of(error: CardError) -> Secret:
     """Of which secret the tries are that `error` speaks of."""
-    return Secret.SIGNING if answer_for(error).id.startswith("sign_password") else Secret.PIN
+    row = answer_for(error).id
+    if row.startswith("hpki_pin"):
+        return Secret.HPKI
+    return Secret.SIGNING if row.startswith("sign_password") else Secret.PIN
 
 
 def _in_page_language(words: Callable[[Any, Gettext], object], of: Any) -> object:

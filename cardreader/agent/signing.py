@@ -6,19 +6,34 @@ signed after that with the other key, documents.py says.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from cardreader.agent.certificates import AUTHENTICATION, judge_certificate
+from cardreader.agent.certificates import AUTHENTICATION, LICENCE, judge_certificate
 from cardreader.agent.documents import present_signing_key
 from cardreader.agent.frame import build_frame
 from cardreader.agent.linking import check_same_card
 from cardreader.agent.request import SignRequest
-from cardreader.authentication import AuthenticationCard, CardFace, PINPadCard, PINPadMissing
-from cardreader.errors import LastTryNotConfirmed, PINBlocked, SignatureMismatch, SignLastTryNotConfirmed
+from cardreader.authentication import (
+    AuthenticationCard,
+    AuthenticationCards,
+    CardFace,
+    LicenceCards,
+    PINPadCard,
+    PINPadMissing,
+)
+from cardreader.errors import (
+    HPKIPINBlocked,
+    LastTryNotConfirmed,
+    NotHPKICard,
+    PINBlocked,
+    SignatureMismatch,
+    SignLastTryNotConfirmed,
+)
 
 PAD_SECONDS = 30  # for typing on a reader
 
@@ -51,6 +66,17 @@ class CardSignature:
     reader_kind: str
 
 
+def connect_card(cards: AuthenticationCards, request: SignRequest) -> AbstractContextManager[AuthenticationCard]:
+    """Hold the card that `request` is for: an HPKI card, or a MyNumber card. Raises as AuthenticationCards.connect,
+    and NotHPKICard where the way leads to MyNumber cards alone.
+    """
+    if not request.act.needs_licence:
+        return cards.connect()
+    if not isinstance(cards, LicenceCards):
+        raise NotHPKICard("this way leads to MyNumber cards alone")
+    return cards.connect_licence()
+
+
 def present_card(card: AuthenticationCard, request: SignRequest) -> PresentedCard:
     """Read and judge the card for `request`; uses no PIN try.
 
@@ -61,7 +87,7 @@ def present_card(card: AuthenticationCard, request: SignRequest) -> PresentedCar
     """
     face = card.present()
     if face.tries_left == 0:
-        raise PINBlocked(by_this_try=False)
+        raise HPKIPINBlocked(by_this_try=False) if request.act.needs_licence else PINBlocked(by_this_try=False)
     key = None if face.certificate is None else _judge(face.certificate, card, request)
     return PresentedCard(
         face=face,
@@ -138,4 +164,5 @@ def sign_with_pin(
 def _judge(der: bytes, card: AuthenticationCard, request: SignRequest) -> rsa.RSAPublicKey:
     if request.act.link is not None and request.act.link.step == "commit":
         check_same_card(request.previous, der)
-    return judge_certificate(der, request, purpose=AUTHENTICATION, ca_certificate=card.ca_certificate)
+    purpose = LICENCE if request.act.needs_licence else AUTHENTICATION
+    return judge_certificate(der, request, purpose=purpose, ca_certificate=card.ca_certificate)

@@ -46,17 +46,17 @@ class Sitting:
     @property
     def secret(self) -> Secret:
         """Which of the card's secrets is asked for now."""
-        return Secret.PIN if self.signature is None else Secret.SIGNING
+        return Secret.first_of(self.request.act) if self.signature is None else Secret.SIGNING
 
     @property
     def tries_left(self) -> int | None:
         """Of that secret: each has a counter of its own. None where the card does not tell."""
-        return self.pin_tries_left if self.secret is Secret.PIN else self.sign_tries_left
+        return self.sign_tries_left if self.secret is Secret.SIGNING else self.pin_tries_left
 
     @property
     def asks_on_page(self) -> bool:
         """Whether it is typed on the agent's own page."""
-        return self.secret is Secret.PIN and self.means == "page"
+        return self.secret is not Secret.SIGNING and self.means == "page"
 
     def begin_card(self, hold: CardHold) -> None:
         """A card is held anew: nothing that another conversation gave counts any more."""

@@ -19,6 +19,7 @@ from cardreader.agent.trust import AgentState, Trust
 from cardreader.authentication import AuthenticationCards, PINPadMissing
 from cardreader.errors import (
     CardError,
+    HPKIPINRejected,
     LastTryNotConfirmed,
     LoginCancelled,
     PINRejected,
@@ -59,7 +60,7 @@ class Person:
 
     pin_entry: PINEntry
     pin: Callable[[PinPrompt], str | None]
-    again: Callable[[PINRejected], bool]
+    again: Callable[[PINRejected | HPKIPINRejected], bool]
     """Whether to type the PIN once more."""
     last_try: Callable[[int | None], bool]
     """Whether to use the last try (the number is None where the card does not tell)."""
@@ -176,7 +177,7 @@ def _answer(
             if not person.last_password_try(few.tries_left):
                 raise
             password_floor = 1
-        except PINRejected as rejected:
+        except (PINRejected, HPKIPINRejected) as rejected:
             if not person.again(rejected):
                 raise
             error, floor = rejected, PERSON_FLOOR

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from cardreader.agent.action import Action, Document, age_of
+from cardreader.agent.joint import Joint
 from cardreader.agent.linking import Link
 from cardreader.agent.mandate import Mandate, Power
 
@@ -25,6 +26,12 @@ def act_title(act: Action, _: Gettext) -> str:
             "accept": _("委任の受諾（次の権限を、受任者として引き受けます）"),
         }[act.mandate.step]
     match act.kind, bool(act.released):
+        case "profession", _none if act.joint is None:
+            return _("医療従事者としてのログイン（資格の確認）")
+        case "profession", _none:
+            return _("医療従事者としてのログイン（資格の確認）と、患者との手続きの開始")
+        case "joint", _none:
+            return _("医療の手続きへの同意（本人の確認）")
         case "consent", False:
             return _("取り消した同意を元に戻す手続き")
         case "consent", True:
@@ -73,6 +80,29 @@ def link_facts(link: Link, _: Gettext) -> list[tuple[str, str]]:
     if link.replaces:
         facts.append((_("使われなくなる番号"), link.display_replaces))
     return facts
+
+
+def joint_facts(joint: Joint, _: Gettext) -> list[tuple[str, str]]:
+    """With whom and what for, as pairs of a name and a value; a licence by its exact words, known ones translated."""
+    facts = [(_("手続きの目的"), joint.display_purpose)]
+    if joint.roles:
+        roles = " / ".join(role_name(role, _) for role in joint.display_roles)
+        facts += [
+            (_("相手の医療従事者"), joint.display_name),
+            (_("資格"), roles),
+            (_("所属"), joint.display_organization),
+        ]
+    return facts
+
+
+def role_name(role: str, _: Gettext) -> str:
+    """A licence as its certificate states it, with its name where that is known."""
+    names = {
+        "Medical Doctor": _("医師"),
+        "Director of Hospital": _("病院長"),
+        "Director of Clinic": _("診療所院長"),
+    }
+    return f"{names[role]} ({role})" if role in names else role
 
 
 def document_facts(document: Document, _: Gettext) -> str:

@@ -23,7 +23,7 @@ from cardreader.agent.trust import AgentState, TrustInvalid, load_trust, origin_
 from cardreader.agent.visit import LoginRefused, Outcome, Person, log_in
 from cardreader.authentication import APDUCards, AuthenticationCards
 from cardreader.commands.session import on_the_reader, tries_after
-from cardreader.errors import CardError, PINRejected, answer_for
+from cardreader.errors import CardError, HPKIPINRejected, PINRejected, answer_for
 from cardreader.webclient import WebClient, WebFault
 
 REFUSED, WRONG_USE, CARD, GAVE_UP, UNREACHABLE = 1, 2, 3, 4, 5
@@ -152,7 +152,7 @@ def _person(asker: PINAsker, password_asker: PINAsker | None, *, agrees: bool, u
                 click.echo(line, err=True)
         return OnPINPad(language=prompt.language, seconds=PAD_SECONDS)
 
-    def again(rejected: PINRejected) -> bool:
+    def again(rejected: PINRejected | HPKIPINRejected) -> bool:
         left = "an unknown number of" if rejected.tries_left is None else rejected.tries_left
         return click.confirm(f"Wrong PIN; {left} tries left. Type it once more?", default=False, err=True)
 
