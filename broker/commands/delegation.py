@@ -29,9 +29,9 @@ from broker.delegation.asking import question
 from broker.delegation.document import MAX_DOCUMENT
 from broker.delegation.examination import Examination, Trust, examine
 from broker.delegation.policy import NONE_GIVEN, Policy
-from broker.delegation.report import CHECKS, RESULTS, claims, lines, sentence
+from broker.delegation.report import RESULTS, check_words, claims, lines, sentence, states
 from broker.delegation.verdict import EXIT_STATUS, Outcome
-from broker.delegation.wording import EXPLAINED, OUTCOMES, REASONS, STATES, TOTAL
+from broker.delegation.wording import STATES, TOTAL, explanation, outcome_words, reason_words
 from broker.errors import BundleInvalid, InvalidToken, PolicyInvalid, QuestionInvalid, SealFailed
 from broker.flows.sealed_documents import archived, proved_until
 from broker.jose import parse_json
@@ -269,11 +269,11 @@ def told(found: Examination) -> dict[str, Any]:
 
 def shown(found: Examination, name: str, lang: str) -> list[str]:
     """What is printed for one file: the verdict with its reasons, who may do what, and the table of checks."""
-    verdict = found.verdict
+    verdict, stated = found.verdict, states(found)
     text = [
-        f"{name}: {OUTCOMES[verdict.outcome].into(lang)}",
-        f"  {EXPLAINED[verdict.outcome].into(lang)}",
-        *(f"  - {REASONS[each].into(lang)} [{each.value}]" for each in verdict.reasons),
+        f"{name}: {outcome_words(verdict.outcome, stated=stated).into(lang)}",
+        f"  {explanation(verdict.outcome, stated=stated).into(lang)}",
+        *(f"  - {reason_words(each, stated=stated).into(lang)} [{each.value}]" for each in verdict.reasons),
     ]
     if who := sentence(found.chain, lang):
         text.append(f"  {who}")
@@ -283,5 +283,6 @@ def shown(found: Examination, name: str, lang: str) -> list[str]:
         text.append(f"  ! {TOTAL.into(lang)}")
     for line in lines(found):
         at = "" if line.at is None else line.at.isoformat()
-        text.append(f"    {CHECKS[line.check].into(lang)}: {RESULTS[line.result].into(lang)}  {line.evidence}  {at}")
+        words = check_words(line.check, stated=stated)
+        text.append(f"    {words.into(lang)}: {RESULTS[line.result].into(lang)}  {line.evidence}  {at}")
     return text

@@ -96,7 +96,10 @@ def line(row: Row, found: Examination | None) -> dict[str, str]:
         "reasons": " ".join(each.value for each in found.verdict.reasons),
         "sha256": found.digest.hex(),
     }
-    record = found.chain[-1].record
+    record, stated = found.chain[-1].record, found.chain[-1].stated
+    if stated is not None:
+        said = stated.statement
+        told |= {"number": said.number, "principal": said.employer.name, "agent": said.employee.name}
     if record is not None:
         grant = record.grant
         told |= {"number": grant.number, "principal": grant.principal.name, "agent": grant.agent.name}

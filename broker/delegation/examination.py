@@ -22,10 +22,21 @@ from broker.delegation.bundle import Bundle, Papers, StatusPaper
 from broker.delegation.faults import Fault
 from broker.delegation.life import State
 from broker.delegation.policy import NONE_GIVEN, Policy
-from broker.delegation.record import Record
+from broker.delegation.record import Frame, Record, StatementRecord
 from broker.delegation.sealing import holds
+from broker.delegation.statement import TYPE as STATEMENT
+from broker.delegation.statement import term_of
 from broker.delegation.status_list import StatusToken
-from broker.delegation.verdict import Link, Question, Status, Verdict, judge, judge_unread
+from broker.delegation.verdict import (
+    Link,
+    Question,
+    Stated,
+    Status,
+    Verdict,
+    judge,
+    judge_statement,
+    judge_unread,
+)
 from broker.delegation.verification import DocumentVerdict, verify_document
 from broker.errors import BrokerError, CheckpointInvalid, PolicyInvalid, PowerRefused, ProofInvalid, WitnessMissing
 
@@ -73,12 +84,29 @@ class Registered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Examined:
-    """One document of the chain, and what was found out about it. `record` is None where it shows none."""
+    """One document of the chain, and what was found out about it. Of `record` and `stated` one is there, or neither:
+    it shows nothing that is read here.
+    """
 
     document: DocumentVerdict
     record: Record | None = None
+    """Of a power of attorney."""
+    stated: StatementRecord | None = None
+    """Of a statement (雇用証明書)."""
     registered: Registered = field(default_factory=Registered)
     status: Status | None = None
+
+    @property
+    def frame(self) -> Frame | None:
+        """What both kinds of record say alike."""
+        return self.record or self.stated
+
+    @property
+    def term(self) -> tuple[datetime, datetime] | None:
+        """From when up to, not at, when it holds."""
+        if self.stated is not None:
+            return term_of(self.stated.statement)
+        return None if self.record is None else (self.record.grant.begins, self.record.grant.ends)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,29 +139,32 @@ def examine(
         replace(
             each,
             registered=_registered(papers, each, trust),
-            status=_status(each.record, question.as_of, epochs),
+            status=_status(each, question.as_of, epochs),
         )
-        if each.record is not None
+        if each.frame is not None
         else each
         for papers, each in zip(bundle.chain, read, strict=True)
     )
-    links = [
-        Link(
-            grant=each.record.grant,
-            faults=frozenset(each.document.faults),
-            logged=each.registered.logged,
-            witnessed=each.registered.witnessed is not None,
-            status=each.status,
-        )
-        for each in chain
-        if each.record is not None
-    ]
+    links = [Link(grant=each.record.grant, **_found(each)) for each in chain if each.record is not None]
+    (alone,) = chain if len(chain) == 1 else (None,)
     if len(links) == len(chain):
         verdict = judge(links, question, policy=policy)
+    elif alone is not None and alone.stated is not None:
+        stated = Stated(statement=alone.stated.statement, **_found(alone))
+        verdict = judge_statement(stated, question, policy=policy)
     else:
         verdict = judge_unread((fault for each in chain for fault in each.document.faults), policy=policy)
     digest = hashlib.sha256(bundle.chain[-1].pdf).digest()
     return Examination(question=question, verdict=verdict, chain=chain, at=now, digest=digest)
+
+
+def _found(each: Examined) -> dict[str, Any]:
+    return {
+        "faults": frozenset(each.document.faults),
+        "logged": each.registered.logged,
+        "witnessed": each.registered.witnessed is not None,
+        "status": each.status,
+    }
 
 
 def _document(papers: Papers, at: datetime, trust: Trust) -> Examined:
@@ -144,6 +175,8 @@ def _document(papers: Papers, at: datetime, trust: Trust) -> Examined:
     if papers.record is not None and papers.record != attached:  # somebody may have read the other one
         document = replace(document, faults=(*document.faults, Fault.CONTENT_ALTERED))
     try:
+        if records.type_of(attached) == STATEMENT:
+            return Examined(document=document, stated=records.read_statement(attached))
         return Examined(document=document, record=records.read(attached))
     except PowerRefused:
         return Examined(document=replace(document, faults=(*document.faults, Fault.RECORD_UNREADABLE)))
@@ -151,8 +184,8 @@ def _document(papers: Papers, at: datetime, trust: Trust) -> Examined:
 
 def _registered(papers: Papers, each: Examined, trust: Trust) -> Registered:
     """Whether the entry is about this very document, and in a log that is trusted."""
-    record, sealed_at = each.record, each.document.sealed_at
-    if record is None or papers.entry is None or papers.salt is None or each.document.record is None:
+    frame, sealed_at = each.frame, each.document.sealed_at
+    if frame is None or papers.entry is None or papers.salt is None or each.document.record is None:
         return Registered()
     found = _entry(papers.entry, papers.proof, trust)
     if found.leaf is None or found.logged is False:
@@ -162,7 +195,7 @@ def _registered(papers: Papers, each: Examined, trust: Trust) -> Registered:
     )
     if not about or (sealed_at is not None and sealed_at + CLOCK_DIFFERENCE < found.leaf.at):
         return replace(found, logged=False)  # another document's entry, or a seal that was there before it
-    if found.witnessed is not None and found.witnessed.checkpoint.origin != record.log_origin:
+    if found.witnessed is not None and found.witnessed.checkpoint.origin != frame.log_origin:
         return Registered()
     return found
 
@@ -186,7 +219,7 @@ def _entry(entry: bytes, proof: bytes | None, trust: Trust) -> Registered:
 
 def _epochs(papers: Sequence[StatusPaper], chain: Sequence[Examined], trust: Trust) -> tuple[_Epoch, ...]:
     """The lists that are signed by a trusted key, each with whether the register proves it; the oldest first."""
-    uris = {each.record.status_list for each in chain if each.record is not None}
+    uris = {each.frame.status_list for each in chain if each.frame is not None}
     found = []
     for paper in papers:
         for uri in uris:
@@ -203,14 +236,15 @@ def _epochs(papers: Sequence[StatusPaper], chain: Sequence[Examined], trust: Tru
     return tuple(sorted(found, key=lambda each: each.token.issued_at))
 
 
-def _status(record: Record | None, as_of: datetime, epochs: Sequence[_Epoch]) -> Status | None:
+def _status(examined: Examined, as_of: datetime, epochs: Sequence[_Epoch]) -> Status | None:
     """By the epoch in force on the day asked. One that no register proves is believed only where it narrows."""
-    if record is None:
+    frame, term = examined.frame, examined.term
+    if frame is None or term is None:
         return None
     told = [
         (each, state)
         for each in epochs
-        if each.token.uri == record.status_list and (state := _state(each, record)) is not None
+        if each.token.uri == frame.status_list and (state := _state(each, frame)) is not None
         if each.proved or state is not State.ACTIVE
     ]
     before = [(each, state) for each, state in told if each.token.issued_at <= as_of]
@@ -223,7 +257,7 @@ def _status(record: Record | None, as_of: datetime, epochs: Sequence[_Epoch]) ->
     )
     if state is not State.ACTIVE:
         later = None
-    if state is State.REVOKED and as_of >= record.grant.ends:
+    if state is State.REVOKED and as_of >= term[1]:
         state = State.EXPIRED  # the list says "no longer" alike of what was revoked and of what has ended
     return Status(
         state=state,
@@ -234,8 +268,8 @@ def _status(record: Record | None, as_of: datetime, epochs: Sequence[_Epoch]) ->
     )
 
 
-def _state(epoch: _Epoch, record: Record) -> State | None:
+def _state(epoch: _Epoch, frame: Frame) -> State | None:
     try:
-        return _STATES.get(status_list.Status(epoch.token.list.at(record.status_index)))
+        return _STATES.get(status_list.Status(epoch.token.list.at(frame.status_index)))
     except (BrokerError, ValueError):
         return None

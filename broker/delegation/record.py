@@ -83,6 +83,14 @@ class StatementRecord(Frame):
     statement: Statement
 
 
+def type_of(data: bytes) -> str:
+    """What a record says it is, before it is read. Raises PowerRefused."""
+    try:
+        return str(parse_json(data, limit=MAX_BYTES).get("type"))
+    except InvalidToken:
+        raise PowerRefused(Rule.FORM) from None
+
+
 def write(record: Record) -> bytes:
     """The record's bytes, which the document carries. Raises PowerRefused, as `read` of them."""
     data = _written(record, kind=record.grant.kind.value, grant=record.grant_bytes.decode("utf-8"))

@@ -16,8 +16,10 @@ from broker.delegation.examination import Examination, Examined
 from broker.delegation.faults import Fault
 from broker.delegation.grant import Grant, Party, Power, stamp
 from broker.delegation.life import State
+from broker.delegation.statement import TYPE as STATEMENT
+from broker.delegation.statement import Statement
 from broker.delegation.verdict import OUTCOME_OF, TAMPERED, Outcome, Reason
-from broker.delegation.wording import EXPLAINED, OUTCOMES, REASONS, Words
+from broker.delegation.wording import STATED, Words, explanation, outcome_words, reason_words
 
 TYP: Final = "delegation-report+jwt"
 ETSI: Final = {
@@ -82,6 +84,16 @@ class Line:
     at: datetime | None = None
 
 
+def states(found: Examination) -> bool:
+    """Whether what was handed in is a statement, which has words of its own."""
+    return found.chain[-1].stated is not None
+
+
+def check_words(check: Check, *, stated: bool) -> Words:
+    """What a row of the table is called."""
+    return STATED["checks"].get(check.value, CHECKS[check]) if stated else CHECKS[check]
+
+
 def lines(found: Examination) -> tuple[Line, ...]:
     """The table of checks; of a chain each document has its own, the outermost first."""
     told = [line for each in found.chain for line in _of_document(each, found)]
@@ -106,7 +118,8 @@ def _of_document(each: Examined, found: Examination) -> list[Line]:
     result = Result.FAILED if failed else Result.UNKNOWN if faults else Result.PASSED
     evidence = ", ".join(fault.name.lower() for fault in each.document.faults) or "PAdES"
     told = [Line(check=Check.DOCUMENT, result=result, evidence=evidence, at=each.document.sealed_at)]
-    if each.record is None:
+    term = each.term
+    if term is None:
         return told
     known, seen = each.registered, each.registered.witnessed
     told.append(
@@ -142,14 +155,13 @@ def _of_document(each: Examined, found: Examination) -> list[Line]:
             at=None if status is None else status.listed_at,
         )
     )
-    grant = each.record.grant
-    told.append(Line(check=Check.TERM, result=_held(grant.begins <= found.question.as_of < grant.ends)))
+    told.append(Line(check=Check.TERM, result=_held(term[0] <= found.question.as_of < term[1])))
     return told
 
 
 def claims(found: Examination, *, number: str, issuer: str, software: str) -> dict[str, Any]:
     """The report as JSON. `number` is its own, `issuer` who examined; times are Unix seconds or RFC 3339 in Japan."""
-    verdict = found.verdict
+    verdict, stated = found.verdict, states(found)
     question = {
         "as_of": _time(found.question.as_of),
         "act": None if found.question.act is None else found.question.act.value,
@@ -168,9 +180,11 @@ def claims(found: Examination, *, number: str, issuer: str, software: str) -> di
         "verdict": verdict.outcome.value,
         "exit_status": verdict.exit_status,
         "etsi": ETSI[verdict.outcome],
-        "words": _both(OUTCOMES[verdict.outcome]) | {"explained": _both(EXPLAINED[verdict.outcome])},
+        "words": _both(outcome_words(verdict.outcome, stated=stated))
+        | {"explained": _both(explanation(verdict.outcome, stated=stated))},
         "reasons": [
-            {"code": each.value, "verdict": OUTCOME_OF[each].value, **_both(REASONS[each])} for each in verdict.reasons
+            {"code": each.value, "verdict": OUTCOME_OF[each].value, **_both(reason_words(each, stated=stated))}
+            for each in verdict.reasons
         ],
         "question": {name: value for name, value in question.items() if value is not None},
         "document": {"sha256": found.digest.hex()},
@@ -206,10 +220,13 @@ def _link(each: Examined) -> dict[str, Any]:
     told: dict[str, Any] = {"faults": [fault.name.lower() for fault in each.document.faults]}
     if each.document.sealed_at is not None:
         told["sealed_at"] = _time(each.document.sealed_at)
-    if each.record is None:
+    if each.frame is None:
         return told
-    told |= _grant(each.record.grant)
-    told["issued_at"] = _time(each.record.issued_at)
+    if each.record is not None:
+        told |= _grant(each.record.grant)
+    elif each.stated is not None:
+        told |= _statement(each.stated.statement)
+    told["issued_at"] = _time(each.frame.issued_at)
     seen = each.registered.witnessed
     told["register"] = {"logged": each.registered.logged}
     if seen is not None:
@@ -234,6 +251,24 @@ def _grant(grant: Grant) -> dict[str, Any]:
         "begins": _time(grant.begins),
         "ends": _time(grant.ends),
     }
+
+
+def _statement(statement: Statement) -> dict[str, Any]:
+    """Who says what of whom, in short: all of it stands in the document."""
+    until = statement.employed_until
+    told = {
+        "number": statement.number,
+        "type": STATEMENT,
+        "employer": _party(statement.employer),
+        "employee": _party(statement.employee),
+        "employment": statement.employment.value,
+        "employed_since": statement.employed_since.isoformat(),
+        "employed_until": None if until is None else until.isoformat(),
+        "certified_on": statement.certified_on.isoformat(),
+        "told_until": statement.told_until.isoformat(),
+        "purpose": statement.purpose or None,
+    }
+    return {name: value for name, value in told.items() if value is not None}
 
 
 def _party(party: Party) -> dict[str, str]:
@@ -274,8 +309,10 @@ def _power(power: Power) -> dict[str, Any]:
 
 
 def sentence(chain: Sequence[Examined], language: str) -> str:
-    """Who empowered whom to what until when, in one line; empty where the document shows nothing."""
-    last = chain[-1].record
+    """Who empowered whom to what until when, or who stated what of whom, in one line; empty where nothing is shown."""
+    last, stated = chain[-1].record, chain[-1].stated
+    if stated is not None:
+        return _stated(stated.statement, language)
     if last is None:
         return ""
     grant = last.grant
@@ -287,3 +324,11 @@ def sentence(chain: Sequence[Examined], language: str) -> str:
     if language == "ja":
         return f"{grant.principal.name} → {grant.agent.name}：{acts}（{ends} より前まで）"
     return f"{grant.principal.name} → {grant.agent.name}: {acts} (until before {ends} JST)"
+
+
+def _stated(statement: Statement, language: str) -> str:
+    employer, employee = statement.employer.name, statement.employee.name
+    since, day = statement.employed_since.isoformat(), statement.certified_on.isoformat()
+    if language == "ja":
+        return f"{employer} が、{employee} を {since} から雇用していることを、{day} 現在で証明"
+    return f"{employer} certifies, as of {day}, that it has employed {employee} since {since}"

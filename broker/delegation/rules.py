@@ -40,6 +40,9 @@ class Rule(StrEnum):
     EMPLOYER = "employer"
     EMPLOYMENT = "employment"
     INCOME = "income"
+    HOURS = "hours"
+    LEAVE = "leave"
+    TOLD_UNTIL = "told_until"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,6 +173,21 @@ WORDS: Final[Mapping[Rule, Words]] = MappingProxyType(
         Rule.INCOME: Words(
             ja="収入は、対象の年と、0円以上の整数で書いてください。",
             en="An income is a whole number of yen, with its year.",
+            source="statement model",
+        ),
+        Rule.HOURS: Words(
+            ja="就労時間または就労実績が正しくありません。日数と時間は数字で、実績は3か月分まで書いてください。",
+            en="The hours, or what was worked, are wrong: numbers, and three months at most up to the day certified.",
+            source="就労証明書の標準的な様式",
+        ),
+        Rule.LEAVE: Words(
+            ja="休業の期間または復職の日が正しくありません。",
+            en="The days of leave, or of return, contradict each other.",
+            source="就労証明書の標準的な様式",
+        ),
+        Rule.TOLD_UNTIL: Words(
+            ja="取り下げを知らせる期限は、証明する日から10年以内の日にしてください。",
+            en="Until when a withdrawal is told is a day within ten years of the one certified.",
             source="statement model",
         ),
     }

@@ -18,6 +18,7 @@ from broker.delegation.faults import ALTERED, Fault
 from broker.delegation.grant import ANY_ENTITY, Grant, Power, ScopeKind
 from broker.delegation.life import State
 from broker.delegation.policy import NONE_GIVEN, Policy
+from broker.delegation.statement import Statement, term_of
 from broker.errors import PowerRefused
 
 
@@ -83,6 +84,7 @@ class Reason(StrEnum):
     TERM_TOO_LONG = "term_too_long"
     NO_LIMIT = "no_limit"
     FOREIGN_OFFICE = "foreign_office"
+    STATES_ONLY = "states_only"
 
 
 OUTCOME_OF: Final = {
@@ -115,6 +117,7 @@ OUTCOME_OF: Final = {
             Reason.TERM_TOO_LONG,
             Reason.NO_LIMIT,
             Reason.FOREIGN_OFFICE,
+            Reason.STATES_ONLY,
         ),
         Outcome.OUT_OF_SCOPE,
     ),
@@ -149,16 +152,29 @@ class Status:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Link:
-    """One grant of the chain and all that was found out about it, the outermost first."""
+class Found:
+    """What was found out about one document."""
 
-    grant: Grant
     faults: frozenset[Fault] = frozenset()
     """What `verify_document` found."""
     logged: bool | None = None
     """Whether its entry stands under a checkpoint: None where no proof came with it."""
     witnessed: bool = False
     status: Status | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link(Found):
+    """One grant of the chain, the outermost first."""
+
+    grant: Grant
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stated(Found):
+    """A statement, which stands by itself."""
+
+    statement: Statement
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,7 +198,7 @@ def judge(chain: Sequence[Link], question: Question, *, policy: Policy = NONE_GI
     """The verdict on the last grant of `chain` (first the one that comes from nobody else's power)."""
     reasons: set[Reason] = set()
     for link in chain:
-        reasons |= _of_link(link, question, policy)
+        reasons |= _of_found(link, (link.grant.begins, link.grant.ends), question, policy)
     first = chain[0].grant
     if first.parent is not None:
         reasons.add(Reason.PARENT_MISSING)
@@ -199,6 +215,20 @@ def judge(chain: Sequence[Link], question: Question, *, policy: Policy = NONE_GI
         later=None if later is None else later.later,
         later_at=None if later is None else later.later_at,
         total_unchecked=any(power.limit is not None and power.limit.total for power in last.powers),
+    )
+
+
+def judge_statement(stated: Stated, question: Question, *, policy: Policy = NONE_GIVEN) -> Verdict:
+    """The verdict on a statement: is it as it was made, and did it still stand? It empowers nobody."""
+    reasons = _of_found(stated, term_of(stated.statement), question, policy)
+    asked = (question.act, question.entity, question.category, question.case_number, question.amount, question.service)
+    if any(part is not None for part in asked):
+        reasons.add(Reason.STATES_ONLY)
+    status = stated.status
+    return replace(
+        _told(reasons, policy),
+        later=None if status is None else status.later,
+        later_at=None if status is None else status.later_at,
     )
 
 
@@ -224,16 +254,17 @@ def _of_faults(faults: Iterable[Fault]) -> set[Reason]:
     return reasons
 
 
-def _of_link(link: Link, question: Question, policy: Policy) -> set[Reason]:
-    reasons = _of_faults(link.faults)
-    if link.logged is False:
+def _of_found(found: Found, term: tuple[datetime, datetime], question: Question, policy: Policy) -> set[Reason]:
+    reasons = _of_faults(found.faults)
+    if found.logged is False:
         reasons.add(Reason.NOT_IN_REGISTER)
-    elif link.logged is None or not link.witnessed:
+    elif found.logged is None or not found.witnessed:
         reasons.add(Reason.NOT_WITNESSED)
-    reasons |= _of_status(link.status, question, policy)
-    if question.as_of < link.grant.begins:
+    reasons |= _of_status(found.status, question, policy)
+    begins, ends = term
+    if question.as_of < begins:
         reasons.add(Reason.NOT_YET)
-    if question.as_of >= link.grant.ends:
+    if question.as_of >= ends:
         reasons.add(Reason.ENDED)
     return reasons
 

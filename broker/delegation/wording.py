@@ -137,6 +137,10 @@ REASONS: Final[Mapping[Reason, Words]] = {
         ja="お尋ねの機関は、選んだ方針の発注機関に含まれません。",
         en="That office is not one of the authority whose policy was chosen.",
     ),
+    Reason.STATES_ONLY: Words(
+        ja="この文書は事実の証明です。権限を与えるものではありません。",
+        en="This document states facts. It empowers nobody.",
+    ),
 }
 STATES: Final[Mapping[State, Words]] = {
     State.ACTIVE: Words(ja="有効", en="in force"),
@@ -149,3 +153,66 @@ TOTAL: Final = Words(
     ja="金額の上限は合計額です。これまでに使った額は、この記録だけでは分かりません。",
     en="The limit is for all acts together: what was used of it cannot be seen from this record.",
 )
+
+STATED: Final[Mapping[str, Mapping[str, Words]]] = {
+    "explained": {
+        Outcome.VALID: Words(
+            ja="証明者が署名したままで、お尋ねの日まで取り下げられていません。内容が事実かは、証明者の責任です。",
+            en="It is as its employer signed it, and had not been withdrawn by the day asked about. For its truth the"
+            " employer answers.",
+        ),
+        Outcome.EXPIRED: Words(
+            ja="本物ですが、お尋ねの日は、証明した日より前か、取り下げの有無を知らせる期間の後です。",
+            en="Genuine, but the day asked about is before the one certified, or after withdrawals are told of.",
+        ),
+        Outcome.REVOKED: Words(
+            ja="お尋ねの日には、証明者が取り下げたか、訂正していました。新しい証明書を求めてください。",
+            en="Its employer had withdrawn or corrected it by the day asked about. Ask for a newer one.",
+        ),
+        Outcome.OUT_OF_SCOPE: Words(
+            ja="本物ですが、この文書は権限を与えるものではありません。お尋ねの行為や金額には使えません。",
+            en="Genuine, but it empowers nobody: it is good for no act and no amount.",
+        ),
+        Outcome.FORGED: Words(
+            ja="発行されたままの文書であると確認できず、矛盾が見つかりました。受け取らず、証明者に連絡してください。",
+            en="It contradicts what was issued. Do not accept it, and contact the employer.",
+        ),
+    },
+    "outcomes": {
+        Outcome.VALID: Words(ja="本物で、取り下げられていません", en="Genuine, and not withdrawn"),
+        Outcome.EXPIRED: Words(ja="確認できる期間の外です", en="Outside the days it is told of"),
+        Outcome.REVOKED: Words(ja="取り下げられています", en="Withdrawn"),
+        Outcome.OUT_OF_SCOPE: Words(ja="権限の文書ではありません", en="Not a power of attorney"),
+    },
+    "reasons": {
+        Reason.REVOKED: Words(ja="証明者が取り下げました。", en="Its employer withdrew it."),
+        Reason.SUPERSEDED: Words(
+            ja="証明者が訂正し、新しい証明書に置き換えました。", en="It was corrected by a newer one."
+        ),
+        Reason.NOT_YET: Words(ja="証明した日より前の日です。", en="The day asked about is before the one certified."),
+        Reason.ENDED: Words(
+            ja="取り下げの有無を知らせる期間が終わっています。新しい証明書を求めてください。",
+            en="Withdrawals are no longer told of. Ask for a newer one.",
+        ),
+    },
+    "checks": {
+        "status": Words(ja="取り下げ・訂正", en="Withdrawal and correction"),
+        "term": Words(ja="証明した日と、知らせる期間", en="Day certified, and days it is told of"),
+    },
+}
+"""What is said otherwise of a statement: it states, and nobody is empowered by it."""
+
+
+def outcome_words(outcome: Outcome, *, stated: bool) -> Words:
+    """What a verdict is called."""
+    return STATED["outcomes"].get(outcome, OUTCOMES[outcome]) if stated else OUTCOMES[outcome]
+
+
+def explanation(outcome: Outcome, *, stated: bool) -> Words:
+    """What a verdict means."""
+    return STATED["explained"].get(outcome, EXPLAINED[outcome]) if stated else EXPLAINED[outcome]
+
+
+def reason_words(reason: Reason, *, stated: bool) -> Words:
+    """What a reason is called."""
+    return STATED["reasons"].get(reason, REASONS[reason]) if stated else REASONS[reason]

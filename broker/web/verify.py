@@ -24,9 +24,10 @@ from broker.delegation.acts import EN, JA, PROCUREMENT, Act
 from broker.delegation.asking import PARTS
 from broker.delegation.bundle import MAX_BUNDLE, submitted
 from broker.delegation.grant import JST
-from broker.delegation.report import CHECKS, RESULTS, lines, sentence
+from broker.delegation.report import RESULTS, Line, check_words, lines, sentence, states
 from broker.delegation.verdict import Outcome
-from broker.delegation.wording import EXPLAINED, OUTCOMES, REASONS, STATES, TOTAL
+from broker.delegation.vocabulary import VALUES
+from broker.delegation.wording import STATES, TOTAL, explanation, outcome_words, reason_words
 from broker.errors import BundleInvalid, QuestionInvalid, TooManyRequests
 from broker.flows import officer
 from broker.flows.officer import Answer
@@ -123,7 +124,7 @@ def _form(fields: Mapping[str, str], *, words: Words | None = None, status: int 
 
 def _verdict(told: Answer, fields: Mapping[str, str]) -> Response:
     language, found = str(get_locale()), told.found
-    verdict = found.verdict
+    verdict, stated = found.verdict, states(found)
     return page(
         "verdict.html",
         found=found,
@@ -131,19 +132,22 @@ def _verdict(told: Answer, fields: Mapping[str, str]) -> Response:
         signed=told.signed,
         report_base64=b64encode(compact_json(told.report)).decode(),
         mark=_MARKS[verdict.outcome],
-        outcome=OUTCOMES[verdict.outcome].into(language),
-        explained=EXPLAINED[verdict.outcome].into(language),
-        reasons=[(each.value, REASONS[each].into(language)) for each in verdict.reasons],
+        outcome=outcome_words(verdict.outcome, stated=stated).into(language),
+        explained=explanation(verdict.outcome, stated=stated).into(language),
+        reasons=[(each.value, reason_words(each, stated=stated).into(language)) for each in verdict.reasons],
         later=None if verdict.later is None else STATES[verdict.later].into(language),
         total=TOTAL.into(language) if verdict.total_unchecked else "",
         who=sentence(found.chain, language),
         acts=_acts(told.report, language),
-        checks=[
-            (CHECKS[line.check].into(language), RESULTS[line.result].into(language), line) for line in lines(found)
-        ],
+        value_word=lambda member, value: VALUES[member][value].into(language),
+        checks=[_row(line, language, stated=stated) for line in lines(found)],
         qr=_qr(_again(fields)),
         again=_again(fields),
     )
+
+
+def _row(line: Line, language: str, *, stated: bool) -> tuple[str, str, Line]:
+    return check_words(line.check, stated=stated).into(language), RESULTS[line.result].into(language), line
 
 
 def _acts(report: Mapping[str, Any], language: str) -> list[list[str]]:

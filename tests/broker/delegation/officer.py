@@ -13,11 +13,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from broker.audit.leaf import Happening, Leaf, commitment
 from broker.delegation import grant as grants
 from broker.delegation import record as records
+from broker.delegation import statement as statements
 from broker.delegation.bundle import Bundle, Papers, StatusPaper
 from broker.delegation.examination import Trust
 from broker.delegation.grant import Grant
-from broker.delegation.record import Evidence, Proof, Record
+from broker.delegation.record import Evidence, Proof, Record, StatementRecord
 from broker.delegation.rendering import Renderer
+from broker.delegation.statement import Statement
 from broker.delegation.status_list import TYP, Status, claims_of, epoch_leaf, make_list
 from broker.flows.register import Logged, append, log_key, proof, witness
 from broker.jose import public_jwk, sign_jws
@@ -125,7 +127,27 @@ class Operator:
     def issue(self, grant: Grant = HELD, *, place: int = 4711, salt: bytes = b"s" * 32, logged: bool = True) -> Papers:
         """A sealed document with its papers; without `logged` one that never was in the register."""
         self.clock = AT - timedelta(minutes=5)
-        record = self.record(grant, place)
+        return self.issue_record(self.record(grant, place), salt=salt, logged=logged)
+
+    def state(self, statement: Statement, *, place: int = 4711) -> Papers:
+        """The same of a statement."""
+        self.clock = AT - timedelta(minutes=5)
+        written = statements.write(statement)
+        record = records.write_statement(
+            StatementRecord(
+                statement_bytes=written,
+                statement=statements.read(written),
+                issued_at=self.clock.astimezone(grants.JST),
+                evidence=(Evidence(shows=Proof.PRINCIPAL_SIGNATURE, sha256="ab" * 32, at=HELD.begins),),
+                status_list=LIST,
+                status_index=place,
+                log_origin=self.origin,
+                template=f"record:{self.renderer.template_hash}",
+            )
+        )
+        return self.issue_record(record)
+
+    def issue_record(self, record: bytes, *, salt: bytes = b"s" * 32, logged: bool = True) -> Papers:
         unsigned = self.renderer.render(record)
         commit = commitment(salt, record, unsigned)
         entry, shown = None, None

@@ -14,15 +14,18 @@ from broker.delegation.bundle import Bundle
 from broker.delegation.examination import Examination, Trust, examine
 from broker.delegation.life import State
 from broker.delegation.policy import NONE_GIVEN, Policy
+from broker.delegation.report import claims, lines, sentence
 from broker.delegation.status_list import Status
 from broker.delegation.verdict import Outcome, Question, Reason
 from tests.broker.delegation.officer import DAY, HELD, TERM, Operator
 from tests.broker.delegation.test_grant import CHILD
+from tests.broker.delegation.test_statement import EMPLOYED
 from tests.broker.delegation.workshop import AT, other_page
 
 pytest.importorskip("typst", reason="missing: typst")
 ASKED = Question(as_of=DAY, act=Act.BID, entity="mlit-01", amount=10_000_000)
 MINUTE = timedelta(minutes=1)
+DAY_LONG = timedelta(days=1)
 
 
 @pytest.fixture(scope="module")
@@ -181,3 +184,51 @@ def test_what_is_no_document_is_never_valid(operator: Operator, junk: bytes) -> 
     found = told(operator, Bundle(chain=(bundles.Papers(pdf=junk),)))
     assert found.verdict.outcome in {Outcome.CANNOT_TELL, Outcome.FORGED}
     assert found.chain[0].record is None
+
+
+# --- a statement ------------------------------------------------------------------------------------------------------
+
+NOTHING_ASKED = Question(as_of=DAY)
+
+
+def test_a_statement_is_judged_by_the_same_proofs_and_has_words_of_its_own(operator: Operator) -> None:
+    bundle = operator.bundle(operator.state(EMPLOYED, place=50), epochs=(operator.epoch(at=DAY - MINUTE),))
+    found = told(operator, bundle, NOTHING_ASKED)
+    assert (found.verdict.outcome, found.verdict.reasons) == (Outcome.VALID, ())
+    assert {line.result.value for line in lines(found)} == {"passed"}
+    report = claims(found, number="r", issuer="https://broker.example", software="x")
+    assert report["chain"][0]["type"] == "statement.employment"
+    assert report["words"]["ja"] == "本物で、取り下げられていません"
+    assert EMPLOYED.employee.name in sentence(found.chain, "en")
+    assert told(operator, bundles.submitted(bundle.chain[0].pdf), NOTHING_ASKED).verdict.reasons == (
+        Reason.NOT_WITNESSED,
+        Reason.STATUS_MISSING,
+    )
+
+
+def test_a_statement_empowers_nobody_whatever_is_asked(operator: Operator) -> None:
+    bundle = operator.bundle(operator.state(EMPLOYED, place=51), epochs=(operator.epoch(at=DAY - MINUTE),))
+    for asked in (Question(as_of=DAY, act=Act.BID), Question(as_of=DAY, amount=1), Question(as_of=DAY, service="x")):
+        assert reasons(operator, bundle, asked) == (Reason.STATES_ONLY,)
+
+
+def test_a_withdrawn_statement_and_one_of_another_day_are_told_as_such(operator: Operator) -> None:
+    papers, at = operator.state(EMPLOYED, place=52), DAY - MINUTE
+    withdrawn = operator.bundle(papers, epochs=(operator.epoch({52: Status.INVALID}, at=at),))
+    found = told(operator, withdrawn, NOTHING_ASKED)
+    assert found.verdict.reasons == (Reason.REVOKED,)
+    report = claims(found, number="r", issuer="https://broker.example", software="x")
+    assert report["reasons"][0]["en"] == "Its employer withdrew it."
+    holds = operator.bundle(papers, epochs=(operator.epoch(at=at),))
+    assert Reason.ENDED in reasons(operator, holds, Question(as_of=DAY + 366 * DAY_LONG))
+    assert Reason.NOT_YET in reasons(operator, holds, Question(as_of=DAY - 2 * DAY_LONG))
+
+
+def test_a_changed_statement_is_forged_and_no_power_comes_from_one(operator: Operator, whole: Bundle) -> None:
+    papers = operator.state(EMPLOYED, place=53)
+    good = operator.epoch(at=DAY - MINUTE)
+    changed = operator.bundle(replace(papers, pdf=other_page(papers.pdf)), epochs=(good,))
+    assert told(operator, changed, NOTHING_ASKED).verdict.outcome is Outcome.FORGED
+    for chain in ((papers, *whole.chain), (*whole.chain, papers)):
+        mixed = operator.bundle(*chain, epochs=(good,))
+        assert told(operator, mixed, NOTHING_ASKED).verdict.outcome is Outcome.CANNOT_TELL

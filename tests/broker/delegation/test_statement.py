@@ -17,7 +17,7 @@ from broker.delegation.grant import JST, Party, PartyKind, canonical
 from broker.delegation.record import Evidence, Proof, StatementRecord
 from broker.delegation.rendering import FONTS, Renderer
 from broker.delegation.rules import Rule
-from broker.delegation.statement import Employment, Income, Statement
+from broker.delegation.statement import Employment, Hours, Income, Leave, LeaveKind, Statement, Worked
 from broker.delegation.verification import verify_document
 from broker.delegation.vocabulary import LABELS, VALUES
 from broker.errors import PowerRefused
@@ -36,10 +36,38 @@ EMPLOYED = Statement(
     employed_since=date(2021, 4, 1),
     employed_until=date(2027, 3, 31),
     certified_on=date(2026, 11, 20),
+    told_until=date(2027, 11, 20),
+    industry="情報通信業",
     workplace="本社",
+    workplace_address="愛知県名古屋市中区栄1-1",
     purpose="保育所の入所申込み",
+    hours=Hours(days_a_week=5, hours_a_month=160, starts="09:00", finishes="17:45", rest_minutes=45),
+    worked=(Worked(month="2026-09", days=19, hours=152), Worked(month="2026-10", days=21, hours=168)),
+    leave=Leave(kind=LeaveKind.CHILDCARE, since=date(2025, 4, 1), until=date(2026, 3, 31)),
+    returns_on=date(2026, 4, 1),
     income=Income(year=2025, income=4_321_000),
+    remarks="短時間勤務制度を利用している",
+    contact="総務課 052-000-0000",
+    supersedes="q" * 22,
 )
+LEAST = replace(
+    EMPLOYED,
+    employed_until=None,
+    industry="",
+    workplace="",
+    workplace_address="",
+    purpose="",
+    hours=None,
+    worked=(),
+    leave=None,
+    returns_on=None,
+    income=None,
+    remarks="",
+    contact="",
+    supersedes=None,
+)
+
+HOURS = {"days_a_week": 5, "hours_a_month": 160, "starts": "09:00", "finishes": "17:45", "rest_minutes": 45}
 
 
 def record(statement: Statement = EMPLOYED) -> bytes:
@@ -72,7 +100,7 @@ def changed(**members: Any) -> bytes:
 
 @pytest.mark.parametrize(
     "statement",
-    [EMPLOYED, replace(EMPLOYED, employed_until=None, workplace="", purpose="", income=None)],
+    [EMPLOYED, LEAST],
     ids=["everything", "the least"],
 )
 def test_a_statement_is_read_as_it_was_written(statement: Statement) -> None:
@@ -93,6 +121,21 @@ def test_a_statement_is_read_as_it_was_written(statement: Statement) -> None:
         ({"employed_since": "2021-02-30"}, (Rule.FORM, "employed_since")),
         ({"employed_since": "2026-11-21"}, (Rule.EMPLOYMENT, "certified_on")),
         ({"employed_until": "2021-03-31"}, (Rule.EMPLOYMENT, "employed_until")),
+        ({"told_until": "2026-11-19"}, (Rule.TOLD_UNTIL, "told_until")),
+        ({"told_until": "2037-01-01"}, (Rule.TOLD_UNTIL, "told_until")),
+        ({"hours": HOURS | {"days_a_week": 8}}, (Rule.HOURS, "hours.days_a_week")),
+        ({"hours": HOURS | {"starts": "24:00"}}, (Rule.FORM, "hours.starts")),
+        ({"hours": HOURS | {"night": True}}, (Rule.FORM, "hours.night")),
+        ({"worked": [{"month": "2026-12", "days": 1, "hours": 1}]}, (Rule.HOURS, "worked")),
+        ({"worked": [{"month": "2026-09", "days": 1, "hours": 1}] * 2}, (Rule.HOURS, "worked")),
+        ({"worked": [{"month": "2026-09", "days": 32, "hours": 1}]}, (Rule.HOURS, "worked.0.days")),
+        ({"worked": [{"month": f"2026-0{n}", "days": 1, "hours": 1} for n in range(1, 5)]}, (Rule.FORM, "worked")),
+        ({"leave": {"kind": "sick", "since": "2026-01-01", "until": "2026-02-01"}}, (Rule.FORM, "leave.kind")),
+        ({"leave": {"kind": "childcare", "since": "2026-02-02", "until": "2026-02-01"}}, (Rule.LEAVE, "leave")),
+        ({"leave": None}, (Rule.LEAVE, "returns_on")),
+        ({"remarks": "a\nb"}, (Rule.FORM, "remarks")),
+        ({"contact": "x" * 301}, (Rule.FORM, "contact")),
+        ({"supersedes": "n" * 22}, (Rule.FORM, "supersedes")),
         ({"income": {"year": 2025, "income": -1}}, (Rule.INCOME, "income.income")),
         ({"income": {"year": 2025, "income": 1.5}}, (Rule.INCOME, "income.income")),
         ({"income": {"year": 2020, "income": 1}}, (Rule.INCOME, "income.year")),
@@ -129,13 +172,23 @@ def test_it_is_printed_sealed_and_verified_like_a_power(tmp_path: Path) -> None:
         [program("pdftotext"), "-raw", tmp_path / "statement.pdf", "-"], capture_output=True, text=True, check=True
     )
     printed = "".join(done.stdout.split())
-    names = [*json.loads(statements.write(EMPLOYED)), "year"]
+    names = [*json.loads(statements.write(EMPLOYED)), "year", *HOURS, "month", "days", "since", "until"]
     for words in (VALUES["type"][statements.TYPE], *(LABELS[name] for name in names)):
         assert "".join(words.ja.split()) in printed
         assert "".join(words.en.split()) in printed
-    for shown in ("4,321,000円", "2021年4月1日", "有期雇用", "𠮷田花子", "U+20BB7", "保育所の入所申込み"):
+    for shown in (
+        "4,321,000円",
+        "2021年4月1日",
+        "有期雇用",
+        "𠮷田花子",
+        "U+20BB7",
+        "保育所の入所申込み",
+        "育児休業",
+        "09:00",
+    ):
         assert shown in printed
 
 
 def test_every_employment_has_its_word() -> None:
     assert set(VALUES["employment"]) == set(Employment)
+    assert set(LeaveKind) <= set(VALUES["kind"])
