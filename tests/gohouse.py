@@ -11,7 +11,10 @@ import pytest
 
 
 def built(program: Path, folder: Path) -> Path:
-    """The program, with Debian's x/mod or the copy in Go itself; `folder` is new. Skips where Go is missing."""
+    """The program with what such share (judging.go), and Debian's x/mod or Go's own copy; `folder` is new.
+
+    Skips where Go is missing.
+    """
     go = shutil.which("go")
     if go is None:
         pytest.skip("missing: golang-go")
@@ -26,7 +29,8 @@ def built(program: Path, folder: Path) -> Path:
     shutil.copytree(found, folder / "src" / "golang.org" / "x" / "mod")
     environment = {**os.environ, "GO111MODULE": "off", "GOPATH": str(folder), "GOCACHE": str(folder / "cache")}
     environment |= {"GOFLAGS": "", "GOPROXY": "off", "HOME": str(folder)}
+    judge, files = folder / "judge", (program, program.with_name("judging.go"))
     subprocess.run(
-        [go, "build", "-o", str(folder / "judge"), str(program)], env=environment, check=True, timeout=300, cwd=folder
+        [go, "build", "-o", str(judge), *map(str, files)], env=environment, check=True, timeout=300, cwd=folder
     )
-    return folder / "judge"
+    return judge

@@ -129,9 +129,7 @@ class Desk:
                 self._state.remember(request.issuer, request.statement_seq)
         except CardError as error:
             return Refused(error=error)
-        if request.act.documents and not self._allows_signing:
-            return Refused(error=SigningOff("a terminal that everybody uses"), request=request)
-        if request.act.mandate is not None and not self._allows_signing:
+        if (request.act.documents or request.act.mandate is not None) and not self._allows_signing:
             return Refused(error=SigningOff("a terminal that everybody uses"), request=request)
         if request.act.kind in ("profession", "joint") and not self._allows_signing:
             return Refused(error=SigningOff("a terminal that everybody uses"), request=request)

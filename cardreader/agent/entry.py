@@ -22,15 +22,7 @@ from cardreader.agent.action import Action
 from cardreader.agent.answer import PINEntry
 from cardreader.agent.display import displayable
 from cardreader.agent.request import SignRequest
-from cardreader.agent.wording import (
-    act_title,
-    claim_name,
-    document_facts,
-    document_warning,
-    joint_facts,
-    link_facts,
-    mandate_facts,
-)
+from cardreader.agent.wording import act_facts, act_title, claim_name, document_facts, document_warning
 from cardreader.errors import CardError, answer_for
 
 
@@ -180,9 +172,7 @@ def write_prompt(prompt: PinPrompt | PromptText) -> PromptText:
             f"{_('依頼したサービス')}{colon}{client}",
             f"{_('接続先')}{colon}{prompt.origin}",
             f"{_('すること')}{colon}{what}",
-            *(f"{name}{colon}{value}" for name, value in (link_facts(prompt.act.link, _) if prompt.act.link else [])),
-            *(f"{name}{colon}{value}" for name, value in _mandate_facts(prompt.act, _)),
-            *(f"{name}{colon}{value}" for name, value in _joint_facts(prompt.act, _)),
+            *(f"{name}{colon}{value}" for name, value in act_facts(prompt.act, _)),
             *_document_lines(prompt.act, _),
             tries if note is None else f"{tries} {note}",
         ),
@@ -271,11 +261,3 @@ def _speech(language: str) -> NullTranslations:
     if language != "en":
         return NullTranslations()
     return Translations.load(str(TRANSLATIONS), ["en"])
-
-
-def _mandate_facts(act: Action, _: Callable[[str], str]) -> list[tuple[str, str]]:
-    return [] if act.mandate is None else mandate_facts(act.mandate, _)
-
-
-def _joint_facts(act: Action, _: Callable[[str], str]) -> list[tuple[str, str]]:
-    return [] if act.joint is None else joint_facts(act.joint, _)

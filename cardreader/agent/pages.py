@@ -12,16 +12,7 @@ from flask_babel import Babel, get_locale, gettext
 from cardreader.agent.entry import LANGUAGES, TRANSLATIONS, Secret, first_language
 from cardreader.agent.sitting import Answered, Ask, Page, Refused
 from cardreader.agent.trust import TrustInvalid
-from cardreader.agent.wording import (
-    Gettext,
-    act_title,
-    claim_name,
-    document_facts,
-    document_warning,
-    joint_facts,
-    link_facts,
-    mandate_facts,
-)
+from cardreader.agent.wording import Gettext, act_facts, act_title, claim_name, document_facts, document_warning
 from cardreader.errors import (
     Answer,
     CardError,
@@ -55,7 +46,7 @@ def speak(app: Flask) -> None:
     app.config.update(BABEL_TRANSLATION_DIRECTORIES=str(TRANSLATIONS), BABEL_DEFAULT_LOCALE=LANGUAGES[0])
     Babel(app, locale_selector=_choose_language)
     app.add_template_global(_language, "language")
-    for words in (act_title, claim_name, document_facts, document_warning, joint_facts, link_facts, mandate_facts):
+    for words in (act_title, act_facts, claim_name, document_facts, document_warning):
         app.add_template_global(partial(_in_page_language, words), words.__name__)
 
 

@@ -72,8 +72,16 @@ def claim_name(name: str, _: Gettext) -> str:
     return names[name]
 
 
-def link_facts(link: Link, _: Gettext) -> list[tuple[str, str]]:
-    """What is bound, as pairs of a name and a value."""
+def act_facts(act: Action, _: Gettext) -> list[tuple[str, str]]:
+    """What is bound, granted or agreed with whom, as pairs of a name and a value; nothing for an act of another kind."""
+    if act.link is not None:
+        return _link_facts(act.link, _)
+    if act.joint is not None:
+        return _joint_facts(act.joint, _)
+    return [] if act.mandate is None else _mandate_facts(act.mandate, _)
+
+
+def _link_facts(link: Link, _: Gettext) -> list[tuple[str, str]]:
     if link.source:
         return [(_("使えるようになる番号"), _("「%(source)s」でのあなたの番号") % {"source": link.display_source})]
     facts = [(_("結びつける番号"), link.number)]
@@ -82,7 +90,7 @@ def link_facts(link: Link, _: Gettext) -> list[tuple[str, str]]:
     return facts
 
 
-def joint_facts(joint: Joint, _: Gettext) -> list[tuple[str, str]]:
+def _joint_facts(joint: Joint, _: Gettext) -> list[tuple[str, str]]:
     """With whom and what for, as pairs of a name and a value; a licence by its exact words, known ones translated."""
     facts = [(_("手続きの目的"), joint.display_purpose)]
     if joint.roles:
@@ -123,8 +131,7 @@ def document_warning(document: Document, _: Gettext) -> str:
     return ""
 
 
-def mandate_facts(mandate: Mandate, _: Gettext) -> list[tuple[str, str]]:
-    """What is granted to whom, as pairs of a name and a value."""
+def _mandate_facts(mandate: Mandate, _: Gettext) -> list[tuple[str, str]]:
     facts = [(_("委任者"), mandate.principal), (_("受任者"), mandate.agent)]
     for power in mandate.powers:
         facts += _power_facts(power, _)

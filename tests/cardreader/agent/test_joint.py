@@ -217,7 +217,7 @@ def test_the_page_names_the_cards_own_pin_and_goes_on_after_a_wrong_one(
     person.open_request(desk.broker.request(tag=PROFESSION, action=action(doctor=None)))
     assert "HPKIカードのPIN" in person.body
     assert "利用者証明用" not in person.body
-    assert person.text("joint-1") == "検査の説明と同意"
+    assert person.text("fact-1") == "検査の説明と同意"
     person.enter("12")
     assert person.text("error-code") == "CARD-031"
     assert desk.tries == 3
@@ -246,7 +246,7 @@ def test_hostile_texts_are_shown_escaped_and_without_direction_marks(desk: Desk)
     desk.person.open_request(desk.broker.request(tag=JOINT, action=action(doctor=doctor)))
     assert "<b>見本" not in desk.person.body
     assert "\u202e" not in desk.person.body
-    assert desk.person.text("joint-2") == "<b>見本</b>"
+    assert desk.person.text("fact-2") == "<b>見本</b>"
 
 
 @pytest.mark.parametrize("language", ["ja", "en"])

@@ -296,7 +296,9 @@ def test_an_unreachable_broker_is_tried_as_often_as_there_are_pauses(booth: Call
     here.browsers(1)
     here.kiosk.on_answer(_request("/agent/end/one"))
     here.watch.remove_card()
-    _until(lambda: len(calls) == 2, seconds=3)
+    _until(lambda: len(calls) >= 2, seconds=3)
+    _until(lambda: not any(thread.name == "kiosk-end" for thread in threading.enumerate()), seconds=3)
+    assert calls == [f"{ISSUER}/agent/end/one"] * 2
 
 
 def test_a_browser_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -211,15 +211,15 @@ def test_number_and_step_are_shown_before_the_pin_in_both_languages(desk: Desk) 
     person = desk.person
     person.open_request(desk.broker.request(tag=START, action=action(label="口座<b>", replaces="•••••44")))
     assert person.text("action") == "サービスの番号とカードとの結びつけ（2回のうち1回目の確認）"
-    assert person.text("link-1") == f"口座<b> {SHOWN}"
-    assert person.text("link-2") == "•••••44"
+    assert person.text("fact-1") == f"口座<b> {SHOWN}"
+    assert person.text("fact-2") == "•••••44"
     assert "前の方の画面" in person.text("link-yours")
     english = Person(desk.app.test_client())
     person.press("cancel")
     shared = action(label="", shown="", source="見本図書館")
     english.open_request(desk.broker.request(tag=START, action=shared, ui_locales="en"))
     assert english.text("action") == "Binding a service's number to your card (first of two checks)"
-    assert "見本図書館" in english.text("link-1")
+    assert "見本図書館" in english.text("fact-1")
 
 
 def test_a_second_card_is_told_on_the_page_and_loses_no_try(desk: Desk) -> None:

@@ -7,10 +7,8 @@
 package main
 
 import (
-	"encoding/base64"
 	"fmt"
 	"os"
-	"strconv"
 	"strings"
 
 	"golang.org/x/mod/sumdb/note"
@@ -28,8 +26,7 @@ func main() {
 	lines := strings.Split(head, "\n")
 	hold(lines[0] == "c2sp.org/tlog-proof@v1", "not a tlog-proof")
 	hold(strings.HasPrefix(lines[1], "index "), "no index")
-	index, err := strconv.ParseInt(strings.TrimPrefix(lines[1], "index "), 10, 64)
-	must(err)
+	index := number(strings.TrimPrefix(lines[1], "index "))
 	var hashes tlog.RecordProof
 	for _, line := range lines[2:] {
 		hashes = append(hashes, hash(line))
@@ -37,29 +34,7 @@ func main() {
 	opened, err := note.Open([]byte(signed), note.VerifierList(verifier))
 	must(err)
 	text := strings.Split(opened.Text, "\n")
-	size, err := strconv.ParseInt(text[1], 10, 64)
-	must(err)
+	size := number(text[1])
 	must(tlog.CheckRecord(hashes, size, hash(text[2]), index, tlog.RecordHash(entry)))
 	fmt.Println("ok", index, size)
-}
-
-func hash(text string) (found tlog.Hash) {
-	data, err := base64.StdEncoding.DecodeString(text)
-	must(err)
-	hold(len(data) == tlog.HashSize, "not a hash")
-	copy(found[:], data)
-	return found
-}
-
-func hold(holds bool, otherwise string) {
-	if !holds {
-		must(fmt.Errorf("%s", otherwise))
-	}
-}
-
-func must(err error) {
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
 }

@@ -7,12 +7,10 @@
 package main
 
 import (
-	"encoding/base64"
 	"encoding/binary"
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 
 	"golang.org/x/mod/sumdb/note"
@@ -94,31 +92,4 @@ func main() {
 	must(err)
 	hold(fmt.Sprint(made) == fmt.Sprint(given), "another inclusion proof")
 	fmt.Println("ok", size)
-}
-
-func number(text string) int64 {
-	value, err := strconv.ParseInt(text, 10, 64)
-	must(err)
-	return value
-}
-
-func hash(text string) (found tlog.Hash) {
-	data, err := base64.StdEncoding.DecodeString(text)
-	must(err)
-	hold(len(data) == tlog.HashSize, "not a hash")
-	copy(found[:], data)
-	return found
-}
-
-func hold(holds bool, otherwise string) {
-	if !holds {
-		must(fmt.Errorf("%s", otherwise))
-	}
-}
-
-func must(err error) {
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
 }
