@@ -5,8 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import shutil
-import subprocess
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,6 +12,7 @@ import pytest
 from cryptography import x509
 
 from sandbox.generate import World, generate
+from tests.catalogues import compile_stale
 
 NOW = datetime(2026, 11, 20, 3, 4, 5, tzinfo=UTC)
 
@@ -35,12 +34,7 @@ def own_world(world: World, tmp_path: Path) -> World:
 @pytest.fixture(scope="session")
 def catalogues() -> None:
     """The compiled texts, as `make` compiles them."""
-    folder = Path(__file__).parents[2] / "sandbox" / "world" / "translations"
-    subprocess.run(
-        [sys.executable, "-m", "babel.messages.frontend", "-q", "compile", "-d", str(folder)],
-        check=True,
-        capture_output=True,
-    )
+    compile_stale(Path(__file__).parents[2] / "sandbox" / "world" / "translations")
 
 
 def leaf(world: World, resident: str, kind: str = "auth") -> x509.Certificate:

@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 import structlog
-from babel.messages.frontend import CommandLineInterface
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -57,15 +56,13 @@ from tests.broker.web.house import (
     Receivers,
     spki_hash,
 )
+from tests.catalogues import compile_stale
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _translations() -> None:
     """`register` refuses to start without them."""
-    folder = Path(broker.web.__file__).with_name("translations")
-    source, compiled = (folder / "en" / "LC_MESSAGES" / f"messages.{kind}" for kind in ("po", "mo"))
-    if not compiled.exists() or compiled.stat().st_mtime < source.stat().st_mtime:
-        CommandLineInterface().run(["pybabel", "-q", "compile", "-d", str(folder)])  # type: ignore[no-untyped-call]  # Babel's
+    compile_stale(Path(broker.web.__file__).with_name("translations"))
 
 
 @pytest.fixture(scope="session")

@@ -8,8 +8,6 @@ import hashlib
 import html.parser
 import json
 import secrets
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -39,6 +37,7 @@ from cardreader.emulator import SoftwareCard
 from cardreader.transport import CardConnection, CountingConnection
 from cardreader.tray import SoftwareReaders, Tray
 from tests.cardreader.conftest import CardMaker
+from tests.catalogues import compile_stale
 
 NOW = datetime(2026, 11, 20, 12, 0, 0, tzinfo=UTC)
 ISSUER = "http://localhost:8000"
@@ -50,11 +49,7 @@ TRANSLATIONS = Path(__file__).parents[3] / "cardreader" / "agent" / "translation
 @pytest.fixture(scope="session", autouse=True)
 def compiled_pages() -> None:
     """What `make test` does before: a developer who runs one file should not meet a refusal to start."""
-    for po in TRANSLATIONS.glob("*/LC_MESSAGES/messages.po"):
-        mo = po.with_suffix(".mo")
-        if not mo.exists() or mo.stat().st_mtime < po.stat().st_mtime:
-            command = [sys.executable, "-m", "babel.messages.frontend", "-q", "compile", "-d", str(TRANSLATIONS)]
-            subprocess.run(command, check=True, capture_output=True)
+    compile_stale(TRANSLATIONS)
 
 
 def b64url(raw: bytes) -> str:
