@@ -73,7 +73,7 @@ def claim_name(name: str, _: Gettext) -> str:
 
 
 def act_facts(act: Action, _: Gettext) -> list[tuple[str, str]]:
-    """What is bound, granted or agreed with whom, as pairs of a name and a value; nothing for an act of another kind."""
+    """What is bound, granted or agreed with whom, as pairs of a name and a value; nothing for other acts."""
     if act.link is not None:
         return _link_facts(act.link, _)
     if act.joint is not None:

@@ -235,7 +235,7 @@ def test_the_page_names_the_cards_own_pin_and_goes_on_after_a_wrong_one(
 
 def test_the_patient_sees_who_the_doctor_is_and_what_for_before_the_pin(desk: Desk) -> None:
     desk.person.open_request(desk.broker.request(tag=JOINT, action=action()))
-    shown = [desk.person.text(f"joint-{number}") for number in range(1, 5)]
+    shown = [desk.person.text(f"fact-{number}") for number in range(1, 5)]
     assert shown == ["検査の説明と同意", "見本 太郎", "医師 (Medical Doctor)", "見本病院（試験用）"]
     assert desk.person.sees("joint-who")
     assert desk.person.sees("pin")
