@@ -75,16 +75,7 @@ def issue_code(
         interaction_id = InteractionID(reference)
         kept = seal(tx, request, who, who.authentication, interaction_id=interaction_id, now=now, ports=ports)
     grant = grant_for(request, who, receipt_id=told_to(client, kept), now=now, expires_at=expires_at, ports=ports)
-    tx.codes.issue(
-        AuthorizationCode(
-            digest=digest(code),
-            grant=grant,
-            redirect_uri=request.redirect_uri,
-            code_challenge=request.code_challenge,
-            jkt=request.dpop_jkt,
-            expires_at=expires_at,
-        )
-    )
+    tx.codes.issue(_stored(code, request, grant, expires_at=expires_at))
     if reference is not None:
         keep_certificate(tx, grant, InteractionID(reference), ports=ports)
         proofing.keep(tx, grant, InteractionID(reference), ports=ports)
@@ -99,6 +90,53 @@ def issue_code(
             detail={} if kept is None else kept.detail(),
         )
     )
+    return _return(code, request, client)
+
+
+def issue_approved(
+    tx: Transaction,
+    request: AuthorizationRequest,
+    grant: Grant,
+    client: Client,
+    *,
+    reference: str,
+    now: datetime,
+    ports: Ports,
+) -> ReturnToClient:
+    """Mint and store a code for what another device approved: the grant is open, and its receipt made.
+
+    Raises InvalidRequestURI as `issue_code`.
+    """
+    if not use_up(tx, request, now=now):
+        raise InvalidRequestURI("this request_uri has had its answer")
+    code = mint(ports.entropy)
+    expires_at = now + CODE_LIFETIME
+    tx.grants.prolong(grant.grant_id, expires_at=expires_at)
+    tx.codes.attach(_stored(code, request, grant, expires_at=expires_at))
+    tx.audit.append(
+        Entry(
+            at=now,
+            event=Event.CODE_ISSUED,
+            client_id=request.client_id,
+            account=grant.account,
+            reference=reference,
+        )
+    )
+    return _return(code, request, client)
+
+
+def _stored(code: Secret, request: AuthorizationRequest, grant: Grant, *, expires_at: datetime) -> AuthorizationCode:
+    return AuthorizationCode(
+        digest=digest(code),
+        grant=grant,
+        redirect_uri=request.redirect_uri,
+        code_challenge=request.code_challenge,
+        jkt=request.dpop_jkt,
+        expires_at=expires_at,
+    )
+
+
+def _return(code: Secret, request: AuthorizationRequest, client: Client) -> ReturnToClient:
     return ReturnToClient(
         client=client,
         redirect_uri=request.redirect_uri,

@@ -33,7 +33,8 @@ def _redeem(tx: Transaction, code_digest: bytes, request: TokenRequest, ports: P
     )
     try:
         grant = redeem(code, asked, now=request.now)
-        if grant.session_digest is None or tx.sessions.get(grant.session_digest) is None:
+        # A login that another device approved has no session (flows.handover).
+        if grant.session_digest is not None and tx.sessions.get(grant.session_digest) is None:
             raise InvalidGrant("the session has ended")
     except InvalidGrant as refusal:
         tx.audit.append(

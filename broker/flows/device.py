@@ -103,7 +103,7 @@ def begin(call: Call, *, ports: Ports) -> DeviceAuthorization:
     kind, place = described(parameters)
     if place is not None and holds_one(place):
         raise NumberQuarantined("device_place holds what may be an individual number")
-    device = Device(number=mint_number(ports.entropy), kind=kind, place=place, address=_named(call.address, ports))
+    device = Device(number=mint_number(ports.entropy), kind=kind, place=place, address=named(call.address, ports))
     now = ports.clock()
     device_code = mint(ports.entropy)
     approval = Approval(
@@ -187,7 +187,7 @@ def look(typed: str, *, browser: str, address: str | None = None, ports: Ports) 
     if isinstance(found, _Refused):
         raise found
     device = found.approval.device
-    own = _named(address, ports)
+    own = named(address, ports)
     known = device is not None and device.address is not None and own is not None
     return Asked(
         user_code=shown(found.user_code),
@@ -264,7 +264,7 @@ def _numbered(tx: Transaction, found: _Waiting, given: str, *, now: datetime) ->
     return UserCodeUnknown("too many wrong numbers: the device was told no")
 
 
-def _named(address: str | None, ports: Ports) -> str | None:
+def named(address: str | None, ports: Ports) -> str | None:
     """What is kept of an address: only whether two are the same can be told from it."""
     return None if address is None else ports.keys.keyed_digest(address.encode(), label=b"network address").hex()
 
@@ -278,7 +278,7 @@ def _found(
     """
     bounds = [(_EVERYBODY, WRONG_CODES), (f"{_EVERYBODY}:{digest(browser).hex()}", WRONG_IN_ONE_BROWSER)]
     if address is not None:
-        bounds.append((f"{_EVERYBODY}-from:{_named(address, ports)}", WRONG_FROM_ADDRESS))
+        bounds.append((f"{_EVERYBODY}-from:{named(address, ports)}", WRONG_FROM_ADDRESS))
     for name, rate in bounds:
         if tx.attempts.tried(name, window=rate.window, now=now) >= rate.limit:
             ends = window_start(now, rate.window) + rate.window

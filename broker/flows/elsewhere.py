@@ -11,7 +11,7 @@ from broker.audit.entry import Entry, Event
 from broker.errors import InteractionUnknown, ProtocolError
 from broker.flows.approval_ports import ApprovalStore
 from broker.flows.code import RefusedToClient, ReturnToClient, grant_for, issue_code, keep_certificate, refused, use_up
-from broker.flows.login_ports import Authenticated
+from broker.flows.login_ports import Authenticated, Interaction
 from broker.flows.ports import Ports, Transaction
 from broker.flows.receipts import seal, told_to
 from broker.ids import AccountID, InteractionID
@@ -96,6 +96,12 @@ def decline(
 def reached(request: AuthorizationRequest, authentication: Authentication) -> Authentication:
     """What a fresh card proves to the client of `request`: less where another device is logged in (design 4.10)."""
     return replace(authentication, acr=ACR) if request.elsewhere else authentication
+
+
+def taken_back(tx: Transaction, interaction: Interaction, *, now: datetime) -> None:
+    """A login that was handed over (flows.handover) ends in its own browser after all: nobody may approve it now."""
+    if interaction.handed_over is not None:
+        tx.device_codes.deny(interaction.handed_over, now=now)
 
 
 def _answered(request: AuthorizationRequest, client: Client, *, approved: bool) -> AnsweredElsewhere:

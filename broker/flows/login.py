@@ -30,7 +30,7 @@ from broker.flows.assurance import fresh_signature
 from broker.flows.card_act import act_of
 from broker.flows.code import RefusedToClient, ReturnToClient
 from broker.flows.deletion import admit
-from broker.flows.elsewhere import AnsweredElsewhere, complete, decline, reached
+from broker.flows.elsewhere import AnsweredElsewhere, complete, decline, reached, taken_back
 from broker.flows.evidence import refused_for
 from broker.flows.interaction import client_of, find
 from broker.flows.kept_action import kept, opened
@@ -281,6 +281,7 @@ def finish(
         tx.interactions.choose(interaction.interaction_id, asked.release, now=now)
         if not tx.interactions.authenticate(interaction.interaction_id, who, now=now):
             raise BrowserMismatch("this login already has its person")
+        taken_back(tx, interaction, now=now)
         tx.sessions.open(
             Session(
                 digest=who.session_digest,
@@ -496,6 +497,7 @@ def cancel(
         interaction = find(tx, interaction_id, browser_secret, now=now)
         client = client_of(tx, interaction)
         tx.interactions.finish(interaction_id, now=now)
+        taken_back(tx, interaction, now=now)
         linking.given_up(tx, interaction, now=now)
         tx.audit.append(
             Entry(

@@ -51,6 +51,8 @@ class Interaction:
     released: frozenset[str] | None = field(default=None)
     """What the resident lets go of what the request would release (oidc.release); None: they have not been asked. Once
     a card has answered: what it signed for."""
+    handed_over: bytes | None = field(default=None, repr=False)
+    """What another device is to approve, by the digest of its user code's request (flows.handover)."""
 
     @property
     def agreed(self) -> AuthorizationRequest:
@@ -127,6 +129,9 @@ class InteractionStore(Protocol):
         """Keep what the resident lets go, instead of an earlier choice; False once it is bound to a person, ran out or
         finished.
         """
+
+    def hand_over(self, interaction_id: InteractionID, digest: bytes | None, *, now: datetime) -> bool:
+        """Keep what another device is to approve, or None; False once it is bound to a person, ran out or finished."""
 
     def finish(self, interaction_id: InteractionID, *, now: datetime) -> bool:
         """End an open interaction; of two callers exactly one gets True."""

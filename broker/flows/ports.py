@@ -166,6 +166,9 @@ class CodeStore(Protocol):
     def issue(self, code: AuthorizationCode) -> None:
         """Keep the code and open its grant."""
 
+    def attach(self, code: AuthorizationCode) -> None:
+        """Keep the code; its grant was opened before."""
+
     def consume(self, digest: bytes, *, now: datetime) -> AuthorizationCode | None:
         """Mark used and answer it, in one statement: of two callers with one code, one gets None.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
@@ -17,6 +17,7 @@ from broker.errors import (
     InvalidScope,
     ProofElsewhere,
     SlowDown,
+    UnmetAuthenticationRequirements,
 )
 from broker.ids import ClientID
 from broker.oidc import authorization
@@ -58,6 +59,8 @@ class DeviceKind(StrEnum):
     COMPUTER = "computer"
     PRINTER = "printer"
     TERMINAL = "terminal"
+    BROWSER = "browser"
+    """One whose login is handed over: our own pages know that, and no client may say it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +103,34 @@ def granted_scope(parameters: Mapping[str, str], client: Client) -> frozenset[st
         raise ProofElsewhere("who somebody is can be proved, and documents signed, only where the card is read")
     granted = asked & SCOPES & client.scope
     return granted if GrantType.REFRESH_TOKEN in client.grant_types else granted - {OFFLINE_ACCESS}
+
+
+def handed_over(request: AuthorizationRequest, client: Client) -> AuthorizationRequest | None:
+    """What another device approves of a login that began in a browser; None where it must end in that browser.
+
+    Only for clients that serve devices anyway, and so know what `aal2` is worth; and for nothing that such a device
+    could not have asked for, because who looks at the browser is not proved either.
+    """
+    if GrantType.DEVICE_CODE not in client.grant_types or not request.scope <= SCOPES:
+        return None
+    if request.elsewhere or request.authorization_details:
+        return None
+    if request.own is not None or request.link is not None or request.sign_transaction is not None:
+        return None
+    try:
+        authorization.check_strength(request, {ACR})
+    except UnmetAuthenticationRequirements:
+        return None
+    return replace(
+        request,
+        redirect_uri="",
+        code_challenge="",
+        state=None,
+        response_mode="query",
+        prompt=frozenset({"consent"}),
+        dpop_jkt=None,
+        pushed=None,
+    )
 
 
 def next_interval(approval: Approval, *, now: datetime) -> int:

@@ -20,6 +20,7 @@ LENGTH: Final = 8
 thousand codes open at once, a stranger meets one of them in such a window with a chance of 1 in 40 000."""
 LONGEST_PLACE: Final = 40
 """Characters of what a device says of where it stands."""
+_DECLARED: Final = frozenset(DeviceKind) - {DeviceKind.BROWSER}
 _NUMBERED: Final = re.compile(r"(?P<letters>.*[^0-9])(?P<number>[0-9]{2})")
 
 
@@ -76,8 +77,8 @@ def described(parameters: Mapping[str, str]) -> tuple[DeviceKind | None, str | N
     Raises InvalidRequest for a kind that we have no word for, and for a place that is too long or cannot be seen.
     """
     kind, place = parameters.get("device_kind"), parameters.get("device_place")
-    if kind is not None and kind not in set(DeviceKind):
-        raise InvalidRequest(f"device_kind is one of {', '.join(DeviceKind)}")
+    if kind is not None and kind not in _DECLARED:
+        raise InvalidRequest(f"device_kind is one of {', '.join(sorted(_DECLARED))}")
     if place is not None and (not place.strip() or len(place) > LONGEST_PLACE or UNSEEN.search(place)):
         raise InvalidRequest(f"device_place: 1 to {LONGEST_PLACE} characters that can be seen")
     return (None if kind is None else DeviceKind(kind)), place

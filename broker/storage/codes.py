@@ -32,6 +32,9 @@ class SQLCodes:
 
     def issue(self, code: AuthorizationCode) -> None:
         SQLGrants(self._work).open(code.grant)
+        self.attach(code)
+
+    def attach(self, code: AuthorizationCode) -> None:
         self._work.write(
             _ISSUE,
             digest=code.digest,

@@ -44,6 +44,12 @@ _CHOOSE = (
     .values(released=bindparam("b_released"))
     .returning(interactions.c.interaction_id)
 )
+_HAND_OVER = (
+    update(interactions)
+    .where(_is_open, interactions.c.account.is_(None))
+    .values(handed_over=bindparam("b_handed_over"))
+    .returning(interactions.c.interaction_id)
+)
 _FINISH = (
     update(interactions).where(_is_open).values(finished_at=bindparam("b_now")).returning(interactions.c.interaction_id)
 )
@@ -98,6 +104,10 @@ class SQLInteractions:
         )
         return chosen.one_or_none() is not None
 
+    def hand_over(self, interaction_id: InteractionID, digest: bytes | None, *, now: datetime) -> bool:
+        kept = self._work.write(_HAND_OVER, b_interaction_id=interaction_id, b_now=now, b_handed_over=digest)
+        return kept.one_or_none() is not None
+
     def finish(self, interaction_id: InteractionID, *, now: datetime) -> bool:
         return self._work.write(_FINISH, b_interaction_id=interaction_id, b_now=now).one_or_none() is not None
 
@@ -126,4 +136,5 @@ def _interaction(row: Row[Any]) -> Interaction:
         authenticated=authenticated,
         finished=row.finished_at is not None,
         released=None if row.released is None else frozenset(row.released.split()),
+        handed_over=row.handed_over,
     )

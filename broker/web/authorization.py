@@ -6,6 +6,7 @@ from flask import Blueprint, Response, g, request, url_for
 
 from broker.errors import InteractionUnknown
 from broker.flows import authorization, login
+from broker.flows.handover import offered
 from broker.flows.proofing import ReleasePrompt
 from broker.ids import InteractionID
 from broker.oidc.client import Right
@@ -67,6 +68,9 @@ def show(interaction: InteractionID) -> Response:
         documents=prompt.documents,
         verifier=Right.SIGNATURE_VERIFIER in prompt.client.rights,
         change_url=url_for("release.show", interaction=interaction),
+        choose_url=url_for("handover.choose", interaction=interaction)
+        if offered(prompt.interaction, prompt.client, cookies.kiosk())
+        else "",
         cancel_url=url_for("authorization.cancel", interaction=interaction),
         again_url=url_for("authorization.show", interaction=interaction),
     )

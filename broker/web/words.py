@@ -116,6 +116,7 @@ DEVICES: Final[Mapping[str, Any]] = {
     "computer": _("パソコン"),
     "printer": _("プリンター"),
     "terminal": _("文字だけの画面"),
+    "browser": _("ブラウザー（パソコンなど）"),
 }
 RESULTS: Final[Mapping[str, Any]] = {
     "done": _("済み"),

@@ -48,6 +48,31 @@ def test_an_interaction_comes_back_with_every_member_of_its_request(store: SQLSt
         assert tx.interactions.get(interaction.interaction_id, now=interaction.expires_at) is None
 
 
+def test_an_interaction_is_handed_over_until_it_has_its_person(store: SQLStore) -> None:
+    login = records.log_in(store)
+    interaction = records.interaction(login.client.client_id)
+    name = interaction.interaction_id
+    with store.transaction() as tx:
+        tx.interactions.open(interaction)
+        for asked in (b"one", b"two", None):
+            assert tx.interactions.hand_over(name, asked, now=NOW)
+            assert tx.interactions.get(name, now=NOW) == replace(interaction, handed_over=asked)
+        assert not tx.interactions.hand_over(name, b"late", now=interaction.expires_at)
+        assert tx.interactions.authenticate(name, login.who(), now=NOW)
+        assert not tx.interactions.hand_over(name, b"late", now=NOW)
+
+
+def test_a_code_may_be_attached_to_a_grant_that_is_open(store: SQLStore) -> None:
+    login = records.log_in(store)
+    code = login.code()
+    with store.transaction() as tx:
+        tx.grants.open(code.grant)
+        tx.codes.attach(code)
+    with store.transaction() as tx:
+        assert tx.codes.consume(code.digest, now=NOW) == code
+        assert tx.codes.consume(code.digest, now=NOW) is None
+
+
 def test_an_interaction_gets_one_person_once(store: SQLStore) -> None:
     login, other = records.log_in(store), records.log_in(store)
     interaction = records.interaction(login.client.client_id)

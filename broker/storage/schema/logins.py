@@ -61,6 +61,7 @@ interactions = Table(
     Column("session_id", Text),
     Column("session_ends_at", UTCDateTime),  # at a kiosk
     Column("released", Text),  # what is let go, by spaces; NULL: not asked yet
+    Column("handed_over", LargeBinary),  # the digest of what another device is to approve
     Index(None, "expires_at"),
 )
 

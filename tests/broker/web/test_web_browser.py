@@ -137,7 +137,7 @@ def test_every_page_of_a_signature_is_accessible(
     copies = tab.value
     copies.locator("#copy-0").wait_for()
     assert_accessible(copies)
-    screenshot(copies, f"broker-copies-{language}")
+    screen(copies, "copies", language)
     with copies.expect_download() as kept:
         copies.locator("#copy-0").click()
     assert kept.value.suggested_filename == "賃貸借契約書.pdf"
@@ -193,6 +193,32 @@ def test_every_page_of_an_approval_for_another_device_is_accessible(
     page.locator("#elsewhere-title").wait_for()
     assert_accessible(page)
     screen(page, "device-done", language)
+
+
+@pytest.mark.parametrize("language", ["ja", "en"])
+def test_every_page_of_a_login_that_goes_elsewhere_is_accessible(
+    served: House, new_page: Callable[..., Page], language: str
+) -> None:
+    register(served, "shop", grant_types=frozenset({GrantType.AUTHORIZATION_CODE, GrantType.DEVICE_CODE}))
+    page = new_page(locale={"ja": "ja-JP", "en": "en-GB"}[language])
+    _open_login(page, served, client_id="shop")
+    assert_accessible(page)
+    page.locator("#choose").press("Enter")
+    page.locator("#elsewhere").wait_for()
+    here, there = (page.locator(f"#{name}").bounding_box() for name in ("here", "elsewhere"))
+    assert here is not None
+    assert there is not None
+    assert (here["width"], here["height"]) == (there["width"], there["height"])
+    assert page.locator("html").get_attribute("lang") == language
+    assert_accessible(page)
+    screen(page, "choose", language)
+    page.locator("#elsewhere").press("Enter")
+    page.locator("#handover-code").wait_for()
+    assert page.locator("html").get_attribute("lang") == language
+    assert_accessible(page)
+    screen(page, "handover", language)
+    page.locator("#here").press("Enter")
+    page.locator("#card-submit").wait_for()
 
 
 @pytest.mark.parametrize("language", ["ja", "en"])

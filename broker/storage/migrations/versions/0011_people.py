@@ -35,6 +35,7 @@ def upgrade() -> None:
     op.add_column("accounts", _instant("deleted_at", nullable=True))
     op.add_column("access_tokens", _instant("read_at", nullable=True))
     op.add_column("device_codes", sa.Column("device", sa.Text(), nullable=True))
+    op.add_column("interactions", sa.Column("handed_over", sa.LargeBinary(), nullable=True))
     for table, names in (("consents", ("declined", "terms")), ("consent_history", ("declined", "uses"))):
         for name in names:
             op.add_column(table, sa.Column(name, sa.Text(), nullable=False, server_default=""))
@@ -135,6 +136,7 @@ def downgrade() -> None:
     for table, names in (("consent_history", ("event", "declined", "uses")), ("consents", ("declined", "terms"))):
         for name in names:
             op.drop_column(table, name)
+    op.drop_column("interactions", "handed_over")
     op.drop_column("device_codes", "device")
     op.drop_column("access_tokens", "read_at")
     op.drop_column("accounts", "deleted_at")
