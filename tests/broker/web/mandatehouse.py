@@ -138,16 +138,23 @@ class Person:
 
     def draft(self, **changed: str) -> tuple[str, str]:
         """A draft by this person; the path of its page, and that of the agent's invitation."""
+        path, agent, _approvers = self.draft_for(**changed)
+        return path, agent
+
+    def draft_for(self, **changed: str) -> tuple[str, str, list[str]]:
+        """The same with the approvers' invitations."""
         page = self.fill(**changed)
         assert page.status_code == 200, page.text
         found = Page(page.text)
-        return found.links["continue"], found.texts["agent-url"].removeprefix(self.house.issuer)
+        urls = {name: url.removeprefix(self.house.issuer) for name, url in found.texts.items() if "-url" in name}
+        approvers = [url for name, url in sorted(urls.items()) if name.startswith("approver")]
+        return found.links["continue"], urls["agent-url"], approvers
 
-    def fill(self, **changed: str) -> TestResponse:
+    def fill(self, *, language: str = "ja", **changed: str) -> TestResponse:
         """Send the form as a browser does, which says nothing of boxes that are not ticked."""
         found = Page(self.get("/delegations/new").text).forms["draft-form"]
         fields = {name: found["fields"][name] for name in ("csrf", "kind")} | self.form(**changed)
-        headers = {"Origin": self.house.issuer}
+        headers = {"Origin": self.house.issuer, "Accept-Language": language}
         return self.browser.post(found["action"], data=fields, headers=headers, base_url=self.house.issuer)
 
     def form(self, **changed: str) -> dict[str, str]:
