@@ -14,22 +14,27 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import structlog
 
 from broker.audit.checkpoint import open_checkpoint
 from broker.audit.merkle import EMPTY_ROOT, consistency_proof, grow, hash_leaf, verify_consistency
 from broker.audit.monitor import Watched, look
+from broker.audit.note import NoteKey
+from broker.audit.policy import Policy
 from broker.audit.tiles import bundle
 from broker.flows import register
+from broker.flows.register_ports import Register
 from broker.keys.live import open_keys
 from broker.keys.rotation import create
 from broker.storage import migrations
 from broker.storage.engine import open_engine
 from broker.storage.store import SQLStore
+from broker.witness.service import WitnessService
 from tests.registerhouse import NOW, Neighbours, leaf, officers_policy, register_of, witness_service
 
 POINTS: Final = (
@@ -57,8 +62,32 @@ def dying(point: str, wanted: str, run: Callable[..., Any], *, after: bool) -> C
     return both
 
 
+class Logged(Protocol):
+    """A log with its witness, as `judge` looks at it."""
+
+    @property
+    def url(self) -> str: ...
+    @property
+    def origin(self) -> str: ...
+    @property
+    def key(self) -> NoteKey: ...
+    @property
+    def keys(self) -> Any: ...
+    @property
+    def witness(self) -> WitnessService: ...
+    @property
+    def register(self) -> Register: ...
+    @property
+    def policy(self) -> Policy: ...
+    @property
+    def clock(self) -> Callable[[], datetime]: ...
+
+
 class Place:
     """A log in a folder, with its witness."""
+
+    origin = ORIGIN
+    clock = staticmethod(lambda: NOW)
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -126,41 +155,41 @@ def run(place: Place, point: str) -> list[str]:
     return lines
 
 
-def judge(place: Place, said: list[str], known: Watched | None) -> tuple[dict[str, int], Watched | None]:
+def judge(place: Logged, said: list[str], known: Watched | None) -> tuple[dict[str, int], Watched | None]:
     """What the disk says now, against what was said and what a stranger saw before."""
     engine = open_engine(place.url)
     store = SQLStore(engine)
     faults = {"lost": 0, "forks": 0, "unsigned": 0}
     with store.transaction() as tx:
-        head = tx.register_tree.head(ORIGIN)
+        head = tx.register_tree.head(place.origin)
         if head is None:
             raise AssertionError("the first entry was not made")
-        entries = tx.register_tree.entries(ORIGIN, 0, head.size + 10)
+        entries = tx.register_tree.entries(place.origin, 0, head.size + 10)
         signed = open_checkpoint(head.note, keys=[place.key]).checkpoint
         whole = grow(0, (), map(hash_leaf, entries))
         faults["unsigned"] += int(len(entries) != head.size or signed.size != head.size)
         faults["forks"] += int(signed.root != whole.root)
         faults["lost"] += sum(int(line.split()[1]) >= head.size for line in said)
-        seen = place.witness.state.seen(ORIGIN)
+        seen = place.witness.state.seen(place.origin)
         if seen.root != EMPTY_ROOT and seen.size <= head.size:
-            hashes = consistency_proof(seen.size, head.size, register.nodes(tx, ORIGIN, head.size))
+            hashes = consistency_proof(seen.size, head.size, register.nodes(tx, place.origin, head.size))
             verify_consistency(size1=seen.size, root1=seen.root, size2=head.size, root2=signed.root, proof=hashes)
         faults["forks"] += int(seen.size > head.size)
         for line in said:
             if line.startswith("proved"):
-                register.proof(tx, origin=ORIGIN, index=int(line.split()[1]))
-    ports: Any = SimpleNamespace(store=store, keys=place.keys, clock=lambda: NOW, register=place.register)
-    counts = register.witness(ports, place.register, origin=ORIGIN)
+                register.proof(tx, origin=place.origin, index=int(line.split()[1]))
+    ports: Any = SimpleNamespace(store=store, keys=place.keys, clock=place.clock, register=place.register)
+    counts = register.witness(ports, place.register, origin=place.origin)
     faults["forks"] += counts["contradicted"] + counts["waiting"]
     with store.transaction() as tx:
-        published = tx.register_tree.published(ORIGIN)
+        published = tx.register_tree.published(place.origin)
         if published is None:
             raise AssertionError("nothing is published")
         found = look(
             known,
             published.note,
             policy=place.policy,
-            read=lambda tile: bundle(tx.register_tree.entries(ORIGIN, tile.first, tile.width)),
+            read=lambda tile: bundle(tx.register_tree.entries(place.origin, tile.first, tile.width)),
         )
     engine.dispose()
     return faults, found.watched

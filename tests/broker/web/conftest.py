@@ -6,8 +6,8 @@ import json
 import os
 import shutil
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -88,8 +88,17 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def make_house(world: World, software_keys: LiveKeys, migrated: Path, tmp_path: Path) -> Iterator[Callable[..., House]]:
-    engines: list[Engine] = []
     structlog.reset_defaults()
+    with houses(world, software_keys, migrated, tmp_path) as make:
+        yield make
+
+
+@contextmanager
+def houses(
+    world: World, software_keys: LiveKeys, migrated: Path, tmp_path: Path
+) -> Generator[Callable[..., House], None, None]:
+    """What makes houses with databases of their own in a folder, and closes them in the end."""
+    engines: list[Engine] = []
 
     def make(
         *,
@@ -185,9 +194,11 @@ def make_house(world: World, software_keys: LiveKeys, migrated: Path, tmp_path: 
             app=app, ports=ports, clock=clock, lists=lists, world=world, trust=trust, keys=keys, database=database
         )
 
-    yield make
-    for engine in engines:
-        engine.dispose()
+    try:
+        yield make
+    finally:
+        for engine in engines:
+            engine.dispose()
 
 
 @pytest.fixture
