@@ -12,7 +12,7 @@ import click
 from broker.commands.account import operator_secret
 from broker.commands.exits import answering
 from broker.commands.house import configured
-from broker.delegation.grant import Grant
+from broker.delegation.content import Content, principal_of
 from broker.flows.mandate_issue import JUDGES, judge_extract, to_judge
 from broker.ids import MandateNumber
 
@@ -55,9 +55,9 @@ def mandate_extract(number: str, file: Path, operator: str) -> None:
     click.echo(f"{judged} of {JUDGES}")
 
 
-def _to_compare(grant: Grant) -> dict[str, str]:
+def _to_compare(content: Content) -> dict[str, str]:
     """What an extract shows of a principal."""
-    principal = grant.principal
+    principal = principal_of(content)
     shown = {
         "name": principal.name,
         "corporate_number": principal.corporate_number,

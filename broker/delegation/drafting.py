@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Final, TypeVar
+from typing import Final
 
 from broker.delegation.acts import Act, Kind
+from broker.delegation.boxes import Boxes
 from broker.delegation.grant import (
     ANY_ENTITY,
     JST,
-    MAX_TEXT,
     Approval,
     Grant,
     Joint,
@@ -56,7 +55,7 @@ def grant_of(fields: Mapping[str, str], *, names: Names, entities: Collection[st
 
     Raises PowerRefused.
     """
-    box = _Boxes(fields)
+    box = Boxes(fields)
     kind = box.one(Kind, "kind")
     corporate = box.text("principal_corporate_number")
     principal_kind = box.one(PartyKind, "principal_kind") if kind is Kind.BUSINESS else PartyKind.PERSON
@@ -107,44 +106,6 @@ def _midnight(day: date) -> datetime:
     return datetime(day.year, day.month, day.day, tzinfo=JST)
 
 
-_T = TypeVar("_T")
-
-
-class _Boxes:
-    def __init__(self, fields: Mapping[str, str]) -> None:
-        self._fields = fields
-
-    def text(self, name: str, *, needed: bool = False) -> str:
-        value = unicodedata.normalize("NFC", self._fields.get(name, "")).strip()
-        if len(value) > MAX_TEXT or (needed and not value):
-            raise PowerRefused(Rule.FORM, name)
-        return value
-
-    def one(self, kind: type[_T], name: str) -> _T:
-        try:
-            return kind(self._fields.get(name, ""))  # type: ignore[call-arg]  # an enumeration of strings
-        except ValueError:
-            raise PowerRefused(Rule.FORM, name) from None
-
-    def whole(self, name: str, least: int, most: int, rule: Rule = Rule.FORM) -> int:
-        value = self._fields.get(name, "").replace(",", "") or str(least)
-        if not (value.isascii() and value.isdigit() and len(value) <= 16 and least <= int(value) <= most):
-            raise PowerRefused(rule, name)
-        return int(value)
-
-    def day(self, name: str) -> date:
-        try:
-            found = date.fromisoformat(self._fields.get(name, ""))
-        except ValueError:
-            raise PowerRefused(Rule.TERM, name) from None
-        if not 2000 <= found.year <= 2200:
-            raise PowerRefused(Rule.TERM, name)
-        return found
-
-    def words(self, name: str) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(self.text(name).replace(",", " ").replace("、", " ").split()))
-
-
 def _acts(fields: Mapping[str, str]) -> frozenset[Act]:
     acts = frozenset(act for act in Act if fields.get(f"act_{act.value}") == "yes")
     if not acts:
@@ -152,7 +113,7 @@ def _acts(fields: Mapping[str, str]) -> frozenset[Act]:
     return acts
 
 
-def _scope(box: _Boxes, kind: Kind, entities: Collection[str]) -> Scope:
+def _scope(box: Boxes, kind: Kind, entities: Collection[str]) -> Scope:
     if kind is not Kind.BUSINESS:
         return Scope(kind=ScopeKind.SERVICE, service=box.text("service", needed=True))
     scope_kind = box.one(ScopeKind, "scope_kind")
@@ -172,7 +133,7 @@ def _scope(box: _Boxes, kind: Kind, entities: Collection[str]) -> Scope:
     )
 
 
-def _limit(box: _Boxes) -> Limit | None:
+def _limit(box: Boxes) -> Limit | None:
     if not box.text("limit_amount"):
         return None
     return Limit(
@@ -182,14 +143,14 @@ def _limit(box: _Boxes) -> Limit | None:
     )
 
 
-def _joint_venture(box: _Boxes) -> JointVenture | None:
+def _joint_venture(box: Boxes) -> JointVenture | None:
     name = box.text("jv_name")
     if not name:
         return None
     return JointVenture(name=name, lead=box.text("jv_lead") == "yes", members=box.words("jv_members"))
 
 
-def _approval(box: _Boxes, names: Names, count: int) -> Approval:
+def _approval(box: Boxes, names: Names, count: int) -> Approval:
     if not count:
         return Approval()
     kind = box.one(Joint, "approval_kind") if box.text("approval_kind") else Joint.ALL

@@ -129,11 +129,14 @@ STEPS: Final[Mapping[Deed, Step]] = MappingProxyType(
 )
 
 
-def after(state: State, deed: Deed, *, role: Role, card: bool, approvals_missing: int = 0) -> State:
+def after(
+    state: State, deed: Deed, *, role: Role, card: bool, approvals_missing: int = 0, accepted: bool = False
+) -> State:
     """The state that `deed` leads to. Raises DelegationStateRefused: not from here, not by this role, not without card.
 
     `approvals_missing` counts those still needed once this deed is done: with the principal's signature and none
-    missing the grant is approved at once, and one approval of several changes nothing yet.
+    missing the grant is approved at once, and one approval of several changes nothing yet. `accepted`: nobody has to
+    take anything on (a statement).
     """
     step = STEPS[deed]
     if state not in step.begins:
@@ -142,6 +145,8 @@ def after(state: State, deed: Deed, *, role: Role, card: bool, approvals_missing
         raise DelegationStateRefused(f"{deed.value} is not for the {role.value}")
     if step.card and not card:
         raise DelegationStateRefused(f"{deed.value} needs the card")
+    if deed is Deed.SIGN and accepted:
+        return State.ACCEPTED
     if deed in {Deed.SIGN, Deed.APPROVE}:
         return State.APPROVED if approvals_missing <= 0 else State.SIGNED
     return step.leads

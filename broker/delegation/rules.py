@@ -43,6 +43,7 @@ class Rule(StrEnum):
     HOURS = "hours"
     LEAVE = "leave"
     TOLD_UNTIL = "told_until"
+    SUPERSEDES = "supersedes"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,6 +189,11 @@ WORDS: Final[Mapping[Rule, Words]] = MappingProxyType(
         Rule.TOLD_UNTIL: Words(
             ja="取り下げを知らせる期限は、証明する日から10年以内の日にしてください。",
             en="Until when a withdrawal is told is a day within ten years of the one certified.",
+            source="statement model",
+        ),
+        Rule.SUPERSEDES: Words(
+            ja="訂正できるのは、ご自分が発行し、いま取り下げられていない証明書だけです。番号を確かめてください。",
+            en="Only a certificate of your own that still stands can be corrected: check its number.",
             source="statement model",
         ),
     }

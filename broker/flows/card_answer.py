@@ -59,6 +59,7 @@ _KINDS: Final = {
     documents_to_sign.Kind.PROOF: Kind.PROOF,
     documents_to_sign.Kind.SIGN: Kind.SIGN,
     documents_to_sign.Kind.MANDATE: Kind.SIGN,
+    documents_to_sign.Kind.STATEMENT: Kind.SIGN,
 }
 """What a receipt says of it: everything else is a login."""
 

@@ -40,6 +40,8 @@ class Kind(StrEnum):
     """Documents of the client."""
     MANDATE = "mandate"
     """The grant of a power of attorney, by its principal (flows.mandate_cards)."""
+    STATEMENT = "statement"
+    """What an employer certifies (flows.mandate_cards)."""
 
 
 class Form(StrEnum):

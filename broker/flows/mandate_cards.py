@@ -9,14 +9,16 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
 from broker.audit.leaf import Happening
+from broker.delegation import content as contents
 from broker.delegation import grant as grants
 from broker.delegation.life import STEPS, Deed, Role, State, after
 from broker.delegation.record import Proof
+from broker.delegation.statement import StatementKind
 from broker.errors import AnswerMalformed, DelegationStateRefused, InteractionUnknown
 from broker.flows import documents_to_sign, linking, register
 from broker.flows.authorization import INTERACTION_LIFETIME, Begun
@@ -34,8 +36,10 @@ from broker.jpki import challenge
 from broker.oidc.authorization import AuthorizationRequest
 
 DOCUMENT_NAME: Final = "委任状"
+STATEMENT_NAME: Final = "雇用証明書"
 DOCUMENT_TYPE: Final = "application/json"
 _WORD: Final = "mandate"
+_STATEMENT_WORD: Final = "statement"
 _STARTS: Final = Rate(limit=60, window=timedelta(minutes=5))
 _KINDS: Final = {Deed.SIGN: "mandate", Deed.RESUME: "resume", Deed.APPROVE: "approve", Deed.ACCEPT: "accept"}
 """Deeds that need a card, and what the agent calls them."""
@@ -58,7 +62,7 @@ class Wanted:
 def read(request: AuthorizationRequest) -> Wanted | None:
     """None where the login is for something else."""
     word, _, rest = (request.own or "").partition(" ")
-    if word != _WORD:
+    if word not in {_WORD, _STATEMENT_WORD}:
         return None
     deed, number = rest.split(" ")
     return Wanted(deed=Deed(deed), number=MandateNumber(number))
@@ -82,12 +86,12 @@ def begin(who: Visit, number: MandateNumber, deed: Deed, *, ui_locales: str | No
                 interaction_id=interaction_id,
                 request=AuthorizationRequest(
                     client_id=MY_PAGE,
-                    redirect_uri=f"{ports.policy.issuer}/delegations",
+                    redirect_uri=f"{ports.policy.issuer}/{'statements' if _states(mandate) else 'delegations'}",
                     code_challenge="",
                     scope=frozenset({"openid"}),
                     ui_locales=ui_locales,
                     subject=subject,
-                    own=f"{_WORD} {deed.value} {number}",
+                    own=f"{_STATEMENT_WORD if _states(mandate) else _WORD} {deed.value} {number}",
                 ),
                 browser_digest=digest(browser_secret),
                 expires_at=who.now + INTERACTION_LIFETIME,
@@ -103,8 +107,14 @@ def _role(deed: Deed) -> Role:
         raise DelegationStateRefused(f"{deed.value} is not done with a card") from None
 
 
+def _states(mandate: Mandate) -> bool:
+    return isinstance(mandate.kind, StatementKind)
+
+
 def _check(mandate: Mandate, part: Part, deed: Deed) -> None:
     """Raises DelegationStateRefused."""
+    if _states(mandate) and deed is not Deed.SIGN:
+        raise DelegationStateRefused("a statement is signed, and nothing else is done to it with a card")
     if mandate.state not in STEPS[deed].begins or (part.done_at is not None and deed is Deed.APPROVE):
         raise DelegationStateRefused(f"{deed.value} is not possible while {mandate.state.value}")
 
@@ -119,23 +129,31 @@ def act_of(
     mandate = known(tx, wanted.number)
     if mandate.state not in STEPS[wanted.deed].begins:
         raise InteractionUnknown("somebody else changed the mandate meanwhile")
-    told: dict[str, object] = {"kind": _KINDS[wanted.deed]}
+    states = _states(mandate)
+    told: dict[str, object] = {"kind": _STATEMENT_WORD if states else _KINDS[wanted.deed]}
     tag = challenge.MANDATE if wanted.deed in {Deed.SIGN, Deed.RESUME} else challenge.ACCEPT
     data = grant_bytes(mandate, ports=ports)
     if wanted.deed is Deed.SIGN:
         data = _to_sign(data, nonce)
         document = Document(
-            name=DOCUMENT_NAME, sha256=hashlib.sha256(data).digest(), size=len(data), type=DOCUMENT_TYPE
+            name=STATEMENT_NAME if states else DOCUMENT_NAME,
+            sha256=hashlib.sha256(data).digest(),
+            size=len(data),
+            type=DOCUMENT_TYPE,
         )
         told["documents"] = [document.member(issued_at)]
-    told["grant"] = data.decode()
+    told[_content_name(mandate)] = data.decode()
     action = json.dumps(told, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
     return tag, action, wanted.deed is Deed.SIGN
 
 
+def _content_name(mandate: Mandate) -> str:
+    return "statement" if _states(mandate) else "grant"
+
+
 def _to_sign(draft: bytes, nonce: bytes) -> bytes:
     """The draft with the nonce of the card transaction."""
-    return grants.write(replace(grants.read(draft), nonce=b64url(nonce)))
+    return contents.with_nonce(draft, b64url(nonce))
 
 
 # --- the card has signed ---------------------------------------------------------------------------------------------
@@ -178,7 +196,7 @@ def done(
         case _:
             _resume(tx, mandate, frame, now=now, ports=ports)
     tell(tx, mandate, wanted.deed, by=who.account, now=now)
-    return Place.DELEGATIONS
+    return Place.STATEMENTS if _states(mandate) else Place.DELEGATIONS
 
 
 def _moved(moved: bool) -> None:
@@ -203,7 +221,7 @@ def _signed(
     ports: Ports,
 ) -> None:
     """Both keys have signed the grant (design 4.15): the frame names it, the CMS is over its bytes."""
-    data = json.loads(transaction.action)["grant"].encode()
+    data = json.loads(transaction.action)[_content_name(mandate)].encode()
     if answer.signed_sealed is None or data != _to_sign(grant_bytes(mandate, ports=ports), transaction.nonce):
         raise AnswerMalformed("not the grant that was drafted")
     signed = documents_to_sign.from_json(
@@ -211,12 +229,14 @@ def _signed(
     )
     _keep(tx, mandate, Proof.PRINCIPAL_FRAME, frame, now=now, ports=ports)
     _keep(tx, mandate, Proof.PRINCIPAL_SIGNATURE, signed.signatures[0], now=now, ports=ports)
+    states = _states(mandate)
     leads = after(
         mandate.state,
         Deed.SIGN,
         role=Role.PRINCIPAL,
         card=True,
-        approvals_missing=grants.read(data).approval.needed,
+        approvals_missing=0 if states else grants.read(data).approval.needed,
+        accepted=states,
     )
     sealed = ports.keys.seal(data, context=context(mandate.number, "grant"))
     _moved(tx.mandates.sign(mandate.number, sealed, leads=leads, now=now))

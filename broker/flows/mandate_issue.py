@@ -13,7 +13,7 @@ import hashlib
 import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
@@ -22,9 +22,11 @@ from broker.audit.entry import Entry, Event
 from broker.audit.leaf import SALT_SIZE, Happening, Leaf, commitment
 from broker.audit.receipt import Decision
 from broker.delegation import record as records
-from broker.delegation.grant import Grant, PartyKind
+from broker.delegation.content import Content, name_of, principal_of
+from broker.delegation.grant import PartyKind
 from broker.delegation.life import Deed, State
-from broker.delegation.record import Evidence, Proof, Record
+from broker.delegation.record import Evidence, Proof, Record, StatementRecord
+from broker.delegation.statement import Statement
 from broker.delegation.status_list import random_place
 from broker.errors import BrokerError, CertificateError, DelegationStateRefused, RevocationUnknown, WitnessMissing
 from broker.flows import register
@@ -33,7 +35,7 @@ from broker.flows.evidence import decision, prove_unrevoked
 from broker.flows.mandate_cards import certificate_in
 from broker.flows.mandate_ends import change, log_changes
 from broker.flows.mandate_ports import Mandate, Piece
-from broker.flows.mandates import HELD, STATUS_PATH, chain, context, grant_bytes, grant_of, known, sha256, tell
+from broker.flows.mandates import HELD, STATUS_PATH, chain, content_of, context, grant_bytes, known, sha256, tell
 from broker.flows.ports import KeyUse, Ports, Transaction
 from broker.flows.sealed_documents import print_record, seal_printed, template_hash
 from broker.ids import MandateNumber
@@ -80,10 +82,10 @@ def issue(ports: Ports) -> Mapping[str, int]:
 
 def _verify(mandate: Mandate, ports: Ports) -> bool:
     """Raises RevocationUnknown, StoreUnavailable: it waits. A certificate that does not hold ends the mandate."""
-    grant = grant_of(mandate, ports=ports)
+    content = content_of(mandate, ports=ports)
     with ports.store.transaction() as tx:
         pieces, judges = tx.mandates.evidence(mandate.number), tx.mandates.judges(mandate.number)
-    if grant.principal.kind is PartyKind.CORPORATION and not _agree(judges):
+    if principal_of(content).kind is PartyKind.CORPORATION and not _agree(judges):
         return False  # for days, perhaps: no source is asked meanwhile
     now = ports.clock()
     decisions, signer = [], None
@@ -100,13 +102,13 @@ def _verify(mandate: Mandate, ports: Ports) -> bool:
         with ports.store.transaction() as tx:
             change(tx, mandate.number, Deed.ABANDON, by=None, now=now, ports=ports)
         return False
-    if signer is None or (_needs_judges(grant, signer) and not _agree(judges)):
+    if signer is None or (_needs_judges(content, signer) and not _agree(judges)):
         return False
     claims = {
         "iss": ports.policy.issuer,
         "iat": int(now.timestamp()),
         "number": mandate.number,
-        "grant": sha256(grant_bytes(mandate, ports=ports)),
+        name_of(content): sha256(grant_bytes(mandate, ports=ports)),
         "certificates": decisions,
         "registry_extract": next(iter(judges.values()), None),
         "judges": len(judges),
@@ -146,11 +148,12 @@ def _judged(shows: Proof, data: bytes, *, ports: Ports) -> tuple[TrustedCertific
     return trusted, decision(profile, trusted, proved, now=now)
 
 
-def _needs_judges(grant: Grant, signer: TrustedCertificate) -> bool:
+def _needs_judges(content: Content, signer: TrustedCertificate) -> bool:
     """A card proves a person and never a corporation; nor a business whose name is not its holder's."""
-    if grant.principal.kind is PartyKind.CORPORATION:
+    principal = principal_of(content)
+    if principal.kind is PartyKind.CORPORATION:
         return True
-    return _folded(grant.principal.name) != _folded(holder_attributes(signer).name.text)
+    return _folded(principal.name) != _folded(holder_attributes(signer).name.text)
 
 
 def _folded(name: str) -> str:
@@ -161,13 +164,13 @@ def _agree(judges: Mapping[str, str]) -> bool:
     return len(judges) >= JUDGES and len(set(judges.values())) == 1
 
 
-def to_judge(*, ports: Ports) -> tuple[tuple[MandateNumber, Grant, int], ...]:
+def to_judge(*, ports: Ports) -> tuple[tuple[MandateNumber, Content, int], ...]:
     """The mandates that wait for an extract to be held against them, and how many have done so."""
     with ports.store.transaction() as tx:
         waiting = [
             (known(tx, number), len(tx.mandates.judges(number))) for number in tx.mandates.waiting(State.ACCEPTED)
         ]
-    return tuple((mandate.number, grant_of(mandate, ports=ports), judged) for mandate, judged in waiting)
+    return tuple((mandate.number, content_of(mandate, ports=ports), judged) for mandate, judged in waiting)
 
 
 def judge_extract(number: MandateNumber, extract: bytes, *, operator: str, secret: str, ports: Ports) -> int:
@@ -210,17 +213,15 @@ def _enter(mandate: Mandate, ports: Ports) -> bool:
     evidence = [
         Evidence(shows=piece.shows, sha256=piece.sha256, at=piece.at.replace(microsecond=0)) for piece in pieces
     ]
-    data = records.write(
-        Record(
-            grant_bytes=grant_bytes(mandate, ports=ports),
-            grant=grant_of(mandate, ports=ports),
-            issued_at=now,
-            evidence=tuple(evidence),
-            status_list=f"{ports.policy.issuer}{STATUS_PATH}",
-            status_index=place,
-            log_origin=origin,
-            template=f"{TEMPLATE}:{template_hash(ports=ports)}",
-        )
+    data = _record(
+        grant_bytes(mandate, ports=ports),
+        content_of(mandate, ports=ports),
+        issued_at=now,
+        evidence=tuple(evidence),
+        status_list=f"{ports.policy.issuer}{STATUS_PATH}",
+        status_index=place,
+        log_origin=origin,
+        template=f"{TEMPLATE}:{template_hash(ports=ports)}",
     )
     unsigned = print_record(data, ports=ports)
     salt = ports.entropy(SALT_SIZE)
@@ -253,6 +254,13 @@ def _enter(mandate: Mandate, ports: Ports) -> bool:
             raise DelegationStateRefused("changed at the same moment")
         tell(tx, mandate, Deed.LOG, by=None, now=now)
     return True
+
+
+def _record(signed: bytes, content: Content, **frame: Any) -> bytes:
+    """Raises PowerRefused."""
+    if isinstance(content, Statement):
+        return records.write_statement(StatementRecord(statement_bytes=signed, statement=content, **frame))
+    return records.write(Record(grant_bytes=signed, grant=content, **frame))
 
 
 # --- witness, seal ---------------------------------------------------------------------------------------------------

@@ -11,15 +11,16 @@ from broker.audit.leaf import Happening
 from broker.delegation.acts import Act, Kind
 from broker.delegation.life import Deed, Role, State
 from broker.delegation.record import Proof
+from broker.delegation.statement import StatementKind
 from broker.ids import AccountID, ClientID, MandateNumber
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mandate:
-    """One power of attorney as it is kept; what people wrote and signed is sealed under its number."""
+    """One power of attorney, or statement, as it is kept; what people wrote and signed is sealed under its number."""
 
     number: MandateNumber
-    kind: Kind
+    kind: Kind | StatementKind
     state: State
     grant_sealed: bytes = field(repr=False)
     """The draft, and from the principal's signature on the very bytes that were signed."""
@@ -144,8 +145,8 @@ class MandateStore(Protocol):
 
     def place_taken(self, index: int) -> bool: ...
 
-    def of(self, account: AccountID) -> tuple[tuple[Mandate, Role], ...]:
-        """Those that somebody is a party to, with their part in each, the newest first."""
+    def of(self, account: AccountID, *, statements: bool = False) -> tuple[tuple[Mandate, Role], ...]:
+        """Powers, or else `statements`, that somebody is a party to, with their part in each, the newest first."""
 
     def children(self, number: MandateNumber) -> tuple[MandateNumber, ...]:
         """The powers that come directly from this one."""
@@ -208,8 +209,8 @@ class MandateStore(Protocol):
 
     def notify(self, note: Note) -> None: ...
 
-    def notes(self, account: AccountID) -> tuple[Note, ...]:
-        """The newest hundred."""
+    def notes(self, account: AccountID, *, statements: bool = False) -> tuple[Note, ...]:
+        """The newest hundred about powers, or else about `statements`."""
 
     def decide(self, decided: Decided) -> None: ...
 

@@ -9,7 +9,8 @@ from typing import Final
 
 from broker.audit.entry import Entry, Event
 from broker.audit.leaf import SALT_SIZE, Happening, Leaf, commitment
-from broker.delegation import grant as grants
+from broker.delegation import content as contents
+from broker.delegation.content import Content
 from broker.delegation.grant import Grant
 from broker.delegation.life import Deed, Role, State
 from broker.errors import DelegationUnknown
@@ -48,9 +49,17 @@ def grant_bytes(mandate: Mandate, *, ports: Ports) -> bytes:
     return ports.keys.unseal(mandate.grant_sealed, context=context(mandate.number, "grant"))
 
 
-def grant_of(mandate: Mandate, *, ports: Ports) -> Grant:
+def content_of(mandate: Mandate, *, ports: Ports) -> Content:
     """Raises StoreUnavailable."""
-    return grants.read(grant_bytes(mandate, ports=ports))
+    return contents.read(grant_bytes(mandate, ports=ports))
+
+
+def grant_of(mandate: Mandate, *, ports: Ports) -> Grant:
+    """Raises StoreUnavailable; DelegationUnknown for a statement, which empowers nobody."""
+    found = content_of(mandate, ports=ports)
+    if not isinstance(found, Grant):
+        raise DelegationUnknown("a statement, and no power")
+    return found
 
 
 def known(tx: Transaction, number: MandateNumber) -> Mandate:

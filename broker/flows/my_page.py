@@ -43,6 +43,7 @@ class Place(StrEnum):
     RECOVERY = "recovery"
     DELETE = "delete"
     DELEGATIONS = "delegations"
+    STATEMENTS = "statements"
     SERVICES = "services"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import bindparam, insert, select, update
 
@@ -20,9 +20,12 @@ from broker.storage.schema import (
     mandate_evidence,
     mandate_judges,
     mandate_notes,
+    mandates,
 )
 from broker.storage.work import Work, per_engine
 
+KINDS: Final = {False: "poa.%", True: "statement.%"}
+"""What the kinds of powers, and those of statements, are like."""
 _events = mandate_events.c
 _KEEP = insert(mandate_evidence)
 _EVIDENCE = (
@@ -49,7 +52,8 @@ _LOGGED = (
 _NOTIFY = insert(mandate_notes)
 _NOTES = (
     select(mandate_notes)
-    .where(mandate_notes.c.account == bindparam("b_account"))
+    .join(mandates, mandates.c.number == mandate_notes.c.number)
+    .where(mandate_notes.c.account == bindparam("b_account"), mandates.c.kind.like(bindparam("b_kinds")))
     .order_by(mandate_notes.c.note_id.desc())
     .limit(100)
 )
@@ -122,10 +126,10 @@ class SQLMandatePapers:
     def notify(self, note: Note) -> None:
         self._work.write(_NOTIFY, number=note.number, account=note.account, deed=note.deed.value, at=note.at)
 
-    def notes(self, account: AccountID) -> tuple[Note, ...]:
+    def notes(self, account: AccountID, *, statements: bool = False) -> tuple[Note, ...]:
         return tuple(
             Note(number=MandateNumber(row.number), account=AccountID(row.account), deed=Deed(row.deed), at=row.at)
-            for row in self._work.read(_NOTES, b_account=account)
+            for row in self._work.read(_NOTES, b_account=account, b_kinds=KINDS[statements])
         )
 
     def decide(self, decided: Decided) -> None:

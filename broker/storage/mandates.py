@@ -10,13 +10,15 @@ from sqlalchemy import ColumnElement, Update, bindparam, insert, literal, or_, s
 
 from broker.delegation.acts import Kind
 from broker.delegation.life import STEPS, Deed, Role, State
+from broker.delegation.statement import StatementKind
 from broker.flows.mandate_ports import Epoch, Mandate, Part
 from broker.ids import AccountID, MandateNumber
-from broker.storage.mandate_papers import SQLMandatePapers
+from broker.storage.mandate_papers import KINDS, SQLMandatePapers
 from broker.storage.schema import mandate_parts, mandates, status_epochs
 from broker.storage.work import Work, can_hold
 
 _rows = mandates.c
+_STATEMENT = "statement."
 _parts = mandate_parts.c
 _this = _rows.number == bindparam("b_number")
 
@@ -68,7 +70,7 @@ _PLACE = select(_rows.number).where(_rows.status_index == bindparam("b_index"))
 _OF = (
     select(mandates, _parts.role.label("part_role"))
     .join(mandate_parts, _parts.number == _rows.number)
-    .where(_parts.account == bindparam("b_account"))
+    .where(_parts.account == bindparam("b_account"), _rows.kind.like(bindparam("b_kinds")))
     .order_by(_rows.created_at.desc(), _rows.number)
     .limit(500)
 )
@@ -208,8 +210,9 @@ class SQLMandates(SQLMandatePapers):
     def place_taken(self, index: int) -> bool:
         return self._work.read(_PLACE, b_index=index).one_or_none() is not None
 
-    def of(self, account: AccountID) -> tuple[tuple[Mandate, Role], ...]:
-        return tuple((_mandate(row), Role(row.part_role)) for row in self._work.read(_OF, b_account=account))
+    def of(self, account: AccountID, *, statements: bool = False) -> tuple[tuple[Mandate, Role], ...]:
+        rows = self._work.read(_OF, b_account=account, b_kinds=KINDS[statements])
+        return tuple((_mandate(row), Role(row.part_role)) for row in rows)
 
     def children(self, number: MandateNumber) -> tuple[MandateNumber, ...]:
         return tuple(MandateNumber(row.number) for row in self._work.read(_CHILDREN, b_number=number))
@@ -272,7 +275,7 @@ class SQLMandates(SQLMandatePapers):
 def _mandate(row: Any) -> Mandate:
     return Mandate(
         number=MandateNumber(row.number),
-        kind=Kind(row.kind),
+        kind=StatementKind(row.kind) if row.kind.startswith(_STATEMENT) else Kind(row.kind),
         state=State(row.state),
         grant_sealed=row.grant_sealed,
         begins=row.begins,

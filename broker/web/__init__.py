@@ -32,6 +32,7 @@ from broker.web import (
     recovery,
     register_log,
     release,
+    statements,
     verify,
 )
 from broker.web.endpoint import MAX_BODY
@@ -94,6 +95,7 @@ def register(app: Flask, ports: Ports, *, web: WebSettings) -> None:
         help,
         health,
         register_log,
+        statements,
         verify,
     ):
         app.register_blueprint(module.blueprint)

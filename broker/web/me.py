@@ -25,6 +25,7 @@ PATHS: Final = {
     Place.RECOVERY: "/me/recovery-codes",
     Place.DELETE: "/me/delete",
     Place.DELEGATIONS: "/delegations",
+    Place.STATEMENTS: "/statements",
     Place.SERVICES: "/me/services",
 }
 """Where a login to the page leads."""

@@ -65,6 +65,26 @@ STATES: Final[Mapping[str, Any]] = {
     "expired": _("期間が終わりました"),
     "abandoned": _("取りやめ"),
 }
+STATEMENT_STATES: Final[Mapping[str, Any]] = {
+    "draft": _("下書き（証明者の署名を待っています）"),
+    "accepted": _("署名が済みました（運営者が確かめています）"),
+    "active": _("有効（取り下げられていません）"),
+    "revoked": _("取り下げ済み"),
+    "superseded": _("訂正され、新しい証明書に置き換えられました"),
+    "expired": _("知らせる期間が終わりました"),
+    **{name: STATES[name] for name in ("verified", "logged", "witnessed", "abandoned")},
+}
+STATEMENT_DEEDS: Final[Mapping[str, Any]] = {
+    "sign": _("証明者の署名"),
+    "verify": _("運営者の確認"),
+    "log": _("登録簿への記録"),
+    "seal": _("電子署名を付けて発行"),
+    "revoke": _("取り下げ"),
+    "supersede": _("訂正による置き換え"),
+    "expire": _("知らせる期間の終わり"),
+    "abandon": _("取りやめ"),
+    "issue": _("発行"),
+}
 ROLES: Final[Mapping[str, Any]] = {
     "principal": _("委任者"),
     "agent": _("受任者"),
@@ -170,6 +190,8 @@ REASONS: Final[Mapping[str, Any]] = {
 _TABLES: Final = {
     "mandate_state": STATES,
     "mandate_role": ROLES,
+    "statement_state": STATEMENT_STATES,
+    "statement_deed": STATEMENT_DEEDS,
     "deed": DEEDS,
     "item": ITEMS,
     "kind": KINDS,

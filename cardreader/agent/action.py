@@ -18,7 +18,9 @@ from cardreader.agent.display import displayable
 from cardreader.agent.joint import JOINT_TAGS, PROFESSION_TAG, Joint, parse_joint
 from cardreader.agent.jose import canonical_json, decode_base64url, parse_json
 from cardreader.agent.linking import LINK_TAGS, Link, parse_link
-from cardreader.agent.mandate import DOCUMENT_TYPE, MANDATE_TAGS, Mandate, parse_mandate
+from cardreader.agent.mandate import DOCUMENT_TYPE, MANDATE_TAG, MANDATE_TAGS, Mandate, parse_mandate
+from cardreader.agent.statement import KIND as STATEMENT
+from cardreader.agent.statement import Statement, parse_statement
 from cardreader.errors import ActionUnknown, RequestMalformed
 
 AUTH_TAG: Final = "JPKI-FED-AUTH/1"
@@ -44,7 +46,7 @@ _DOCUMENT_MEMBERS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
 )
 
 Form = Literal["cms", "pades", "raw"]
-Kind = Literal["login", "consent", "proof", "sign", "link", "mandate", "profession", "joint"]
+Kind = Literal["login", "consent", "proof", "sign", "link", "mandate", "statement", "profession", "joint"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +90,8 @@ class Action:
     """What is bound, of kind "link" alone; nothing else is released then."""
     mandate: Mandate | None = None
     """What is granted or accepted, of kind "mandate" alone; nothing is released then."""
+    statement: Statement | None = None
+    """What an employer certifies, of kind "statement" alone; nothing is released then."""
     joint: Joint | None = None
     """What a doctor and a patient join in, of kinds "profession" and "joint" alone; nothing is released then."""
 
@@ -109,6 +113,8 @@ def parse_action(tag: str, text: str, *, issued_at: datetime) -> Action:
     if tag in JOINT_TAGS:
         kind: Kind = "profession" if tag == PROFESSION_TAG else "joint"
         return Action(kind=kind, joint=parse_joint(tag, action))
+    if (tag, action.get("kind")) == (MANDATE_TAG, STATEMENT):
+        return _statement(action, issued_at=issued_at)
     if tag in MANDATE_TAGS:
         return _mandate(tag, action, issued_at=issued_at)
     if tag in (AUTH_TAG, CONSENT_TAG):
@@ -138,6 +144,16 @@ def _mandate(tag: str, action: Mapping[str, Any], *, issued_at: datetime) -> Act
     if (document.form, document.media_type, document.sha256) != ("cms", DOCUMENT_TYPE, mandate.sha256):
         raise ActionUnknown("a mandate's document is not the grant that is shown")
     return Action(kind="mandate", documents=documents, mandate=mandate)
+
+
+def _statement(action: Mapping[str, Any], *, issued_at: datetime) -> Action:
+    """As with a power of attorney: the one document is the statement that is shown."""
+    statement = parse_statement(action)
+    documents = _documents(action["documents"], kind="statement", issued_at=issued_at)
+    document = documents[0]
+    if (document.form, document.media_type, document.sha256) != ("cms", DOCUMENT_TYPE, statement.sha256):
+        raise ActionUnknown("a statement's document is not the one that is shown")
+    return Action(kind="statement", documents=documents, statement=statement)
 
 
 def age_of(released: str) -> int | None:

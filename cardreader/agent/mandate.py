@@ -109,8 +109,8 @@ def parse_mandate(tag: str, action: Mapping[str, Any]) -> Mandate:
         raise RequestMalformed("approval is no object with approvers")
     return Mandate(
         step=step,
-        principal=_party(grant["principal"]),
-        agent=_party(grant["agent"]),
+        principal=party_line(grant["principal"]),
+        agent=party_line(grant["agent"]),
         powers=tuple(_power(power) for power in powers),
         begins=_day(grant["begins"]),
         ends=_day(grant["ends"], last=True),
@@ -120,11 +120,12 @@ def parse_mandate(tag: str, action: Mapping[str, Any]) -> Mandate:
     )
 
 
-def _party(party: object) -> str:
+def party_line(party: object) -> str:
+    """Who they are, in one line. Raises ActionUnknown, RequestMalformed."""
     if not isinstance(party, dict) or not {"kind", "id", "name"} <= party.keys() <= _PARTY:
         raise ActionUnknown("a party has members without a template, or lacks some")
-    words = [_text(party.get(name, "")) for name in ("name", "title", "representative_title", "representative")]
-    number = _text(party.get("corporate_number", ""))
+    words = [shown_text(party.get(name, "")) for name in ("name", "title", "representative_title", "representative")]
+    number = shown_text(party.get("corporate_number", ""))
     shown = " ".join(word for word in words if word)
     return f"{shown}（{number}）" if number else shown
 
@@ -151,7 +152,7 @@ def _power(power: object) -> Power:
     return Power(
         acts=tuple(act for act in ACTS if act in acts),
         places=_list(places),
-        case=" ".join(filter(None, (_text(scope.get("case_number", "")), _text(scope.get("case_name", ""))))),
+        case=" ".join(filter(None, (shown_text(scope.get("case_number", "")), shown_text(scope.get("case_name", ""))))),
         categories=_list(scope.get("categories", [])),
         amount=None if limit is None else limit["amount"],
         tax_included=limit is not None and limit["tax_included"],
@@ -162,10 +163,11 @@ def _power(power: object) -> Power:
 def _list(values: object) -> str:
     if not isinstance(values, list) or len(values) > 64:
         raise RequestMalformed("a scope lists more than 64 things, or no list")
-    return ", ".join(_text(value) for value in values)
+    return ", ".join(shown_text(value) for value in values)
 
 
-def _text(value: object) -> str:
+def shown_text(value: object) -> str:
+    """A text of the signed bytes, safe to show. Raises RequestMalformed."""
     if not isinstance(value, str) or len(value) > 300:
         raise RequestMalformed("a grant has a text of more than 300 characters, or none")
     return displayable(value, at_most=300)

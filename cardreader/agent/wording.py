@@ -8,6 +8,7 @@ from cardreader.agent.action import Action, Document, age_of
 from cardreader.agent.joint import Joint
 from cardreader.agent.linking import Link
 from cardreader.agent.mandate import Mandate, Power
+from cardreader.agent.statement import Statement
 
 Gettext = Callable[[str], str]
 
@@ -25,6 +26,8 @@ def act_title(act: Action, _: Gettext) -> str:
             "approve": _("委任への承認"),
             "accept": _("委任の受諾（次の権限を、受任者として引き受けます）"),
         }[act.mandate.step]
+    if act.statement is not None:
+        return _("雇用の証明（次の内容を、証明者として証明します）")
     match act.kind, bool(act.released):
         case "profession", _none if act.joint is None:
             return _("医療従事者としてのログイン（資格の確認）")
@@ -78,6 +81,8 @@ def act_facts(act: Action, _: Gettext) -> list[tuple[str, str]]:
         return _link_facts(act.link, _)
     if act.joint is not None:
         return _joint_facts(act.joint, _)
+    if act.statement is not None:
+        return _statement_facts(act.statement, _)
     return [] if act.mandate is None else _mandate_facts(act.mandate, _)
 
 
@@ -141,6 +146,63 @@ def _mandate_facts(mandate: Mandate, _: Gettext) -> list[tuple[str, str]]:
     if mandate.approvals:
         facts.append((_("承認者"), _("%(count)s人") % {"count": mandate.approvals}))
     return facts
+
+
+def _statement_facts(statement: Statement, _: Gettext) -> list[tuple[str, str]]:
+    """What is certified about whom, as pairs of a name and a value: all that is signed but the numbers of signing."""
+    facts = [
+        (_("証明者（雇用主）"), statement.employer),
+        (_("従業員"), statement.employee),
+        (_("雇用形態"), _employment(statement.employment, _)),
+        (_("雇用の期間"), f"{statement.since} – {statement.until}"),
+        (_("証明する日"), statement.certified_on),
+    ]
+    names = {
+        "industry": _("業種"),
+        "workplace": _("勤務先"),
+        "workplace_address": _("勤務先の所在地"),
+        "purpose": _("使用目的"),
+    }
+    if statement.address:
+        facts.insert(1, (_("所在地"), statement.address))
+    facts += [(name, statement.texts[key]) for key, name in names.items() if key in statement.texts]
+    facts += _time_facts(statement, _)
+    if statement.income is not None:
+        year, income = statement.income
+        told = _("%(year)s年 %(income)s円") % {"year": year, "income": f"{income:,}"}
+        facts.append((_("収入（税引き前）"), told))
+    rest = {"remarks": _("備考"), "contact": _("問い合わせ先")}
+    facts += [(name, statement.texts[key]) for key, name in rest.items() if key in statement.texts]
+    facts.append((_("取り下げの有無を知らせる最後の日"), statement.told_until))
+    if statement.corrects:
+        facts.append((_("訂正"), _("以前の証明書を、これに置き換えます")))
+    return facts
+
+
+def _time_facts(statement: Statement, _: Gettext) -> list[tuple[str, str]]:
+    facts = []
+    if statement.hours:
+        words = _("週%(days_a_week)s日、月%(hours_a_month)s時間、%(starts)s〜%(finishes)s（休憩%(rest_minutes)s分）")
+        facts.append((_("就労時間"), words % statement.hours))
+    for month, days, hours in statement.worked:
+        worked = _("%(month)s：%(days)s日、%(hours)s時間") % {"month": month, "days": days, "hours": hours}
+        facts.append((_("就労実績"), worked))
+    if statement.leave:
+        kind = _("産前・産後休業") if statement.leave["kind"] == "maternity" else _("育児休業")
+        facts.append((_("休業"), f"{kind} {statement.leave['since']} – {statement.leave['until']}"))
+    if statement.returns_on:
+        facts.append((_("復職の日"), statement.returns_on))
+    return facts
+
+
+def _employment(kind: str, _: Gettext) -> str:
+    return {
+        "regular": _("正社員（期間の定めなし）"),
+        "fixed_term": _("有期雇用"),
+        "part_time": _("パート・アルバイト"),
+        "dispatched": _("派遣"),
+        "officer": _("役員"),
+    }[kind]
 
 
 def _power_facts(power: Power, _: Gettext) -> list[tuple[str, str]]:

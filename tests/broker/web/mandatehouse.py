@@ -52,6 +52,10 @@ class Seal:
     clock: Clock
     renderer: Renderer = field(default_factory=Renderer)
 
+    @property
+    def anchors(self) -> tuple[bytes, ...]:
+        return seal_anchors(self.root)
+
     def material(self) -> SealMaterial:
         pki = seals.load(self.root / "ca")
         key = load_public_key(self.ports.keys.jwks(KeyUse.MANDATE_SEAL)["keys"][-1])
@@ -109,6 +113,12 @@ class Person:
 
     def press(self, path: str, form: str, **fields: str) -> TestResponse:
         return self.house.submit(self.browser, self.get(path), form, **fields)
+
+    def press_anyway(self, action: str, page: str) -> TestResponse:
+        """Send a form that no page of theirs shows; its token is that of `page`."""
+        fields = {"csrf": Page(self.get(page).text).forms["me-logout"]["fields"]["csrf"]}
+        headers = {"Origin": self.house.issuer}
+        return self.browser.post(action, data=fields, headers=headers, base_url=self.house.issuer)
 
     def sign(self, path: str, deed: str, *, card: str | None = None) -> TestResponse:
         """Press the button, read the card (of `card`, where it is another's), and follow to where that leads."""
