@@ -1,8 +1,9 @@
 """A revocation list of any size as a sorted file: made in one pass, shared by all processes, asked in a microsecond.
 
 The file has, in this order: the entries as the list has them (serial number and detail, `scan`), the sorted hashes of
-their serial numbers with the place of the entry each leads to, the heading, a trailer. Nobody reads it before all of
-it is there and the list's signature held. An answer compares whole serial numbers: none ever stands for another.
+their serial numbers with the place of the entry each leads to, a table of where each value of the hashes' first bits
+begins, the heading, a trailer. Nobody reads it before all of it is there and the list's signature held. An answer
+compares whole serial numbers: none ever stands for another.
 """
 
 from __future__ import annotations
@@ -28,15 +29,21 @@ from broker.jpki.certificate import issuer_key_hash, parse
 from broker.jpki.issuer import check_digest, check_issued, read_issuer
 from broker.jpki.verdict import RevocationStatus, RevocationVerdict
 
-MAGIC: Final = b"JPKIREV1"
+MAGIC: Final = b"JPKIREV2"
 CLOCK_DIFFERENCE: Final = timedelta(minutes=5)
 """A list from further in the future would lock out every honest one after it."""
 ORDINARY_CHANGE: Final = 10_000
 """So many entries more or fewer are never suspicious; beyond it, twice or half as many as before are."""
 
+MAX_ENTRIES: Final = (1 << 32) - 1
+"""A place among them is a number of four octets."""
+
 _TRAILER: Final = struct.Struct("<8sQQQQ")  # magic, where the heading begins, CRC-32 of it, sum and xor of all words
 _WORD: Final = 8
+_NUMBER: Final = 4
 _BLOCK: Final = 128 * 1024
+_SHARE: Final = 4
+"""At least so many sorted hashes share their first bits on average: few enough to lie in one or two cache lines."""
 _MASK: Final = (1 << 64) - 1
 _EXTENSIONS: Final = 0xA0
 _SCOPE: Final = bytes.fromhex("551d1c")  # 2.5.29.28, issuingDistributionPoint
@@ -115,13 +122,38 @@ def write_index(source: scan.Source, out: BinaryIO, *, issuer: bytes, algorithms
     except Exception as wrong:  # as in check_index: what cannot be read is no list
         raise ListRefused(str(wrong) if isinstance(wrong, BrokerError) else "CRL: cannot be read") from wrong
     scanned.places.sort()
-    sums.add(scanned.places)
-    out.write(scanned.places.data.cast("B"))
+    for words in (scanned.places, _begins(scanned.places)):
+        sums.add(words)
+        out.write(words.data.cast("B"))
     where = out.tell()
     text = _dump(heading)
     out.write(text)
     out.write(_TRAILER.pack(MAGIC, where, zlib.crc32(text), sums.sum, sums.xor))
     return heading
+
+
+def _first_bits(count: int) -> int:
+    """How many of a hash's first bits the table of a file of `count` entries tells apart."""
+    return max(0, (count // _SHARE).bit_length() - 1)
+
+
+def _table_size(count: int) -> int:
+    """Its numbers: where each value of the first bits begins, the end of the last, and zero where a word needs one."""
+    return (1 << _first_bits(count)) + 2 & ~1
+
+
+def _begins(places: scan.Words) -> scan.Words:
+    """The table for the sorted `places`: numbers of four octets, in words."""
+    numbers = np.zeros(_table_size(len(places)), np.uint32)
+    bits = _first_bits(len(places))
+    for begin in range(0, len(places), _BLOCK):  # the arrays made for a block stay small
+        firsts = (places[begin : begin + _BLOCK] >> np.uint64(64 - bits)).view(np.int64)
+        least = int(firsts[0])
+        counts = np.bincount(firsts - least).astype(np.uint32)
+        numbers[least + 1 : least + 1 + len(counts)] += counts
+    known = numbers[: (1 << bits) + 1]
+    np.cumsum(known, dtype=np.uint32, out=known)
+    return numbers.view(np.uint64)
 
 
 def _heading(scanned: scan.Scanned, issuer: bytes, algorithms: Algorithms) -> Heading:
@@ -147,6 +179,8 @@ def _heading(scanned: scan.Scanned, issuer: bytes, algorithms: Algorithms) -> He
             base = int.from_bytes(der.whole(value.value, der.INTEGER).value, "big")
             head = _without(each, extensions, signed)
     listed = crl_.read_list(signed if base is None else der.signed(head), authority)
+    if scanned.count > MAX_ENTRIES:
+        raise ListRefused(f"more than {MAX_ENTRIES} entries")
     return Heading(
         issuer_key_hash=hashlib.sha256(authority.certificate.spki).hexdigest(),
         number=listed.number,
@@ -232,7 +266,7 @@ def check_octets(source: scan.Source) -> None:
 class Index:
     """One index file in memory, most likely mapped. Threads may share it."""
 
-    __slots__ = ("_below", "_bits", "_count", "_places", "_records", "_row", "_width", "heading")
+    __slots__ = ("_above", "_begins", "_below", "_places", "_records", "_row", "_shift", "_width", "heading")
 
     def __init__(self, data: memoryview) -> None:
         """`data` is what `write_index` wrote and `check_octets` has let pass. Raises IndexDamaged."""
@@ -242,19 +276,23 @@ class Index:
             if magic != MAGIC or zlib.crc32(text) != check:
                 raise IndexDamaged("not a whole index")
             self.heading = _load(text)
-            self._count, self._width, self._bits = self.heading.count, self.heading.width, self.heading.bits
+            count, self._width, bits = self.heading.count, self.heading.width, self.heading.bits
             self._row = self._width + 1
-            middle = self._count * self._row * _WORD
-            if where != middle + self._count * _WORD:
+            middle = count * self._row * _WORD
+            after = middle + count * _WORD
+            if where != after + _table_size(count) * _NUMBER:
                 raise IndexDamaged("the sizes do not agree")
         except (struct.error, ValueError, TypeError, KeyError) as broken:
             raise IndexDamaged("not a whole index") from broken
         self._records = data[:middle].cast("Q")
-        self._places = data[middle:where].cast("Q")
-        self._below = (1 << self._bits) - 1
+        self._places = data[middle:after].cast("Q")
+        self._begins = data[after:where].cast("I")
+        self._shift = 64 - _first_bits(count)
+        self._below = (1 << bits) - 1
+        self._above = _MASK ^ self._below
 
     def __len__(self) -> int:
-        return self._count
+        return self.heading.count
 
     def find(self, serial: int) -> tuple[int, datetime] | None:
         """The first entry for `serial` (positive): its CRLReason and revocation date. Raises ValueError for a date that
@@ -267,23 +305,16 @@ class Index:
         return self._find(serial) is not None
 
     def _find(self, serial: int) -> int | None:
-        places, count, below = self._places, self._count, self._below
-        wanted = (serial * 0x9E3779B97F4A7C15 & _MASK if serial <= _MASK else scan.fold_one(serial)) & ~below
-        if not count:
-            return None
-        # Hashes are spread evenly, so the place is nearly known, and from there almost exactly. Where it is not, all
-        # places are searched.
-        guess = wanted * count >> 64
-        guess += (wanted - places[guess]) * count >> 64
-        low, high = guess - 64, guess + 64
-        if low < 0 or high >= count or not places[low] < wanted <= places[high]:
-            low, high = 0, count
-        at = bisect_left(places, wanted, low, high)
-        while at < count:
+        above, begins, places = self._above, self._begins, self._places
+        wanted = (serial * 0x9E3779B97F4A7C15 if serial <= _MASK else scan.fold_one(serial)) & above
+        first = wanted >> self._shift  # these bits say where it stands among some six; no others share them
+        end = begins[first + 1]
+        at = bisect_left(places, wanted, begins[first], end)
+        while at < end:
             word = places[at]
-            if word & ~below != wanted:
+            if word & above != wanted:
                 return None
-            row = (word & below) * self._row
+            row = (word & self._below) * self._row
             if self._serial(row) == serial:
                 return row
             at += 1

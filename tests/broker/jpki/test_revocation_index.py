@@ -254,6 +254,35 @@ def test_a_changed_octet_in_the_file_is_seen_at_open(where: int) -> None:
             Index(memoryview(wrong))
 
 
+def test_no_octet_of_the_file_can_change_unseen() -> None:
+    out = io.BytesIO()
+    write_index(Octets(CA.crl(b"".join(entry(octets(serial)) for serial in range(1, 40)))), out, issuer=CA.certificate)
+    whole = out.getvalue()
+    for where in range(len(whole)):
+        wrong = whole[:where] + bytes([whole[where] ^ 0x10]) + whole[where + 1 :]
+        with pytest.raises(IndexDamaged):  # noqa: PT012 -- either of the two may see it
+            index_.check_octets(Octets(wrong))
+            Index(memoryview(wrong))
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 7, 8, 9, 15, 16, 17, 63, 64, 65, 1000])
+@pytest.mark.parametrize("spread", [64, 12, 3], ids=["even", "crowded", "nearly one place"])
+def test_wherever_the_hashes_lie_every_entry_is_found_and_no_other(count: int, spread: int) -> None:
+    inverse = pow(0x9E3779B97F4A7C15, -1, 1 << 64)
+    generator = random.Random(count)
+    ends = [0, (1 << 64) - 1]  # the first place there is, and the last
+    hashes = ends[: max(0, count - 1)] + [
+        (0xA << 60) + (generator.getrandbits(spread) << (64 - spread)) % (1 << 64) // 2 + place
+        for place in range(count)
+    ]
+    listed = [each * inverse % (1 << 64) for each in hashes[:count]]
+    index = made(CA.crl(b"".join(entry(octets(serial)) for serial in listed)))
+    assert len(index) == count
+    assert all(index.holds(serial) for serial in listed)
+    strangers = {(each ^ 1 << bit) * inverse % (1 << 64) for each in hashes for bit in range(64)} - set(listed)
+    assert not any(index.holds(serial) for serial in strangers)
+
+
 SCOPE = extension(bytes.fromhex("0603551d1c"), b"\x30\x00", critical=True)
 NUMBER = extension(bytes.fromhex("0603551d14"), b"\x02\x01\x01")
 DELTA_INDICATOR = extension(bytes.fromhex("0603551d1b"), b"\x02\x01\x01", critical=True)
