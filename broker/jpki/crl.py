@@ -28,12 +28,13 @@ _PROCESSED: Final = (x509.AuthorityKeyIdentifier, x509.CRLNumber, x509.IssuingDi
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class List:
-    """The parts of a TBSCertList (RFC 5280 §5.1.2). `parsed` is the same list without its entries.
+    """The parts of a TBSCertList (RFC 5280 §5.1.2). `parsed` is the same list without its entries, `issuer` its octets.
 
     `number` is its cRLNumber and `scope` its issuingDistributionPoint, None where it has none.
     """
 
     version: int
+    issuer: bytes = field(repr=False)
     this_update: datetime
     next_update: datetime | None
     revoked: der.Element | None = field(repr=False)
@@ -107,14 +108,14 @@ def decide(
 def read_list(signed: der.Signed, authority: Issuer) -> List:
     """The parts of a list, all but its entries judged. Raises RevocationUnknown, and what parsers raise."""
     listed = _read(signed)
-    if prepared(listed.parsed.issuer) != authority.name:
+    if listed.issuer != authority.raw_name and prepared(listed.parsed.issuer) != authority.name:
         raise RevocationUnknown("CRL: issuer has another name")
     _check_extensions(listed, authority)
     return listed
 
 
 def _read(signed: der.Signed) -> List:
-    parts = list(signed.body.children())
+    parts = list(signed.parts)
     version = 1
     if parts and parts[0].tag == der.INTEGER:
         if parts.pop(0).value != b"\x01":
@@ -122,7 +123,7 @@ def _read(signed: der.Signed) -> List:
         version = 2
     if len(parts) < 3 or parts[0].raw != signed.algorithm:
         raise RevocationUnknown("CRL: signature algorithm differs inside and outside")  # §5.1.1.2
-    this_update, rest = der.time(parts[2]), parts[3:]
+    issuer, this_update, rest = parts[1].raw, der.time(parts[2]), parts[3:]
     # §5.1.2.5: an issuer must write nextUpdate; a list without it is bounded by max_age alone.
     promised = bool(rest) and rest[0].tag in {der.UTC_TIME, der.GENERALIZED_TIME}
     next_update = der.time(rest.pop(0)) if promised else None
@@ -140,6 +141,7 @@ def _read(signed: der.Signed) -> List:
     number, scope = by_type.get(x509.CRLNumber), by_type.get(x509.IssuingDistributionPoint)
     return List(
         version=version,
+        issuer=issuer,
         this_update=this_update,
         next_update=next_update,
         revoked=revoked,
@@ -151,7 +153,7 @@ def _read(signed: der.Signed) -> List:
 
 def _without(revoked: der.Element, signed: der.Signed) -> bytes:
     """The list without its entries, which need not be objects to be judged."""
-    head = b"".join(part.raw for part in signed.body.children() if part.begin != revoked.begin)
+    head = b"".join(part.raw for part in signed.parts if part.begin != revoked.begin)
     return der.write(
         der.SEQUENCE,
         der.write(der.SEQUENCE, head),

@@ -8,7 +8,6 @@ compares whole serial numbers: none ever stands for another.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import struct
 import zlib
@@ -23,7 +22,7 @@ import numpy as np
 
 from broker.errors import BrokerError, RevocationUnknown
 from broker.jpki import crl as crl_
-from broker.jpki import der, scan
+from broker.jpki import der, scan, walk
 from broker.jpki.algorithms import PRODUCTION, Algorithms
 from broker.jpki.certificate import issuer_key_hash, parse
 from broker.jpki.issuer import check_digest, check_issued, read_issuer
@@ -103,12 +102,12 @@ def write_index(source: scan.Source, out: BinaryIO, *, issuer: bytes, algorithms
     """
     sums = _Sums()
 
-    def begin(_: int) -> scan.Sink:
+    def begin(_: int) -> walk.Sink:
         sums.sum, sums.xor = 0, 0
         out.seek(0)
         out.truncate()
 
-        def sink(records: scan.Words) -> None:
+        def sink(records: walk.Words) -> None:
             sums.add(records)
             out.write(records.data.cast("B"))
 
@@ -142,7 +141,7 @@ def _table_size(count: int) -> int:
     return (1 << _first_bits(count)) + 2 & ~1
 
 
-def _begins(places: scan.Words) -> scan.Words:
+def _begins(places: walk.Words) -> walk.Words:
     """The table for the sorted `places`: numbers of four octets, in words."""
     numbers = np.zeros(_table_size(len(places)), np.uint32)
     bits = _first_bits(len(places))
@@ -170,7 +169,7 @@ def _heading(scanned: scan.Scanned, issuer: bytes, algorithms: Algorithms) -> He
         what="CRL",
     )
     head, base, scope = signed.body.data, None, b""
-    extensions = _extensions(signed.body)
+    extensions = _extensions(signed)
     for each in extensions:
         name, *_, value = each.children()
         if name.value == _SCOPE:
@@ -182,7 +181,7 @@ def _heading(scanned: scan.Scanned, issuer: bytes, algorithms: Algorithms) -> He
     if scanned.count > MAX_ENTRIES:
         raise ListRefused(f"more than {MAX_ENTRIES} entries")
     return Heading(
-        issuer_key_hash=hashlib.sha256(authority.certificate.spki).hexdigest(),
+        issuer_key_hash=issuer_key_hash(issuer).hex(),
         number=listed.number,
         base=base,
         this_update=listed.this_update,
@@ -196,15 +195,15 @@ def _heading(scanned: scan.Scanned, issuer: bytes, algorithms: Algorithms) -> He
     )
 
 
-def _extensions(body: der.Element) -> list[der.Element]:
-    last = list(body.children())[-1]
+def _extensions(signed: der.Signed) -> list[der.Element]:
+    last = signed.parts[-1]
     return list(next(last.children()).children()) if last.tag == _EXTENSIONS else []
 
 
 def _without(indicator: der.Element, extensions: list[der.Element], signed: der.Signed) -> bytes:
     """A delta list's head as a complete one's, so that one set of rules judges both (RFC 5280 §5.2.4)."""
     kept = [each.raw for each in extensions if each is not indicator]
-    *parts, _ = signed.body.children()
+    *parts, _ = signed.parts
     body = der.write(
         der.SEQUENCE,
         *(part.raw for part in parts),
@@ -219,7 +218,7 @@ class _Sums:
     def __init__(self) -> None:
         self.sum, self.xor = 0, 0
 
-    def add(self, words: scan.Words) -> None:
+    def add(self, words: walk.Words) -> None:
         self.sum = (self.sum + int(np.add.reduce(words, axis=None))) & _MASK
         self.xor ^= int(np.bitwise_xor.reduce(words, axis=None))
 
@@ -306,7 +305,7 @@ class Index:
 
     def _find(self, serial: int) -> int | None:
         above, begins, places = self._above, self._begins, self._places
-        wanted = (serial * 0x9E3779B97F4A7C15 if serial <= _MASK else scan.fold_one(serial)) & above
+        wanted = (serial * 0x9E3779B97F4A7C15 if serial <= _MASK else walk.fold_one(serial)) & above
         first = wanted >> self._shift  # these bits say where it stands among some six; no others share them
         end = begins[first + 1]
         at = bisect_left(places, wanted, begins[first], end)
@@ -322,7 +321,7 @@ class Index:
 
     def _serial(self, row: int) -> int:
         records = self._records
-        if self._width == scan.NARROW:
+        if self._width == walk.NARROW:
             return records[row]
         return records[row] << 128 | records[row + 1] << 64 | records[row + 2]
 

@@ -22,11 +22,12 @@ PreparedName = tuple[frozenset[tuple[str, str | bytes]], ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Issuer:
-    """A CA certificate the caller trusts, read once."""
+    """A CA certificate the caller trusts, read once. A name in the very octets of `raw_name` is this one's."""
 
     certificate: UnverifiedCertificate = field(repr=False)
     key: PublicKeyTypes = field(repr=False)
     name: PreparedName = field(repr=False)
+    raw_name: bytes = field(repr=False)
     key_identifier: bytes | None
     may_sign_crls: bool
 
@@ -42,6 +43,7 @@ def read_issuer(data: bytes) -> Issuer:
         certificate=certificate,
         key=certificate.key,
         name=prepared(certificate.subject),
+        raw_name=certificate.subject.public_bytes(),
         key_identifier=None if identifier is None else identifier.value.digest,
         may_sign_crls=(usage is None or usage.value.crl_sign) and (constraints is None or constraints.value.ca),
     )

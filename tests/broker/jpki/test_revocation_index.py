@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
 from bench.crl import NOW, Maker, entries
-from broker.jpki import der, scan
+from broker.jpki import der, scan, walk
 from broker.jpki import index as index_
 from broker.jpki.index import Heading, Index, IndexDamaged, ListRefused, check_index, write_index
 from broker.jpki.revocation import RevocationStatus, check_crl
@@ -194,8 +194,8 @@ def test_serials_that_share_their_lower_words_or_hash_stay_apart() -> None:
     bits = index.heading.bits
     same = low  # a serial whose hash agrees in all the bits that are kept
     inverse = pow(0x9E3779B97F4A7C15, -1, 1 << 64)
-    twin = ((scan.fold_one(same) ^ 1) * inverse) & ((1 << 64) - 1)
-    assert scan.fold_one(twin) >> bits == scan.fold_one(same) >> bits
+    twin = ((walk.fold_one(same) ^ 1) * inverse) & ((1 << 64) - 1)
+    assert walk.fold_one(twin) >> bits == walk.fold_one(same) >> bits
     assert not index.holds(twin)
 
 
