@@ -11,6 +11,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from flask import Blueprint, Flask
 
 from broker.audit.policy import read_policy
+from broker.delegation import entity
+from broker.delegation.entity import Entities
 from broker.delegation.policy import Policy as ProcurementPolicy
 from broker.delegation.policy import from_json
 from broker.errors import CertificateMalformed, CheckpointInvalid, PolicyInvalid, SettingsError
@@ -134,6 +136,7 @@ def join(settings: Settings, *, guard: OutboundGuard, refresh_after: timedelta =
             open_registration=SecurityProfile(settings.open_registration) if settings.open_registration else None,
             approves_sectors=settings.approve_sectors,
             front_channel_logout=settings.front_channel_logout,
+            procuring_entities=read_procuring_entities(settings),
         ),
         store=store,
         keys=keys,
@@ -196,6 +199,16 @@ def read_register(settings: Settings, guard: OutboundGuard) -> Register | None:
             "register_policy: a quorum of no witness proves nothing; name at least one of another house"
         )
     return Register(policy=policy, witnesses=GuardedWitnesses(guard=guard))
+
+
+def read_procuring_entities(settings: Settings) -> Entities:
+    """Those that are listed. Raises SettingsError."""
+    if not settings.procuring_entities:
+        return entity.NONE_LISTED
+    try:
+        return entity.read(Path(settings.procuring_entities).read_bytes())
+    except (OSError, PolicyInvalid) as wrong:
+        raise SettingsError(f"procuring_entities: {wrong}") from wrong
 
 
 def read_authority_policies(settings: Settings) -> tuple[ProcurementPolicy, ...]:

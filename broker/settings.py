@@ -77,6 +77,13 @@ class Settings:
             "folder of procuring authorities' policies (*.json) that officers may choose on /verify; empty: none"
         ),
     )
+    procuring_entities: str = field(
+        default="",
+        metadata=_means(
+            "TOML file of the procuring entities (発注機関) that powers may name: code, name, name_en; empty: any code"
+            " will do"
+        ),
+    )
     seal: str = field(
         default="",
         metadata=_means(

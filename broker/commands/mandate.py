@@ -13,6 +13,7 @@ from broker.commands.account import operator_secret
 from broker.commands.exits import answering
 from broker.commands.house import configured
 from broker.delegation.content import Content, principal_of
+from broker.delegation.entity import read as read_entities
 from broker.flows.mandate_issue import JUDGES, judge_extract, to_judge
 from broker.ids import MandateNumber
 
@@ -33,6 +34,22 @@ def mandate_waiting(*, as_json: bool) -> None:
     for number, grant, judged in to_judge(ports=configured()):
         told = {"number": number, "judged_by": judged, **_to_compare(grant)}
         click.echo(json.dumps(told, ensure_ascii=False) if as_json else _lines(told))
+
+
+@mandate.command("entities")
+@click.argument("file", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--json", "as_json", is_flag=True)
+@answering
+def mandate_entities(file: Path | None, *, as_json: bool) -> None:
+    """Show the procuring entities that powers may name: those of FILE, to check it, or those in use."""
+    known = configured().policy.procuring_entities if file is None else read_entities(file.read_bytes())
+    for each in known.values():
+        told = {"code": each.code, "name": each.name, "name_en": each.name_en}
+        click.echo(
+            json.dumps(told, ensure_ascii=False) if as_json else f"{each.code}  {each.name}  {each.name_en}".rstrip()
+        )
+    if not known:
+        click.echo("none are listed: any code will do", err=True)
 
 
 @mandate.command("extract")

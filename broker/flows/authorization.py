@@ -13,6 +13,7 @@ from broker.accounts.session import serves
 from broker.errors import (
     ConsentRequired,
     InteractionRequired,
+    InvalidAuthorizationDetails,
     InvalidRequest,
     InvalidRequestURI,
     InvalidToken,
@@ -103,6 +104,9 @@ def judge(parameters: Mapping[str, str], client: Client, *, ports: Ports) -> Aut
         raise ProofNotAllowed("nobody proves who they are here: there are no authorities of 署名用 certificates")
     if not ports.policy.sign_anchors and request.sign_transaction is not None:
         raise SigningNotAllowed("nothing is signed here: there are no authorities of 署名用 certificates")
+    known = ports.policy.procuring_entities
+    if known and any(asked.entity not in {None, *known} for asked in request.questions):
+        raise InvalidAuthorizationDetails("locations: not a procuring entity that is known here")
     return request
 
 
@@ -143,6 +147,9 @@ def _direct(
     if release.items(request):
         unpushed = ProofNotAllowed("what says who a resident is is asked for in a pushed request (RFC 9126)")
         return _told(parameters, client, unpushed)
+    if request.questions:
+        asked = InvalidAuthorizationDetails("mandates are asked about in a pushed request (RFC 9126)")
+        return _told(parameters, client, asked)
     return request
 
 
@@ -216,6 +223,8 @@ def _by_session(
     """
     if request.sign_transaction is not None:
         raise InteractionRequired("nothing is signed without the card")
+    if request.questions:
+        raise InteractionRequired("a question about a mandate is agreed to each time")
     session = tx.sessions.get(digest(session_secret)) if session_secret else None
     if session is None or not serves(session, client.client_id, max_age=request.max_age, now=now):
         raise LoginRequired("no session of this client")

@@ -14,6 +14,7 @@ from broker.flows.code import RefusedToClient, ReturnToClient
 from broker.flows.elsewhere import AnsweredElsewhere, complete, decline
 from broker.flows.interaction import check_session, client_of, find
 from broker.flows.login_ports import Authenticated, Interaction
+from broker.flows.mandate_choices import Choice, choices, pin
 from broker.flows.ports import Ports
 from broker.flows.proofing import PROVED
 from broker.ids import InteractionID
@@ -34,6 +35,8 @@ class ConsentPrompt:
     """What of it may be left out."""
     chosen: frozenset[str]
     """What of that was chosen the last time; nothing is chosen beforehand the first time."""
+    choices: tuple[Choice, ...] = ()
+    """Where the client asks about a mandate: for whom the person could be acting."""
     first_login: bool
     """The account began with this login: whoever had one by another card is told what that means."""
     form_token: str = field(repr=False)
@@ -48,6 +51,8 @@ def prompt(interaction_id: InteractionID, *, browser_secret: str | None, ports: 
         check_session(tx, who, now=ports.clock())
         before = tx.consents.get(who.account, client.client_id)
         began_at = tx.standings.began_at(who.account)
+        asked = interaction.request.authorization_details
+        offered = choices(tx, asked, who.account, client, now=ports.clock(), ports=ports)
     scope = interaction.agreed.scope - PROVED - EACH_TIME
     optional = optional_items(client, scope)
     return ConsentPrompt(
@@ -57,6 +62,7 @@ def prompt(interaction_id: InteractionID, *, browser_secret: str | None, ports: 
         proved=interaction.agreed.scope & PROVED,
         optional=optional,
         chosen=frozenset() if before is None else before.scope & optional,
+        choices=offered,
         first_login=began_at is not None and began_at >= who.authentication.time,
         form_token=form_token(browser_secret or "", interaction_id, who),
     )
@@ -67,13 +73,15 @@ def decide(
     *,
     approve: bool,
     chosen: Collection[str] = (),
+    principal: str | None = None,
     form_token_given: str,
     browser_secret: str | None,
     ports: Ports,
 ) -> ReturnToClient | RefusedToClient | AnsweredElsewhere:
-    """Act on the resident's answer, once. `chosen` names the optional items that are to be given.
+    """Act on the resident's answer, once. `chosen` names the optional items that are to be given, `principal` for whom
+    they act, where the page offered several.
 
-    Raises FormTokenInvalid, InteractionUnknown, BrowserMismatch, InvalidRequestURI (as `login.finish`).
+    Raises InvalidRequest, FormTokenInvalid, InteractionUnknown, BrowserMismatch, InvalidRequestURI (as `login.finish`).
     """
     now = ports.clock()
     with ports.store.transaction() as tx:
@@ -123,9 +131,12 @@ def decide(
                 ),
                 uses=uses_shown(client, request.scope),
             )
-            return complete(
-                tx, replace(request, scope=scope), who, client, reference=interaction_id, now=now, ports=ports
-            )
+            agreed = replace(request, scope=scope)
+            if request.questions:
+                asked = request.authorization_details
+                offered = choices(tx, asked, who.account, client, now=now, ports=ports)
+                agreed = replace(agreed, authorization_details=pin(asked, offered, principal))
+            return complete(tx, agreed, who, client, reference=interaction_id, now=now, ports=ports)
         tx.sessions.end(who.session_digest, now=now)  # nothing was agreed to: nothing stays open
         cause = AccessDenied("the resident did not agree")
         return decline(tx, request, client, cause, account=who.account, reference=interaction_id, now=now)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from broker.audit.entry import Entry, Event
 from broker.errors import InvalidAccessToken, InvalidClient, InvalidGrant, InvalidRequest, InvalidToken
+from broker.flows import mandate_answers
 from broker.flows.call import Call
 from broker.flows.client_authentication import AuthenticatedClient, authenticate
 from broker.flows.envelope import signed_for
@@ -112,7 +113,11 @@ def _state(tx: Transaction, client: Client, token: str, *, now: datetime, ports:
     if access is None or not may_know(client, access):
         return INACTIVE
     grant = None if access.grant_id is None else tx.grants.get(access.grant_id)
-    return of_access_token(access, grant, issuer=ports.policy.issuer)
+    owner = tx.clients.get(access.client_id) if access.authorization_details else None
+    still = mandate_answers.standing(tx, access.authorization_details, client=owner, now=now, ports=ports)
+    if access.actor and not still.authority:
+        return INACTIVE
+    return of_access_token(replace(access, authorization_details=still.details), grant, issuer=ports.policy.issuer)
 
 
 def _end(tx: Transaction, client: Client, token: str, *, now: datetime, ports: Ports) -> InvalidGrant | None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 from broker.accounts.account import State
 from broker.audit.entry import Entry, Event
+from broker.delegation.answering import Authority
 from broker.errors import InvalidGrant, ProtocolError
-from broker.flows import proofing
+from broker.flows import mandate_answers, proofing
 from broker.flows.ports import Ports, Transaction
 from broker.flows.secret import digest, mint
 from broker.flows.token_request import Issued, TokenRequest
@@ -36,11 +38,13 @@ def redeem_grant(tx: Transaction, grant: Grant, request: TokenRequest, *, ports:
     if offline(grant, request.client) and tx.grants.certificate(grant.grant_id) is not None:
         tx.grants.prolong(grant.grant_id, expires_at=grant.offline_until)
         refresh_token = issue_refresh_token(tx, grant, request, ports=ports)
+    token, authority = issue_of_grant(tx, grant, part, request, ports=ports)
     return Issued(
-        token=issue_of_grant(tx, grant, part, request, ports=ports),
+        token=token,
         grant=grant,
         proof=proofing.told(tx, grant, ports=ports),
         refresh_token=refresh_token,
+        authority=authority,
     )
 
 
@@ -63,11 +67,13 @@ def issue_refresh_token(tx: Transaction, grant: Grant, request: TokenRequest, *,
 
 def issue_of_grant(
     tx: Transaction, grant: Grant, part: Narrowed, request: TokenRequest, *, ports: Ports
-) -> AccessToken:
-    """An access token for a part of what a resident agreed to."""
-    return issue_access_token(
+) -> tuple[AccessToken, tuple[Authority, ...]]:
+    """An access token for a part of what a resident agreed to, with the answers to what was asked about mandates."""
+    details = part.authorization_details
+    made = mandate_answers.answered(tx, grant, request.client, details, now=request.now, ports=ports)
+    token = issue_access_token(
         tx,
-        part,
+        replace(part, authorization_details=made.details),
         request,
         account=grant.account,
         subject=grant.subject,
@@ -75,6 +81,7 @@ def issue_of_grant(
         ends_at=grant.session_ends_at,
         ports=ports,
     )
+    return token, made.authority
 
 
 def issue_access_token(
@@ -86,9 +93,13 @@ def issue_access_token(
     subject: Subject,
     grant_id: GrantID | None,
     ends_at: datetime | None = None,
+    actor: str = "",
     ports: Ports,
 ) -> AccessToken:
-    """A token row with its audit row (R16), bound to the keys of the request; it lives no longer than `ends_at`."""
+    """A token row with its audit row (R16), bound to the keys of the request; it lives no longer than `ends_at`.
+
+    `actor` is who acts for `subject`, as JSON (AccessToken.actor).
+    """
     expires_at = request.now + ACCESS_TOKEN_LIFETIME
     token = AccessToken(
         jti=b64url(ports.entropy(16)),
@@ -98,6 +109,7 @@ def issue_access_token(
         scope=part.scope,
         audience=part.audience,
         authorization_details=part.authorization_details,
+        actor=actor,
         grant_id=grant_id,
         jkt=request.sender.jkt,
         x5t=request.sender.x5t,

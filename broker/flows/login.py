@@ -337,9 +337,12 @@ def finish(
             proofing.agree(tx, transaction, answer, agreed=agreed, who=who, client=client, now=now, ports=ports)
         consent = tx.consents.get(who.account, client.client_id)
         settled = bool(asked.proved) and agreed.scope - consents.EACH_TIME <= proofing.PROVED | proofing.BESIDE
-        if settled or (
-            consent is not None
-            and not consents.needed(consent, scope=agreed.scope, prompt=agreed.prompt, client=client)
+        if not agreed.questions and (
+            settled
+            or (
+                consent is not None
+                and not consents.needed(consent, scope=agreed.scope, prompt=agreed.prompt, client=client)
+            )
         ):
             tx.interactions.finish(interaction.interaction_id, now=now)
             if consent is not None:

@@ -217,6 +217,8 @@ class MandateStore(Protocol):
     def decisions(self, number: MandateNumber) -> tuple[Decided, ...]:
         """The newest hundred."""
 
+    def decision(self, decision_id: str) -> Decided | None: ...
+
     def publish(self, epoch: Epoch) -> None: ...
 
     def epoch(self, list_uri: str, *, at: datetime) -> Epoch | None:

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from broker.accounts.credential import Credential, CredentialKey
 from broker.accounts.session import Session
 from broker.audit.entry import Entry
+from broker.delegation.entity import NONE_LISTED, Entities
 from broker.delegation.policy import Policy as ProcurementPolicy
 from broker.flows.approval_ports import BackchannelRequestStore, ClientPings, DeviceCodeStore
 from broker.flows.client_keys import ClientKeys
@@ -442,8 +443,8 @@ class Policy:
     """By which residents approve what other devices ask for (CIBA); empty: there is none, and CIBA is off."""
     requires_dpop_nonce: bool = False
     """Whether every DPoP proof must carry a nonce of ours (RFC 9449 §8)."""
-    procuring_entities: frozenset[str] = frozenset()
-    """Codes of the procuring entities that powers may be granted towards; none: any code will do."""
+    procuring_entities: Entities = field(default_factory=lambda: NONE_LISTED)
+    """The procuring entities that powers may be granted towards, by their codes; none: any code will do."""
     login_starts: int = 6000
     """How many logins of one client may begin in a minute."""
 

@@ -25,6 +25,8 @@ def present(tx: Transaction, call: Call, *, ports: Ports) -> AccessToken:
         raise InvalidAccessToken("an access token is taken in the Authorization header only")
     scheme, credentials = _credentials(call)
     stored = _stored(tx, credentials, ports=ports)
+    if stored.actor:
+        raise InvalidAccessToken("made for acting for somebody else, and not at our own endpoints")
     if stored.jkt is not None:
         if scheme != "dpop":
             raise InvalidAccessToken("this token is bound to a DPoP key: Authorization is of the scheme DPoP")

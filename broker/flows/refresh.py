@@ -116,12 +116,14 @@ def _refresh(
             repeats=daily(Kind.REFRESH, grant.grant_id, request.now),
         )
     )
+    issued, authority = issue_of_grant(tx, grant, part, request, ports=ports)
     return Issued(
-        token=issue_of_grant(tx, grant, part, request, ports=ports),
+        token=issued,
         grant=grant,
         proof=proofing.told(tx, grant, ports=ports),
         refresh_token=refresh_token,
         refreshed=True,
+        authority=authority,
     )
 
 

@@ -16,6 +16,7 @@ from broker.flows.client_authentication import authenticate
 from broker.flows.client_credentials import own_token
 from broker.flows.code_redemption import redeem_code
 from broker.flows.envelope import check_envelope, signed_for
+from broker.flows.mandate_claims import told_authority
 from broker.flows.own_token import sign_access_token
 from broker.flows.ports import KeyUse, Ports
 from broker.flows.refresh import refresh
@@ -105,6 +106,7 @@ def _response(issued: Issued, client: Client, *, exchanged: bool, ports: Ports) 
                 proof=issued.proof,
                 linked=links.told_of(grant, token.scope, ports=ports),
                 refreshed=issued.refreshed,
+                authority=told_authority(issued.authority, issuer=issuer, now=token.issued_at),
             ),
             alg=client.id_token_alg,
             encryption=client.id_token_encryption,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from broker.delegation.answering import Authority
 from broker.errors import InvalidRequest, ProtocolError
 from broker.flows.client_authentication import AuthenticatedClient
 from broker.flows.ports import Ports, Transaction
@@ -49,6 +50,8 @@ class Issued:
     """What that lets the client know of who they are."""
     refresh_token: Secret | None = field(default=None, repr=False)
     refreshed: bool = False
+    authority: tuple[Authority, ...] = field(default=(), repr=False)
+    """What was confirmed of the powers that it asked about."""
 
 
 def atomically(request: TokenRequest, step: Callable[[Transaction], Issued | ProtocolError], *, ports: Ports) -> Issued:

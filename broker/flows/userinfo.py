@@ -9,10 +9,11 @@ from typing import Any
 
 from broker.accounts.activity import Activity, How, Kind, daily
 from broker.errors import InvalidAccessToken
-from broker.flows import links, proofing
+from broker.flows import links, mandate_answers, proofing
 from broker.flows.attributes import released
 from broker.flows.call import Call
 from broker.flows.envelope import encrypted_for, signed_for
+from broker.flows.mandate_claims import told_authority
 from broker.flows.ports import Ports, Transaction
 from broker.flows.protected import present
 from broker.oidc import claims_request
@@ -41,7 +42,16 @@ def userinfo(call: Call, *, ports: Ports) -> UserInfo:
             raise InvalidAccessToken("the client was removed")
         proof = None if grant is None else proofing.told(tx, grant, ports=ports)
         linked = None if grant is None else links.told(tx, grant, token.scope, ports=ports)
-        claims = userinfo_claims(token, grant, issuer=ports.policy.issuer, now=now, proof=proof, linked=linked)
+        still = mandate_answers.standing(tx, token.authorization_details, client=client, now=now, ports=ports)
+        claims = userinfo_claims(
+            token,
+            grant,
+            issuer=ports.policy.issuer,
+            now=now,
+            proof=proof,
+            linked=linked,
+            authority=told_authority(still.authority, issuer=ports.policy.issuer, now=now),
+        )
         claims = _registered(tx, token, grant, now=now, ports=ports) | claims
         _note_reading(tx, token, claims, now=now)
     if client.userinfo_alg is None:

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from broker.errors import (
     InteractionRequired,
+    InvalidAuthorizationDetails,
     InvalidRequest,
     InvalidRequestObject,
     InvalidScope,
@@ -27,9 +28,10 @@ from broker.errors import (
     UnsupportedResponseType,
 )
 from broker.ids import ClientID, Subject
-from broker.oidc import authorization_details, claims_request, resource, sign_transaction
+from broker.oidc import authorization_details, claims_request, mandate_question, resource, sign_transaction
 from broker.oidc.client import Client, GrantType, SecurityProfile, is_loopback
 from broker.oidc.linked_id import SCOPE as LINKED_ID
+from broker.oidc.mandate_question import MandateQuestion
 from broker.oidc.pkce import check_challenge
 from broker.oidc.responses import ResponseMode, choose, modes_of
 
@@ -110,6 +112,11 @@ class AuthorizationRequest:
     """SHA-256 (hex) of the auth_req_id that this login approves (CIBA Core); then there is no `redirect_uri`."""
     own: str | None = None
     """A login to the resident's own page, and where it leads there (flows.my_page); it brings nobody a code."""
+
+    @property
+    def questions(self) -> tuple[MandateQuestion, ...]:
+        """What it asks about powers of attorney."""
+        return authorization_details.questions(self.authorization_details)
 
     @property
     def elsewhere(self) -> bool:
@@ -209,6 +216,9 @@ def check(parameters: Mapping[str, str], client: Client, *, hinted: Subject | No
     asked_claims = claims_request.parse(parameters["claims"]) if "claims" in parameters else claims_request.NOTHING
     scope = _scope(asked, claims_request.scope_of(asked_claims, asked), client)
     prompt = _prompt(parameters.get("prompt"))
+    details = _details(parameters.get("authorization_details"), client)
+    if "link_request" in parameters and authorization_details.questions(details):
+        raise InvalidRequest("a link is made by itself, without a question about mandates")
     return AuthorizationRequest(
         client_id=client.client_id,
         redirect_uri=parameters["redirect_uri"],
@@ -224,7 +234,7 @@ def check(parameters: Mapping[str, str], client: Client, *, hinted: Subject | No
         login_hint=parameters.get("login_hint"),
         subject=_subject(hinted, asked_claims),
         claims=claims_request.to_json(asked_claims),
-        authorization_details=_details(parameters.get("authorization_details"), client),
+        authorization_details=details,
         resources=resource.parse(parameters.get("resource", ""), known=client.resources),
         dpop_jkt=_jkt(parameters.get("dpop_jkt")),
         sign_transaction=sign_transaction.read_request(parameters.get("sign_transaction_id"), asked, client),
@@ -301,7 +311,12 @@ def _details(text: str | None, client: Client) -> str:
     if text is None:
         return ""
     allowed = client.authorization_details_types
-    return authorization_details.to_json(authorization_details.parse(text, allowed=allowed))
+    if not client.asks_mandates:
+        allowed -= {mandate_question.TYPE}
+    details = authorization_details.parse(text, allowed=allowed)
+    if sum(detail.type == mandate_question.TYPE for detail in details) > mandate_question.MAX_QUESTIONS:
+        raise InvalidAuthorizationDetails(f"at most {mandate_question.MAX_QUESTIONS} questions about mandates")
+    return authorization_details.to_json(details)
 
 
 def _jkt(value: str | None) -> str | None:

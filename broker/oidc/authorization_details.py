@@ -12,9 +12,13 @@ from typing import Any, Final, TypeAlias
 
 from broker.errors import InvalidAuthorizationDetails, InvalidToken
 from broker.jose import compact_json, parse_json, parse_json_array
+from broker.oidc import mandate_question
+from broker.oidc.mandate_question import MandateQuestion
 
 MAX_LENGTH: Final = 8 * 1024
 """Octets."""
+_MAX_STORED: Final = 2 * MAX_LENGTH
+"""With what has been added since: pins."""
 MAX_DETAILS: Final = 16
 MAX_ENTRIES: Final = 32
 MAX_TEXT: Final = 512
@@ -49,8 +53,10 @@ class DetailType:
 
 Registry: TypeAlias = Mapping[str, DetailType]
 
-TYPES: Final[Registry] = MappingProxyType({})
-"""The types served: none yet. Their names are the metadata's `authorization_details_types_supported`."""
+TYPES: Final[Registry] = MappingProxyType(
+    {mandate_question.TYPE: DetailType(check=mandate_question.check, covers=mandate_question.covers)}
+)
+"""The types served. Their names are the metadata's `authorization_details_types_supported`."""
 
 
 def parse(text: str, *, allowed: Collection[str], types: Registry = TYPES) -> tuple[Detail, ...]:
@@ -70,10 +76,10 @@ def parse(text: str, *, allowed: Collection[str], types: Registry = TYPES) -> tu
     return details
 
 
-def _array(text: str) -> list[Any]:
+def _array(text: str, *, longest: int = MAX_LENGTH) -> list[Any]:
     data = text.encode("utf-8", "surrogatepass")
-    if len(data) > MAX_LENGTH:
-        raise InvalidAuthorizationDetails(f"at most {MAX_LENGTH} octets")
+    if len(data) > longest:
+        raise InvalidAuthorizationDetails(f"at most {longest} octets")
     try:
         given = parse_json_array(data)
     except InvalidToken as broken:
@@ -147,6 +153,19 @@ def narrower(granted: Mapping[str, Any], asked: Mapping[str, Any]) -> bool:
     )
 
 
+def with_members(detail: Detail, **members: Any) -> Detail:
+    """The same object with `members` added or replaced; one that is None is left out."""
+    told = {name: value for name, value in (detail.members | members).items() if value is not None}
+    return Detail(type=detail.type, json=_canonical(told))
+
+
+def questions(text: str) -> tuple[MandateQuestion, ...]:
+    """The questions about mandates among the details that `to_json` wrote."""
+    return tuple(
+        mandate_question.read(detail.members) for detail in from_json(text) if detail.type == mandate_question.TYPE
+    )
+
+
 def to_json(details: tuple[Detail, ...]) -> str:
     """For storage, token and introspection answers (RFC 9396 §7, §9); empty for none."""
     return f"[{','.join(detail.json for detail in details)}]" if details else ""
@@ -154,4 +173,4 @@ def to_json(details: tuple[Detail, ...]) -> str:
 
 def from_json(text: str) -> tuple[Detail, ...]:
     """What `to_json` wrote; types are not judged again. Raises InvalidAuthorizationDetails if it did not write it."""
-    return tuple(_detail(given) for given in _array(text)) if text else ()
+    return tuple(_detail(given) for given in _array(text, longest=_MAX_STORED)) if text else ()

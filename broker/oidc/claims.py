@@ -12,6 +12,7 @@ from broker.oidc.grants import Grant
 from broker.oidc.linked_id import LinkedID
 from broker.oidc.proof import IdentityProof, verified, within
 from broker.oidc.tokens import ID_TOKEN_LIFETIME, AccessToken
+from broker.oidc.verified_claims import VerifiedData
 
 
 def id_token_claims(
@@ -23,12 +24,13 @@ def id_token_claims(
     proof: IdentityProof | None = None,
     linked: LinkedID | None = None,
     refreshed: bool = False,
+    authority: VerifiedData | None = None,
 ) -> dict[str, Any]:
     """`acr` and `amr` are absent when a session answered, never null (design 4.10).
 
     `scope` is what of the grant the token is for (None: all of it), `proof` what was proved of the person, `linked` the
-    client's own number for them. A refreshed one repeats the original authentication, without nonce, session (OIDC Core
-    §12.2) and receipt.
+    client's own number for them, `authority` which powers of theirs were confirmed. A refreshed one repeats the
+    original authentication, without nonce, session (OIDC Core §12.2) and receipt.
     """
     claims: dict[str, Any] = {
         "iss": issuer,
@@ -44,7 +46,8 @@ def id_token_claims(
         claims["sid"] = grant.session_id
     if grant.receipt_id is not None and not refreshed:
         claims["receipt"] = grant.receipt_id
-    told = _told(grant, grant.scope if scope is None else scope, proof, linked, Place.ID_TOKEN, issuer=issuer, now=now)
+    agreed = grant.scope if scope is None else scope
+    told = _told(grant, agreed, proof, linked, Place.ID_TOKEN, issuer=issuer, now=now, authority=authority)
     return told | claims  # nothing that was asked for by name takes the place of what a token must say
 
 
@@ -56,6 +59,7 @@ def userinfo_claims(
     now: datetime,
     proof: IdentityProof | None = None,
     linked: LinkedID | None = None,
+    authority: VerifiedData | None = None,
 ) -> dict[str, Any]:
     """The claims that the token's scope allows, and those asked for by name; unknown ones are absent, never null.
 
@@ -65,7 +69,8 @@ def userinfo_claims(
         raise InsufficientScope("openid is needed")
     if grant is None:
         return {"sub": token.subject}
-    return _told(grant, token.scope, proof, linked, Place.USERINFO, issuer=issuer, now=now) | {"sub": token.subject}
+    told = _told(grant, token.scope, proof, linked, Place.USERINFO, issuer=issuer, now=now, authority=authority)
+    return told | {"sub": token.subject}
 
 
 def _authentication(grant: Grant) -> dict[str, Any]:
@@ -86,6 +91,7 @@ def _told(
     *,
     issuer: str,
     now: datetime,
+    authority: VerifiedData | None,
 ) -> dict[str, Any]:
     """What was asked for in `place`, by scope or by name, is known, and satisfies what was said about it."""
     if proof is None and linked is None and not grant.claims:
@@ -98,7 +104,7 @@ def _told(
     wanted |= {claims_request.SUBSTITUTED} if place is Place.USERINFO else frozenset()
     told = claims_request.select(request, place, {name: known[name] for name in known if name in wanted}, now=now)
     _tell_substitutes(told)
-    return told | _verified(request, allowed, place, issuer=issuer, now=now)
+    return told | _verified(request, allowed, authority, place, issuer=issuer, now=now)
 
 
 def _tell_substitutes(told: dict[str, Any]) -> None:
@@ -109,11 +115,18 @@ def _tell_substitutes(told: dict[str, Any]) -> None:
 
 
 def _verified(
-    request: ClaimsRequest, proof: IdentityProof | None, place: Place, *, issuer: str, now: datetime
+    request: ClaimsRequest,
+    proof: IdentityProof | None,
+    authority: VerifiedData | None,
+    place: Place,
+    *,
+    issuer: str,
+    now: datetime,
 ) -> dict[str, Any]:
     """`verified_claims` (OpenID Connect for Identity Assurance) where it was asked for, and only there."""
     asked = request.verified(place)
-    if not asked or proof is None:
+    if not asked:
         return {}
-    answer = verified_claims.answer(asked, verified(proof, issuer=issuer), now=now)
+    proved = None if proof is None else verified(proof, issuer=issuer)
+    answer = verified_claims.answer(asked, proved, authority, now=now)
     return {} if answer is None else {"verified_claims": answer}

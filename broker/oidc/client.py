@@ -67,6 +67,8 @@ class Right(StrEnum):
     """It identifies customers under 犯収法, so that what is proved to it may be called so (`verified_claims`)."""
     DIRECT_SIGNING = "direct_signing"
     """Its requests to sign need not be pushed (RFC 9126): its software was written for an interface without that."""
+    MANDATE_QUESTIONS = "mandate_questions"
+    """It may ask whether somebody may act for another (oidc.mandate_question)."""
 
 
 SECRET_METHODS = frozenset({AuthMethod.CLIENT_SECRET_BASIC, AuthMethod.CLIENT_SECRET_POST})
@@ -256,6 +258,12 @@ class Client:
         """It may ask for name, address, birth date, sex and age: granted by an operator, and only where it proves
         itself by a key of its own. Such a request is pushed besides (design 4.8)."""
         return Right.IDENTITY_PROOFING in self.rights and self.auth_method is AuthMethod.PRIVATE_KEY_JWT
+
+    @property
+    def asks_mandates(self) -> bool:
+        """It may ask about powers of attorney: granted by an operator, and only where it proves itself by a key of its
+        own. Such a request is pushed besides (design 4.8)."""
+        return Right.MANDATE_QUESTIONS in self.rights and self.auth_method is AuthMethod.PRIVATE_KEY_JWT
 
     @property
     def host(self) -> str:

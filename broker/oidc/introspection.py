@@ -50,6 +50,8 @@ def of_access_token(token: AccessToken, grant: Grant | None, *, issuer: str) -> 
         told["cnf"] = token.confirmation
     if token.authorization_details:
         told["authorization_details"] = json.loads(token.authorization_details)
+    if token.actor:
+        told["act"] = json.loads(token.actor)  # RFC 8693 §4.1
     if grant is not None:
         told["auth_time"] = int(grant.authentication.time.timestamp())
         if grant.authentication.acr is not None:

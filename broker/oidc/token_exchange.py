@@ -10,15 +10,18 @@ from typing import Final
 from broker.errors import InvalidRequest
 
 ACCESS_TOKEN: Final = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 -- the name of a type
+DECISION: Final = "urn:jpki-broker:token-type:decision"
+"""The id of an answer about a mandate: it stands for the principal, for whom the actor token's person acts."""
 TYPES: Final = frozenset(
     {
         ACCESS_TOKEN,
+        DECISION,
         "urn:ietf:params:oauth:token-type:refresh_token",
         "urn:ietf:params:oauth:token-type:id_token",
         "urn:ietf:params:oauth:token-type:jwt",
     }
 )
-"""RFC 8693 §3, without SAML."""
+"""RFC 8693 §3, without SAML, and our own."""
 _AUDIENCE: Final = re.compile(r"[\x21-\x7e]{1,512}( [\x21-\x7e]{1,512}){0,7}", re.ASCII)
 
 

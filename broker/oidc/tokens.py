@@ -30,6 +30,9 @@ class AccessToken:
     audience: tuple[str, ...]
     authorization_details: str = ""
     """RFC 9396 as JSON; empty for none."""
+    actor: str = ""
+    """`act` as JSON (RFC 8693 §4.1): who acts for `subject`; empty where the subject acts for themselves. `account` is
+    the one who acts."""
     grant_id: GrantID | None
     """What it came from; it ends with that."""
     jkt: str | None = None
@@ -71,6 +74,8 @@ def access_token_claims(token: AccessToken, *, issuer: str, grant: Grant | None 
         claims["cnf"] = token.confirmation
     if token.authorization_details:
         claims["authorization_details"] = json.loads(token.authorization_details)  # RFC 9396 §9.1
+    if token.actor:
+        claims["act"] = json.loads(token.actor)
     if grant is not None and token.audience != (issuer,):
         claims["auth_time"] = int(grant.authentication.time.timestamp())
         if grant.authentication.acr is not None:

@@ -28,6 +28,8 @@ JP_AML: Final = "jp_aml"
 """犯罪収益移転防止法 (the Act on Prevention of Transfer of Criminal Proceeds)."""
 CLAIMS: Final = ("address", "birthdate", "gender", "name")
 """What the 署名用 certificate says of a person (4情報)."""
+AUTHORITY: Final = "authority"
+"""What somebody may do for somebody else (OpenID Connect Authority claims extension, a draft)."""
 CHECK_METHODS: Final = ("vcrypt", "token")
 """The certificate's signature was checked; the person held the card and knew its PIN."""
 DOCUMENT: Final = "jp_individual_number_card"
@@ -250,7 +252,7 @@ class VerifiedData:
     def __post_init__(self) -> None:
         if not self.trust_frameworks:
             raise ValueError("a proof stands under a trust framework")
-        if unknown := self.claims.keys() - set(CLAIMS):
+        if unknown := self.claims.keys() - {*CLAIMS, AUTHORITY}:
             raise ValueError(f"{min(unknown)} is not a claim that a certificate proves")
         object.__setattr__(self, "claims", MappingProxyType(dict(self.claims)))
 
@@ -264,6 +266,11 @@ def frameworks(own: str, *, aml: bool) -> tuple[str, ...]:
     return (own, JP_AML) if aml else (own,)
 
 
+def mandate_framework(issuer: str) -> str:
+    """The name of this provider's rules for powers of attorney."""
+    return f"{issuer}/trust-framework/mandate"
+
+
 def own_framework(issuer: str) -> str:
     """The name of this provider's own rules: there is no registered one for JPKI, so it is a URI under the issuer."""
     return f"{issuer}/trust-framework/jpki"
@@ -273,13 +280,15 @@ def own_framework(issuer: str) -> str:
 
 
 def answer(
-    request: tuple[VerifiedClaimsRequest, ...], proof: VerifiedData | None, *, now: datetime
+    request: tuple[VerifiedClaimsRequest, ...], *proofs: VerifiedData | None, now: datetime
 ) -> dict[str, Any] | list[dict[str, Any]] | None:
     """What to put under `verified_claims` where it was asked for; None: the claim is absent.
 
-    Each element is answered on its own: one answer is an object, several are an array.
+    Each element is answered on its own, and by each proof: one answer is an object, several are an array.
     """
-    told = [part for element in request if (part := answer_one(element, proof, now=now)) is not None]
+    told = [
+        part for element in request for proof in proofs if (part := answer_one(element, proof, now=now)) is not None
+    ]
     if not told:
         return None
     return told if len(told) > 1 else told[0]
@@ -399,7 +408,7 @@ def metadata(trust_frameworks: tuple[str, ...] = ()) -> dict[str, Any]:
     return {
         "verified_claims_supported": True,
         "trust_frameworks_supported": list(trust_frameworks),
-        "claims_in_verified_claims_supported": list(CLAIMS),
+        "claims_in_verified_claims_supported": [*CLAIMS, AUTHORITY],
         "evidence_supported": [kind.value for kind in EvidenceType],
         "documents_supported": [DOCUMENT],
         "documents_check_methods_supported": list(CHECK_METHODS),

@@ -22,7 +22,7 @@ from broker.storage.schema import (
     mandate_notes,
     mandates,
 )
-from broker.storage.work import Work, per_engine
+from broker.storage.work import Work, can_hold, per_engine
 
 KINDS: Final = {False: "poa.%", True: "statement.%"}
 """What the kinds of powers, and those of statements, are like."""
@@ -58,6 +58,7 @@ _NOTES = (
     .limit(100)
 )
 _DECIDE = insert(mandate_decisions)
+_DECISION = select(mandate_decisions).where(mandate_decisions.c.decision_id == bindparam("b_decision_id"))
 _DECISIONS = (
     select(mandate_decisions)
     .where(mandate_decisions.c.number == bindparam("b_number"))
@@ -147,20 +148,27 @@ class SQLMandatePapers:
         )
 
     def decisions(self, number: MandateNumber) -> tuple[Decided, ...]:
-        return tuple(
-            Decided(
-                decision_id=row.decision_id,
-                number=MandateNumber(row.number),
-                client_id=ClientID(row.client_id),
-                act=Act(row.act),
-                entity=row.entity,
-                amount=row.amount,
-                allowed=row.allowed,
-                at=row.at,
-                holds_until=row.holds_until,
-            )
-            for row in self._work.read(_DECISIONS, b_number=number)
-        )
+        return tuple(_decided(row) for row in self._work.read(_DECISIONS, b_number=number))
+
+    def decision(self, decision_id: str) -> Decided | None:
+        if not can_hold(decision_id):
+            return None
+        row = self._work.read(_DECISION, b_decision_id=decision_id).one_or_none()
+        return None if row is None else _decided(row)
+
+
+def _decided(row: Any) -> Decided:
+    return Decided(
+        decision_id=row.decision_id,
+        number=MandateNumber(row.number),
+        client_id=ClientID(row.client_id),
+        act=Act(row.act),
+        entity=row.entity,
+        amount=row.amount,
+        allowed=row.allowed,
+        at=row.at,
+        holds_until=row.holds_until,
+    )
 
 
 def _happened(row: Any) -> Happened:

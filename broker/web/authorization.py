@@ -16,6 +16,7 @@ from broker.web.errors import own_form
 from broker.web.form import body_pairs, query_pairs
 from broker.web.headers import content_security_policy
 from broker.web.pages import ask_for, page, see_other
+from broker.web.questions import asked
 from broker.web.release import release_page
 from broker.web.settings import ports
 
@@ -66,6 +67,7 @@ def show(interaction: InteractionID) -> Response:
         binding_message=prompt.interaction.request.binding_message,
         released=prompt.released,
         documents=prompt.documents,
+        questions_asked=asked(prompt.interaction.request),
         verifier=Right.SIGNATURE_VERIFIER in prompt.client.rights,
         change_url=url_for("release.show", interaction=interaction),
         choose_url=url_for("handover.choose", interaction=interaction)

@@ -14,6 +14,7 @@ from broker.web.documents import leave
 from broker.web.errors import own_form
 from broker.web.form import body_values
 from broker.web.pages import ask_for, page
+from broker.web.questions import asked
 from broker.web.settings import ports
 
 blueprint = Blueprint("consent", __name__)
@@ -40,6 +41,8 @@ def consent_page(prompt: consent.ConsentPrompt) -> Response:
         verifier=Right.SIGNATURE_VERIFIER in prompt.client.rights,
         optional=prompt.optional,
         chosen=prompt.chosen,
+        questions_asked=asked(prompt.interaction.request),
+        choices=prompt.choices,
         first_login=prompt.first_login,
         elsewhere=prompt.interaction.request.elsewhere,
         binding_message=prompt.interaction.request.binding_message,
@@ -62,6 +65,7 @@ def decide(interaction: InteractionID) -> Response:
         interaction,
         approve=decision == "approve",
         chosen=[name.removeprefix("item_") for name in fields if name.startswith("item_")],
+        principal=fields.get("principal"),
         form_token_given=fields.get("csrf", ""),
         browser_secret=cookies.browser_secret(interaction),
         ports=ports(),

@@ -88,6 +88,7 @@ access_tokens = Table(
     Column("scope", Text, nullable=False),
     Column("audience", Text, nullable=False),  # parted by spaces
     Column("authorization_details", Text, nullable=False),  # JSON, empty for none
+    Column("actor", Text, nullable=False, server_default=""),  # JSON (`act`), empty for none
     Column("grant_id", Text, ForeignKey("grants.grant_id", ondelete="CASCADE")),
     Column("jkt", Text),
     Column("x5t", Text),

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.errors import InvalidAuthorizationDetails
+from broker.oidc import mandate_question
 from broker.oidc.authorization_details import (
     MAX_DETAILS,
     MAX_LENGTH,
@@ -72,7 +73,7 @@ def test_the_order_of_members_makes_no_difference_and_a_twin_is_one() -> None:
 
 
 def test_a_type_nobody_serves_is_refused() -> None:
-    assert dict(TYPES) == {}
+    assert set(TYPES) == {mandate_question.TYPE}
     with pytest.raises(InvalidAuthorizationDetails, match="not served"):
         parse(json.dumps([ACCOUNT]), allowed=BOTH)
     with pytest.raises(InvalidAuthorizationDetails, match="not served"):

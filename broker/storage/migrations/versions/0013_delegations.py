@@ -16,6 +16,7 @@ depends_on = None
 
 
 def upgrade() -> None:
+    op.add_column("access_tokens", sa.Column("actor", sa.Text(), nullable=False, server_default=""))
     op.create_table(
         "mandates",
         sa.Column("number", sa.Text(), nullable=False),
@@ -168,3 +169,4 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_mandates_state_changed_at"), table_name="mandates")
     op.drop_index(op.f("ix_mandates_parent"), table_name="mandates")
     op.drop_table("mandates")
+    op.drop_column("access_tokens", "actor")
