@@ -15,6 +15,7 @@ PAGE: Final = DOCS / "screens.md"
 SCREENS: Final = {
     "login": ("カードを置く", "place the card"),
     "login-asked": ("カードを置く（求めているもの）", "place the card: what is asked for"),
+    "login-mandate": ("カードを置く（代理の問い合わせ）", "place the card: may you act for somebody?"),
     "login-unvetted": ("審査していないサービス", "a service whose name is not reviewed"),
     "choose": ("カードの使い方を選ぶ", "choose how to use the card"),
     "handover": ("別の機器で確かめる", "have the card checked elsewhere"),
@@ -25,6 +26,8 @@ SCREENS: Final = {
     "copies": ("署名した書類の控え", "copies of what was signed"),
     "consent": ("同意（選べる情報）", "consent with optional items"),
     "consent-first": ("同意", "consent"),
+    "consent-mandate": ("どなたの代理人か選ぶ", "choose for whom you act"),
+    "consent-mandate-none": ("委任を受けていない", "no power of attorney for it"),
     "return": ("サービスに戻る", "back to the service"),
     "return-refused": ("やめて戻る", "back without a login"),
     "link": ("番号を登録する", "a number is linked"),
