@@ -86,6 +86,13 @@ class Policy:
             return name in names
         return sum(self._witnessed(member, names) for member in group.members) >= group.threshold
 
+    def to_text(self) -> bytes:
+        """The file that says so, each key once, as `read_policy` wants it; addresses are left out."""
+        lines = [f"log {key.to_text()}" for key in {log.key.key: log.key for log in self.logs}.values()]
+        lines += [f"witness {each.name} {each.key.to_text()}" for each in self.witnesses]
+        lines += [f"group {name} {each.threshold} {' '.join(each.members)}" for name, each in self.groups.items()]
+        return "".join(f"{line}\n" for line in (*lines, f"quorum {self.quorum}")).encode()
+
     def judge(self, data: bytes | Note) -> Witnessed:
         """A checkpoint of a known log under a quorum's cosignatures.
 

@@ -7,7 +7,7 @@ was submitted (design 4.15). Whatever is missing is "cannot tell"; whatever cont
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -20,12 +20,13 @@ from broker.delegation import record as records
 from broker.delegation import status_list
 from broker.delegation.bundle import Bundle, Papers, StatusPaper
 from broker.delegation.faults import Fault
+from broker.delegation.grant import Grant
 from broker.delegation.life import State
 from broker.delegation.policy import NONE_GIVEN, Policy
 from broker.delegation.record import Frame, Record, StatementRecord
 from broker.delegation.sealing import holds
 from broker.delegation.statement import TYPE as STATEMENT
-from broker.delegation.statement import term_of
+from broker.delegation.statement import Statement, term_of
 from broker.delegation.status_list import StatusToken
 from broker.delegation.verdict import (
     Link,
@@ -102,6 +103,13 @@ class Examined:
         return self.record or self.stated
 
     @property
+    def signed(self) -> Grant | Statement | None:
+        """What the principal or the employer signed."""
+        if self.stated is not None:
+            return self.stated.statement
+        return None if self.record is None else self.record.grant
+
+    @property
     def term(self) -> tuple[datetime, datetime] | None:
         """From when up to, not at, when it holds."""
         if self.stated is not None:
@@ -128,8 +136,22 @@ class _Epoch:
     proved: bool
 
 
+Own = Callable[[Grant | Statement], Status | None]
+"""What the examiner knows by itself of its state on the day asked about; believed where it narrows."""
+
+
+def nothing_known(signed: Grant | Statement) -> None:
+    """An officer's desk has no register of its own."""
+
+
 def examine(
-    bundle: Bundle, question: Question, *, trust: Trust, now: datetime, policy: Policy = NONE_GIVEN
+    bundle: Bundle,
+    question: Question,
+    *,
+    trust: Trust,
+    now: datetime,
+    policy: Policy = NONE_GIVEN,
+    own: Own = nothing_known,
 ) -> Examination:
     """Judge the last document of `bundle`. Never raises on hostile bytes; PolicyInvalid where `policy` is none."""
     trust = trust.under(policy)
@@ -139,7 +161,7 @@ def examine(
         replace(
             each,
             registered=_registered(papers, each, trust),
-            status=_status(each, question.as_of, epochs),
+            status=_narrower(_status(each, question.as_of, epochs), own(each.signed) if each.signed else None),
         )
         if each.frame is not None
         else each
@@ -266,6 +288,15 @@ def _status(examined: Examined, as_of: datetime, epochs: Sequence[_Epoch]) -> St
         later=None if later is None else later[1],
         later_at=None if later is None else later[0].token.issued_at,
     )
+
+
+def _narrower(listed: Status | None, own: Status | None) -> Status | None:
+    """The lists' word, or the examiner's own where that is of a power that holds no more."""
+    if own is None:
+        return listed
+    if own.state is not State.ACTIVE:
+        return own
+    return listed if listed is None or own.later is None else replace(listed, later=own.later, later_at=own.later_at)
 
 
 def _state(epoch: _Epoch, frame: Frame) -> State | None:

@@ -16,8 +16,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
+import segno
+
 from broker import confined
-from broker.delegation import rendering_child, vocabulary
+from broker.delegation import lookup, rendering_child, vocabulary
 from broker.errors import InvalidToken, RecordUnprintable, SettingsError
 from broker.jose import parse_json
 
@@ -64,6 +66,7 @@ class Renderer:
         )
         identity = {
             "fonts": digests,
+            "qr": version("segno"),
             "standard": _STANDARD,
             "template": hashlib.sha256(self._source).hexdigest(),
             "typst": version("typst"),
@@ -79,6 +82,7 @@ class Renderer:
             "record": record.decode("utf-8"),
             "digest": hashlib.sha256(record).hexdigest(),
             "words": self._words,
+            **_looked_up(record, parsed),
         }
         try:
             with self._lock:
@@ -117,6 +121,18 @@ def _checked(record: bytes) -> dict[str, Any]:
         if not unicodedata.is_normalized("NFC", text):
             raise RecordUnprintable("a text of the record has more than one form (not NFC)")
     return parsed
+
+
+def _looked_up(record: bytes, parsed: dict[str, Any]) -> dict[str, str]:
+    """Where its issuer answers for it, as the modules of a QR code, and the code. Nothing for what has no number."""
+    try:
+        signed_text = next(parsed[name] for name in ("grant", "statement") if name in parsed)
+        signed = parse_json(signed_text.encode(), limit=MAX_RECORD)
+        code = lookup.check_code(record)
+        drawn = segno.make(lookup.address(signed["issuer"], signed["number"], code), error="m", micro=False, mask=3)
+    except (AttributeError, InvalidToken, KeyError, StopIteration, TypeError, ValueError):
+        return {}
+    return {"check": code, "qr": "".join("1" if dark else "0" for row in drawn.matrix for dark in row)}
 
 
 def _texts(value: Any) -> Iterator[str]:

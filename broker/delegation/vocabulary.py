@@ -166,6 +166,8 @@ NOTES: Final[Mapping[str, Words]] = {
     "rare": Words(ja="文字の番号", en="code points"),
     "for_checking": Words(ja="照合のための項目", en="For checking"),
     "document": Words(ja="電子文書", en="Electronic document"),
+    "look_up": Words(ja="発行者に照会するQRコード", en="QR code that asks the issuer"),
+    "check": Words(ja="照合コード", en="Check code"),
 }
 
 

@@ -25,4 +25,5 @@ def provider_metadata(ports: Ports) -> dict[str, Any]:
 
 def published_keys(ports: Ports) -> Mapping[str, Any]:
     """The provider's JWK Set: what tokens and status lists are checked with, and what clients encrypt to."""
-    return ports.keys.jwks(KeyUse.ID_TOKEN, KeyUse.ACCESS_TOKEN, KeyUse.REQUEST_ENCRYPTION, KeyUse.MANDATE_STATUS)
+    now = ports.keys.jwks(KeyUse.ID_TOKEN, KeyUse.ACCESS_TOKEN, KeyUse.REQUEST_ENCRYPTION)
+    return {"keys": [*now["keys"], *ports.keys.history(KeyUse.MANDATE_STATUS)["keys"]]}  # old lists are read for years

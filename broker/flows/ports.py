@@ -367,6 +367,9 @@ class Keys(Protocol):
         `nbf` and `exp` of a key (Unix time) say between which instants it signs, where that is known.
         """
 
+    def history(self, use: KeyUse) -> dict[str, Any]:
+        """The same of the register's logs or of status lists: what they signed is shown again years later."""
+
     def decrypt(self, token: str | bytes) -> bytes:
         """The plaintext of a compact JWE to one of our encryption keys, each under its own algorithm alone.
 

@@ -7,8 +7,8 @@ widening) asks `proof`, which refuses until there is one; a revocation asks nobo
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 from urllib.parse import urlsplit
@@ -20,7 +20,8 @@ from broker.audit.cosignature import cosigned_at
 from broker.audit.leaf import Leaf
 from broker.audit.merkle import MAX_SIZE, Nodes, consistency_proof, grow, hash_leaf, inclusion_proof
 from broker.audit.note import ED25519, Note, NoteKey, SignatureLine, read_lines, read_note
-from broker.audit.policy import Witness
+from broker.audit.policy import Policy as LogPolicy
+from broker.audit.policy import TrustedLog, Witness
 from broker.audit.tiles import HEIGHT, Tile, nodes_from_tiles
 from broker.audit.tlog_proof import TlogProof
 from broker.audit.witness import Submission
@@ -56,6 +57,26 @@ def log_key(keys: Keys, origin: str) -> tuple[NoteKey, Signer]:
         if jwk["kid"] == signer.kid:
             return NoteKey(name=origin, type=ED25519, key=b64url_decode(jwk["x"])), signer
     raise StoreUnavailable("the register's key has no public half")
+
+
+def own_policy(tx: Transaction, *, ports: Ports) -> LogPolicy:
+    """What this operator itself relies on: its logs of every year under every key they ever had, and its witnesses.
+    Without a register, nothing.
+    """
+    if ports.register is None:
+        return LogPolicy(logs=(), witnesses=())
+    keys = [b64url_decode(jwk["x"]) for jwk in ports.keys.history(KeyUse.REGISTER_LOG)["keys"]]
+    logs = [NoteKey(name=origin, type=ED25519, key=key) for origin in tx.register_tree.origins() for key in keys]
+    return replace(ports.register.policy, logs=tuple(TrustedLog(key=key) for key in logs))
+
+
+def shown_policy(tx: Transaction, origins: Collection[str], *, ports: Ports) -> LogPolicy:
+    """Of `own_policy` what travels with a bundle: these logs, each under the key that signed its newest checkpoint."""
+    policy = own_policy(tx, ports=ports)
+    newest = {origin: tx.register_tree.published(origin) for origin in origins}
+    notes = {origin: read_note(found.note) for origin, found in newest.items() if found is not None}
+    logs = [log for log in policy.logs if log.key.name in notes and notes[log.key.name].by(log.key) is not None]
+    return replace(policy, logs=tuple(logs))
 
 
 def append(tx: Transaction, keys: Keys, *, origin: str, leaves: Sequence[Leaf]) -> tuple[Logged, ...]:

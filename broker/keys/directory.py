@@ -113,12 +113,13 @@ def held(row: Mapping[str, Any], *, token: TokenURI | None) -> Held:
 
 
 def row_of_former(key: Held, *, ends: int) -> dict[str, Any]:
-    """How the public half of a receipt key is written when the private one goes."""
-    return {"alg": key.alg, "jwk": dict(key.jwk), "begins": key.begins, "ends": ends}
+    """How the public half of a key is written when the private one goes."""
+    return {"use": key.use.value, "alg": key.alg, "jwk": dict(key.jwk), "begins": key.begins, "ends": ends}
 
 
 def _former(row: Mapping[str, Any]) -> Former:
     return Former(
+        use=KeyUse(row.get("use", KeyUse.RECEIPT)),  # at first only receipt keys stayed
         alg=row["alg"],
         kid=thumbprint(row["jwk"]),
         jwk=row["jwk"],

@@ -94,7 +94,11 @@ class LiveKeys:
     def receipt_keys(self) -> dict[str, Any]:
         """Every receipt key there ever was (ports.Keys.receipt_keys)."""
         current = self._current()
-        return {"issuer": current.issuer, "keys": current.ring.receipt_keys()}
+        return {"issuer": current.issuer, "keys": current.ring.history(KeyUse.RECEIPT)}
+
+    def history(self, use: KeyUse) -> dict[str, Any]:
+        """Every key of a use that there ever was (ports.Keys.history)."""
+        return {"keys": self._current().ring.history(use)}
 
     def held(self) -> tuple[tuple[Held, State, int | None], ...]:
         """Every key with its state and, where another follows, the Unix time of its end; for `broker keys show`."""

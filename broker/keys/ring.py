@@ -34,12 +34,15 @@ OVERLAP: Final[Mapping[KeyUse, timedelta]] = {
     KeyUse.ACCESS_TOKEN: ACCESS_TOKEN_LIFETIME + _SKEW,
     KeyUse.CARD_REQUEST: TRANSACTION_LIFETIME + _SKEW,
     KeyUse.REQUEST_ENCRYPTION: timedelta(hours=1) + JWKS_MAX_AGE,  # the longest-lived request object we accept
-    KeyUse.REGISTER_LOG: _SKEW,  # a checkpoint is checked with the key that the verifier's own policy names
+    KeyUse.REGISTER_LOG: _SKEW,  # as of a receipt key; a verifier's own policy names it as well
     KeyUse.MANDATE_SEAL: _SKEW,  # what it sealed is checked with its certificate, which stands in the document
-    KeyUse.MANDATE_STATUS: timedelta(days=1) + JWKS_MAX_AGE,  # as long as a list's word is taken
+    KeyUse.MANDATE_STATUS: _SKEW,  # as of a receipt key: lists of ten years are judged by the history
     KeyUse.RECEIPT: _SKEW,  # it only has to finish signing: its public half goes to the history, and stays
 }
 """How long a key is kept after the next one began."""
+
+HISTORIC: Final = frozenset({KeyUse.RECEIPT, KeyUse.REGISTER_LOG, KeyUse.MANDATE_STATUS})
+"""What was signed is shown again years later: of these the public halves stay."""
 
 MAX_IN_LINE: Final = 12
 """Keys of one use and algorithm at a time: rotating faster than they run out is refused, not piled up."""
@@ -56,8 +59,9 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Former:
-    """The public half of a receipt key that was destroyed: what it signed is checked for years."""
+    """The public half of a key that was destroyed: what it signed is checked for years."""
 
+    use: KeyUse
     alg: str
     kid: str
     jwk: Mapping[str, str]
@@ -157,11 +161,11 @@ class Ring:
             key.use is not KeyUse.REQUEST_ENCRYPTION and state in {State.WAITING, State.OVERLAPPING}
         )
 
-    def receipt_keys(self) -> list[dict[str, Any]]:
-        """Every receipt key there ever was, oldest first, as OpenID Federation 1.0 §8.7 shows keys of the past."""
-        told = [_shown(key.jwk, key.kid, key.alg, key.begins, key.ends) for key in self.former]
-        for alg in self.lines(KeyUse.RECEIPT):
-            for key in self.line(KeyUse.RECEIPT, alg):
+    def history(self, use: KeyUse) -> list[dict[str, Any]]:
+        """Every key of a use of HISTORIC there ever was, oldest first, as OpenID Federation 1.0 §8.7 shows them."""
+        told = [_shown(key.jwk, key.kid, key.alg, key.begins, key.ends) for key in self.former if key.use is use]
+        for alg in self.lines(use):
+            for key in self.line(use, alg):
                 told.append(_shown(key.jwk, key.kid, key.alg, key.begins, self.ends(key)))
         return told
 

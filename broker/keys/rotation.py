@@ -24,7 +24,7 @@ from broker.keys import keyfile, pkcs11, statement
 from broker.keys.algorithms import ENCRYPTION, export, generate, signer
 from broker.keys.directory import KEYS_FILE
 from broker.keys.pkcs11 import TokenURI
-from broker.keys.ring import MAX_IN_LINE, NOTICE, PUBLISHED_BEFORE, Held, Ring
+from broker.keys.ring import HISTORIC, MAX_IN_LINE, NOTICE, PUBLISHED_BEFORE, Held, Ring
 from broker.keys.statement import LIFETIME, PUBLIC_FILE
 
 SELF_SERVED: Final = (KeyUse.ID_TOKEN, KeyUse.ACCESS_TOKEN, KeyUse.REQUEST_ENCRYPTION, KeyUse.RECEIPT)
@@ -172,7 +172,7 @@ def _begins(use: KeyUse, *, now: datetime, at_once: bool, follows: bool) -> int:
     return math.ceil((now + wait).timestamp())
 
 
-_FETCHED: Final = frozenset({KeyUse.ID_TOKEN, KeyUse.ACCESS_TOKEN, KeyUse.RECEIPT})
+_FETCHED: Final = frozenset({KeyUse.ID_TOKEN, KeyUse.ACCESS_TOKEN, KeyUse.RECEIPT, KeyUse.MANDATE_STATUS})
 """What others check with a JWK Set that they may have kept."""
 
 
@@ -184,7 +184,10 @@ def retire(
     token: TokenURI | None = None,
     entropy: Callable[[int], bytes] = os.urandom,
 ) -> int:
-    """Destroy the keys that have run out; how many. Of a receipt key the public half stays. Raises SettingsError."""
+    """Destroy the keys that have run out; how many. Of a use in ring.HISTORIC the public half stays.
+
+    Raises SettingsError.
+    """
     with keyfile.changing(directory):
         contents = files.read(directory, passphrase)
         ring = files.open_directory(directory, passphrase, token=token).ring
@@ -198,8 +201,8 @@ def retire(
 
 
 def _public_halves(ring: Ring, gone: Collection[str]) -> list[dict[str, Any]]:
-    receipts = [key for key in ring.keys if key.use is KeyUse.RECEIPT and key.kid in gone]
-    return [files.row_of_former(key, ends=ends) for key in receipts if (ends := ring.ends(key)) is not None]
+    stays = [key for key in ring.keys if key.use in HISTORIC and key.kid in gone]
+    return [files.row_of_former(key, ends=ends) for key in stays if (ends := ring.ends(key)) is not None]
 
 
 def _destroyed(key: Held) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, Response, url_for
 from flask_babel import get_locale
 
+from broker.delegation import bundle as bundles
 from broker.delegation import rules
 from broker.delegation.acts import EN, JA, PROCUREMENT, Act
 from broker.delegation.drafting import CATEGORIES
@@ -167,32 +168,39 @@ def act(number: str, deed: str) -> Response:
     return response
 
 
+@blueprint.get("/delegations/<handle:number>/bundle.zip")
+def bundle(number: str) -> Response:
+    """Document, record, proofs and status list together: what an officer is handed."""
+    found = mandate_papers.bundle(visit(), MandateNumber(number), ports=ports())
+    return _file(bundles.write(found), "application/zip", "bundle.zip")
+
+
 @blueprint.get("/delegations/<handle:number>/poa.pdf")
 def document(number: str) -> Response:
     """The sealed document."""
     found = mandate_papers.papers(visit(), MandateNumber(number), ports=ports())
-    return _file(found.document, "application/pdf", "poa.pdf")
+    return _file(found.pdf, "application/pdf", "poa.pdf")
 
 
 @blueprint.get("/delegations/<handle:number>/poa.json")
 def record(number: str) -> Response:
     """The record that the document carries."""
     found = mandate_papers.papers(visit(), MandateNumber(number), ports=ports())
-    return _file(found.record, "application/json", "poa.json")
+    return _file(found.record or b"", "application/json", "poa.json")
 
 
 @blueprint.get("/delegations/<handle:number>/poa.tlog-proof")
 def proof(number: str) -> Response:
     """Where its entry stands in the register."""
     found = mandate_papers.papers(visit(), MandateNumber(number), ports=ports())
-    return _file(found.proof, "text/plain; charset=utf-8", "poa.tlog-proof")
+    return _file(found.proof or b"", "text/plain; charset=utf-8", "poa.tlog-proof")
 
 
 @blueprint.get("/delegations/<handle:number>/poa.salt")
 def salt(number: str) -> Response:
     """What opens the commitment in that entry."""
     found = mandate_papers.papers(visit(), MandateNumber(number), ports=ports())
-    return _file(found.salt, "application/octet-stream", "poa.salt")
+    return _file(found.salt or b"", "application/octet-stream", "poa.salt")
 
 
 @blueprint.get(mandates.STATUS_PATH)

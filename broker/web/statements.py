@@ -6,6 +6,7 @@ from flask import Blueprint, Response, url_for
 from flask_babel import get_locale
 
 from broker.delegation import rules
+from broker.delegation.bundle import Papers
 from broker.delegation.grant import JST
 from broker.delegation.life import STEPS, Deed, Role
 from broker.delegation.rules import Rule
@@ -13,7 +14,6 @@ from broker.delegation.statement import MAX_WORKED, Employment, LeaveKind
 from broker.delegation.vocabulary import VALUES
 from broker.errors import DelegationUnknown, MyPageClosed, PowerRefused
 from broker.flows import mandate_cards, mandate_drafts, mandate_ends, mandate_papers, statements
-from broker.flows.mandate_papers import Papers
 from broker.flows.my_page import Need, Place, Visit
 from broker.ids import MandateNumber
 from broker.web import cookies
@@ -163,25 +163,25 @@ def act(number: str, deed: str) -> Response:
 @blueprint.get("/statements/<handle:number>/statement.pdf")
 def document(number: str) -> Response:
     """The sealed document."""
-    return _file(_papers(number).document, "application/pdf", "statement.pdf")
+    return _file(_papers(number).pdf, "application/pdf", "statement.pdf")
 
 
 @blueprint.get("/statements/<handle:number>/statement.json")
 def record(number: str) -> Response:
     """The record that the document carries."""
-    return _file(_papers(number).record, "application/json", "statement.json")
+    return _file(_papers(number).record or b"", "application/json", "statement.json")
 
 
 @blueprint.get("/statements/<handle:number>/statement.tlog-proof")
 def proof(number: str) -> Response:
     """Where its entry stands in the register."""
-    return _file(_papers(number).proof, "text/plain; charset=utf-8", "statement.tlog-proof")
+    return _file(_papers(number).proof or b"", "text/plain; charset=utf-8", "statement.tlog-proof")
 
 
 @blueprint.get("/statements/<handle:number>/statement.salt")
 def salt(number: str) -> Response:
     """What opens the commitment in that entry."""
-    return _file(_papers(number).salt, "application/octet-stream", "statement.salt")
+    return _file(_papers(number).salt or b"", "application/octet-stream", "statement.salt")
 
 
 def _papers(number: str) -> Papers:

@@ -203,9 +203,39 @@ def test_the_public_half_of_a_receipt_key_is_told_for_ever_and_the_private_half_
     assert all(earlier["exp"] > later["nbf"] for earlier, later in itertools.pairwise(told["keys"]))
     assert all("d" not in jwk for jwk in told["keys"])
     contents = directory.read(place.keys_folder, PASSPHRASE)
-    assert [row.keys() for row in contents["former"]] == [{"alg", "jwk", "begins", "ends"}] * 3
+    assert [row.keys() for row in contents["former"]] == [{"use", "alg", "jwk", "begins", "ends"}] * 3
     assert [jwk["kid"] for jwk in place.open().receipt_keys()["keys"]] == [jwk["kid"] for jwk in told["keys"]]
     assert keys.trouble() is None
+
+
+@pytest.mark.parametrize(("use", "algorithm"), [(KeyUse.MANDATE_STATUS, "ES256"), (KeyUse.REGISTER_LOG, "EdDSA")])
+def test_status_lists_and_checkpoints_of_every_year_verify_by_the_history(
+    place: Place, use: KeyUse, algorithm: str
+) -> None:
+    keys = place.open()
+    said = [signed(keys, use, algorithm)]
+    for year in range(1, 4):
+        place.now = NOW + timedelta(days=365 * year)
+        (made,) = place.rotate(use)
+        assert made in {jwk["kid"] for jwk in keys.history(use)["keys"]}, "known before it signs"
+        place.now += timedelta(days=365)
+        said.append(signed(keys, use, algorithm))
+        assert keys.retire(now=place.now) == 1
+    again = place.open()
+    assert [holds(each, again.history(use)) for each in said] == [True] * 4
+    assert [holds(each, again.jwks(use)) for each in said] == [False] * 3 + [True]
+    assert all("d" not in jwk for jwk in again.history(use)["keys"])
+    assert again.receipt_keys()["keys"] == again.history(KeyUse.RECEIPT)["keys"]
+
+
+def test_a_new_key_of_status_lists_signs_once_nobody_can_have_a_set_without_it(place: Place) -> None:
+    keys = place.open()
+    first = keys.signer(KeyUse.MANDATE_STATUS).kid
+    (made,) = place.rotate(KeyUse.MANDATE_STATUS)
+    place.now += JWKS_MAX_AGE
+    assert keys.signer(KeyUse.MANDATE_STATUS).kid == first
+    place.now += NOTICE + timedelta(seconds=1)
+    assert keys.signer(KeyUse.MANDATE_STATUS).kid == made
 
 
 def test_an_installation_from_before_receipts_gets_its_key_by_the_next_rotation(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from broker.delegation.acts import Act, Kind
 from broker.delegation.document import look
 from broker.delegation.faults import Fault
 from broker.delegation.grant import Grant, Joint, Method, PartyKind, ScopeKind
+from broker.delegation.lookup import agrees, check_code
 from broker.delegation.record import Proof
 from broker.delegation.rendering import FONTS, Renderer
 from broker.delegation.sealing import archive, holds, unsigned_part
@@ -141,6 +142,26 @@ def test_every_member_of_the_record_is_on_paper(renderer: Renderer, tmp_path: Pa
         "1180301018771",
     ):
         assert wanted in printed, wanted
+
+
+def test_where_its_issuer_answers_for_it_stands_on_paper(renderer: Renderer, tmp_path: Path) -> None:
+    code = check_code(record())
+    assert " ".join(code[at : at + 4] for at in range(0, 16, 4)) in " ".join(_lines(renderer, record(), tmp_path))
+    without = json.loads(record())
+    del without["grant"]
+    assert "照合コード" not in "".join(_lines(renderer, json.dumps(without).encode(), tmp_path))
+    assert agrees(code, record())
+    assert agrees(hashlib.sha256(record()).hexdigest().upper(), record())
+    assert not agrees(code[:-1], record())
+    assert not agrees("", record())
+    assert not agrees(code, record(v=2))
+
+
+def _lines(renderer: Renderer, record_: bytes, folder: Path) -> list[str]:
+    path = folder / "lines.pdf"
+    path.write_bytes(renderer.render(record_))
+    text = subprocess.run([program("pdftotext"), "-raw", path, "-"], capture_output=True, text=True, check=True).stdout
+    return [" ".join(line.split()) for line in text.splitlines()]
 
 
 def _printed(renderer: Renderer, record_: bytes, folder: Path) -> str:

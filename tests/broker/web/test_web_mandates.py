@@ -84,7 +84,7 @@ def test_from_the_form_to_a_sealed_document_that_verifies_and_to_its_revocation(
     assert "取り消し" in Page(principal.get("/delegations").text).texts["notes"]
     work(house)
     assert status_of(house, read.status_index) == Status.INVALID
-    assert "台帳への記録を待っています" not in principal.get(path).text
+    assert "登録簿への記録を待っています" not in principal.get(path).text
 
 
 def status_of(house: House, index: int) -> int:
@@ -97,7 +97,7 @@ def test_nothing_is_sealed_before_a_witness_has_seen_its_entry(house: House, str
     principal, agent, path = granted(house)
     street.silent.update(street.services)
     work(house)
-    assert principal.state(path).startswith("台帳に記録しました")
+    assert principal.state(path).startswith("登録簿に記録しました")
     assert agent.get(f"{path}/poa.pdf").status_code == 409
     assert agent.press(path, "abandon-form").status_code == 303, "nobody waits for a witness to give it up"
     assert principal.state(path) == "取りやめ"
