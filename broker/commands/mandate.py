@@ -1,4 +1,6 @@
-"""`broker mandate`: what two operators must see before a corporation's power of attorney is issued."""
+"""`broker mandate`: what two operators must see before a corporation's power of attorney is issued, and what two of
+them may end.
+"""
 
 from __future__ import annotations
 
@@ -14,16 +16,24 @@ from broker.commands.exits import answering
 from broker.commands.house import configured
 from broker.delegation.content import Content, principal_of
 from broker.delegation.entity import read as read_entities
+from broker.flows import mandate_orders
 from broker.flows.mandate_issue import JUDGES, judge_extract, to_judge
+from broker.flows.mandate_orders import Action
 from broker.ids import MandateNumber
 
 MAX_EXTRACT: Final = 16 * 1024 * 1024
 """Octets of a registry extract, as it was scanned or received."""
 
+_SAYS: Final = {
+    Action.REVOKE: "Order that an operator ends for good",
+    Action.BLOCK: "Order that nobody may use or resume",
+    Action.UNBLOCK: "Order that the principal's card may resume",
+}
+
 
 @click.group()
 def mandate() -> None:
-    """Powers of attorney that wait for people."""
+    """Powers of attorney that wait for people, or are ended by them."""
 
 
 @mandate.command("waiting")
@@ -70,6 +80,61 @@ def mandate_extract(number: str, file: Path, operator: str) -> None:
         MandateNumber(number), file.read_bytes(), operator=operator, secret=operator_secret(operator), ports=ports
     )
     click.echo(f"{judged} of {JUDGES}")
+
+
+def _ordering(action: Action) -> None:
+    """A command that orders `action`; another operator confirms it."""
+
+    @mandate.command(action.value, help=f"{_SAYS[action]} NUMBER; it happens once another operator confirms the order.")
+    @click.argument("number")
+    @click.option("--operator", required=True)
+    @click.option("--reason", required=True, help="As the audit record keeps it; nobody else sees it.")
+    @answering
+    def command(number: str, operator: str, reason: str) -> None:
+        placed = mandate_orders.order(
+            MandateNumber(number),
+            action,
+            by=operator,
+            secret=operator_secret(operator),
+            reason=reason,
+            ports=configured(),
+        )
+        click.echo(placed.order_id)
+        click.echo(f"another operator confirms within {mandate_orders.LIFETIME}", err=True)
+
+
+for _action in Action:
+    _ordering(_action)
+
+
+@mandate.command("confirm")
+@click.argument("order_id", metavar="ORDER")
+@click.option("--operator", required=True, help="Somebody other than who ordered it.")
+@answering
+def mandate_confirm(order_id: str, operator: str) -> None:
+    """Do what another operator ordered, at once."""
+    done = mandate_orders.confirm(order_id, by=operator, secret=operator_secret(operator), ports=configured())
+    click.echo(f"{done.action} {done.number} done")
+
+
+@mandate.command("orders")
+@click.option("--json", "as_json", is_flag=True)
+@answering
+def mandate_waiting_orders(*, as_json: bool) -> None:
+    """Show the orders that wait for another operator."""
+    ports = configured()
+    with ports.store.transaction() as tx:
+        found = tx.mandates.orders(now=ports.clock())
+    for one in found:
+        told = {
+            "order": one.order_id,
+            "action": one.action,
+            "number": one.number,
+            "ordered_by": one.ordered_by,
+            "reason": one.reason,
+            "until": one.expires_at.isoformat(timespec="seconds"),
+        }
+        click.echo(json.dumps(told, ensure_ascii=False) if as_json else _lines(told))
 
 
 def _to_compare(content: Content) -> dict[str, str]:

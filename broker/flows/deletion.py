@@ -13,7 +13,7 @@ from broker.accounts.account import State
 from broker.accounts.activity import Activity, How, Kind
 from broker.audit.entry import Entry, Event
 from broker.errors import AccountUnknown
-from broker.flows import links
+from broker.flows import links, mandate_ends
 from broker.flows.ending import Ended, end_access
 from broker.flows.my_page import MY_PAGE, Visit, settle_own_client
 from broker.flows.ports import Ports, Transaction
@@ -28,6 +28,7 @@ def delete(visit: Visit, *, ports: Ports) -> Ended:
         if not tx.standings.bury(visit.account, now=now):
             raise AccountUnknown("the account is not open")
         links.forget(tx, visit.account, now=now)
+        mandate_ends.of_deleted(tx, visit.account, now=now, ports=ports)
         for store in (tx.consents, tx.activities, tx.attributes, tx.recovery_codes):
             store.forget(visit.account)
         tx.audit.append(Entry(at=now, event=Event.ACCOUNT_DELETED, account=visit.account))

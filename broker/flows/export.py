@@ -7,11 +7,14 @@ from datetime import datetime
 from typing import Any, Final
 
 from broker.audit.entry import Entry, Event
+from broker.delegation import grant as grants
 from broker.errors import KioskActOff
 from broker.flows.attributes import Registered, registered
+from broker.flows.mandates import MandateView, everything
 from broker.flows.my_page import Visit
 from broker.flows.ports import Ports
 from broker.flows.services import Record, Service, Use, records, services, uses
+from broker.jose import parse_json
 
 MAX_USES: Final = 10_000
 """Of the newest; more is told by `more`."""
@@ -29,6 +32,8 @@ class Export:
     uses: tuple[Use, ...]
     more: bool
     attributes: tuple[Registered, ...] = field(repr=False)
+    mandates: tuple[MandateView, ...] = field(default=(), repr=False)
+    """Given, received and approved."""
 
     def document(self) -> dict[str, Any]:
         """As JSON writes it: names of clients as ids, times in UTC (RFC 3339)."""
@@ -78,6 +83,7 @@ class Export:
                 for one in self.attributes
                 if one.values
             },
+            "delegations": [_mandate(view) for view in self.mandates],
         }
 
 
@@ -106,7 +112,29 @@ def collect(visit: Visit, *, limit: int = MAX_USES, ports: Ports) -> Export:
         uses=tuple(found),
         more=more,
         attributes=registered(visit, ports=ports),
+        mandates=everything(visit, ports=ports),
     )
+
+
+def _mandate(view: MandateView) -> dict[str, Any]:
+    return {
+        "number": view.mandate.number,
+        "role": view.role.value,
+        "state": view.mandate.state.value,
+        "grant": parse_json(grants.write(view.grant), limit=grants.MAX_BYTES),
+        "history": [{"event": each.happening.value, "at": _instant(each.at)} for each in view.story],
+        "answers": [
+            {
+                "client_id": each.client_id,
+                "act": each.act.value,
+                "entity": each.entity,
+                "amount": each.amount,
+                "allowed": each.allowed,
+                "at": _instant(each.at),
+            }
+            for each in view.decisions
+        ],
+    }
 
 
 def _instant(moment: datetime | None) -> str | None:

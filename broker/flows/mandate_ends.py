@@ -57,10 +57,38 @@ def change(
     tell(tx, mandate, deed, by=by, now=now)
     if deed in {Deed.REVOKE, Deed.SUPERSEDE, Deed.EXPIRE}:
         for child in tx.mandates.children(number):
-            state = tx.mandates.lock(child)
-            follows = Deed.REVOKE if state in STEPS[Deed.REVOKE].begins else Deed.ABANDON
-            if state in STEPS[follows].begins:
-                change(tx, child, follows, by=None, now=now, ports=ports)
+            finish(tx, child, by=None, now=now, ports=ports)
+
+
+def block(tx: Transaction, number: MandateNumber, *, by: AccountID | None, now: datetime, ports: Ports) -> None:
+    """Suspend it so that its principal's card alone does not bring it back; at once, and whatever it was resumed by.
+
+    Raises DelegationUnknown, DelegationStateRefused.
+    """
+    mandate = known(tx, number)
+    if not tx.mandates.block(number, now=now):
+        raise DelegationStateRefused(f"it is blocked, or {mandate.state.value}")
+    made = commit_event(tx, number, Happening.SUSPEND, now=now, ports=ports)
+    tx.mandates.happen(number, Happening.SUSPEND, at=now, salt_sealed=made.salt_sealed, commit=made.leaf.commit)
+    tell(tx, mandate, Deed.SUSPEND, by=by, now=now)
+
+
+def finish(tx: Transaction, number: MandateNumber, *, by: AccountID | None, now: datetime, ports: Ports) -> bool:
+    """End it for good: revoked where it held, abandoned where it never did; False where it had ended."""
+    state = tx.mandates.lock(number)
+    for deed in (Deed.REVOKE, Deed.ABANDON):
+        if state in STEPS[deed].begins:
+            change(tx, number, deed, by=by, now=now, ports=ports)
+            return True
+    return False
+
+
+def of_deleted(tx: Transaction, account: AccountID, *, now: datetime, ports: Ports) -> int:
+    """With an account ends what it granted and what was granted to it; how many. The sealed documents and evidence stay
+    for their term: they prove what was done while it held.
+    """
+    numbers = {mandate.number for mandate, role in tx.mandates.of(account) if role in {Role.PRINCIPAL, Role.AGENT}}
+    return sum(finish(tx, number, by=account, now=now, ports=ports) for number in sorted(numbers))
 
 
 def expire(ports: Ports) -> Mapping[str, int]:

@@ -41,6 +41,8 @@ class Mandate:
     resume_origin: str | None = None
     resume_index: int | None = None
     """The entry by which its principal resumes it; it holds again once witnesses have seen that."""
+    blocked_at: datetime | None = None
+    """Since when its principal cannot resume it: somebody who need not say why has stopped it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +110,20 @@ class Note:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MandateOrder:
+    """What one operator ordered about a mandate; another confirms it before it is done."""
+
+    order_id: str
+    number: MandateNumber
+    action: str
+    """`mandate_orders.Action`."""
+    reason: str
+    ordered_by: str
+    ordered_at: datetime
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Epoch:
     """A status list as it was published, and its entry in the register."""
 
@@ -141,7 +157,15 @@ class MandateStore(Protocol):
         """From witnessed: the sealed document takes the unsigned one's place, and it holds."""
 
     def ask_resume(self, number: MandateNumber, *, origin: str, index: int, now: datetime) -> bool:
-        """Of a suspended one: by which entry it is to hold again."""
+        """Of a suspended one that is not blocked: by which entry it is to hold again."""
+
+    def block(self, number: MandateNumber, *, now: datetime) -> bool:
+        """Of one that holds or is suspended: it is suspended, a resumption under way is dropped, and none is taken
+        before `unblock`. False where it is neither, or is blocked.
+        """
+
+    def unblock(self, number: MandateNumber, *, now: datetime) -> bool:
+        """It stays suspended until its principal resumes it. False where it is not blocked."""
 
     def place_taken(self, index: int) -> bool: ...
 
@@ -218,6 +242,14 @@ class MandateStore(Protocol):
         """The newest hundred."""
 
     def decision(self, decision_id: str) -> Decided | None: ...
+
+    def order(self, order: MandateOrder) -> None: ...
+
+    def orders(self, *, now: datetime) -> tuple[MandateOrder, ...]:
+        """Those that wait for another operator, the oldest first."""
+
+    def confirm(self, order_id: str, *, by: str, now: datetime) -> MandateOrder | None:
+        """Once, in time, and never by who ordered it: one statement; None for everything else."""
 
     def publish(self, epoch: Epoch) -> None: ...
 

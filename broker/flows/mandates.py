@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
@@ -114,6 +114,35 @@ def held(who: Visit, *, ports: Ports) -> tuple[tuple[MandateView, ...], tuple[No
         notes = tx.mandates.notes(who.account)
     check_own(who, *(note.account for note in notes))
     return views, notes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InForce:
+    """How many hold now."""
+
+    given: int
+    received: int
+
+
+def in_force(who: Visit, *, ports: Ports) -> InForce:
+    """Without opening any of them."""
+    with ports.store.transaction() as tx:
+        found = [role for mandate, role in tx.mandates.of(who.account) if mandate.state is State.ACTIVE]
+    return InForce(given=found.count(Role.PRINCIPAL), received=found.count(Role.AGENT))
+
+
+def everything(who: Visit, *, ports: Ports) -> tuple[MandateView, ...]:
+    """Every mandate that somebody is a party to, with what happened to it and who was answered about it."""
+    views, _notes = held(who, ports=ports)
+    with ports.store.transaction() as tx:
+        return tuple(
+            replace(
+                view,
+                story=tx.mandates.story(view.mandate.number),
+                decisions=tx.mandates.decisions(view.mandate.number),
+            )
+            for view in views
+        )
 
 
 def chain(tx: Transaction, mandate: Mandate) -> tuple[Mandate, ...]:

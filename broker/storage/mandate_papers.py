@@ -12,7 +12,7 @@ from broker.audit.leaf import Happening
 from broker.delegation.acts import Act
 from broker.delegation.life import Deed
 from broker.delegation.record import Proof
-from broker.flows.mandate_ports import Decided, Happened, Note, Piece
+from broker.flows.mandate_ports import Decided, Happened, MandateOrder, Note, Piece
 from broker.ids import AccountID, ClientID, MandateNumber
 from broker.storage.schema import (
     mandate_decisions,
@@ -20,6 +20,7 @@ from broker.storage.schema import (
     mandate_evidence,
     mandate_judges,
     mandate_notes,
+    mandate_orders,
     mandates,
 )
 from broker.storage.work import Work, can_hold, per_engine
@@ -64,6 +65,17 @@ _DECISIONS = (
     .where(mandate_decisions.c.number == bindparam("b_number"))
     .order_by(mandate_decisions.c.at.desc(), mandate_decisions.c.decision_id)
     .limit(100)
+)
+
+_ORDER = insert(mandate_orders)
+_orders = mandate_orders.c
+_waits = _orders.confirmed_at.is_(None) & (_orders.expires_at > bindparam("b_now"))
+_ORDERS = select(mandate_orders).where(_waits).order_by(_orders.ordered_at, _orders.order_id)
+_CONFIRM = (
+    update(mandate_orders)
+    .where(_orders.order_id == bindparam("b_order_id"), _orders.ordered_by != bindparam("b_by"), _waits)
+    .values(confirmed_by=bindparam("b_by"), confirmed_at=bindparam("b_now"))
+    .returning(mandate_orders)
 )
 
 
@@ -168,6 +180,39 @@ def _decided(row: Any) -> Decided:
         allowed=row.allowed,
         at=row.at,
         holds_until=row.holds_until,
+    )
+
+    def order(self, order: MandateOrder) -> None:
+        self._work.write(
+            _ORDER,
+            order_id=order.order_id,
+            number=order.number,
+            action=order.action,
+            reason=order.reason,
+            ordered_by=order.ordered_by,
+            ordered_at=order.ordered_at,
+            expires_at=order.expires_at,
+        )
+
+    def orders(self, *, now: datetime) -> tuple[MandateOrder, ...]:
+        return tuple(_ordered(row) for row in self._work.read(_ORDERS, b_now=now))
+
+    def confirm(self, order_id: str, *, by: str, now: datetime) -> MandateOrder | None:
+        if not can_hold(order_id):
+            return None
+        row = self._work.write(_CONFIRM, b_order_id=order_id, b_by=by, b_now=now).one_or_none()
+        return None if row is None else _ordered(row)
+
+
+def _ordered(row: Any) -> MandateOrder:
+    return MandateOrder(
+        order_id=row.order_id,
+        number=MandateNumber(row.number),
+        action=row.action,
+        reason=row.reason,
+        ordered_by=row.ordered_by,
+        ordered_at=row.ordered_at,
+        expires_at=row.expires_at,
     )
 
 

@@ -42,12 +42,16 @@ def _lead(deed: Deed) -> Update:
 
 _APPROVE, _ACCEPT, _VERIFY = _lead(Deed.APPROVE), _lead(Deed.ACCEPT), _lead(Deed.VERIFY)
 _WITNESS, _SUPERSEDE, _EXPIRE = _lead(Deed.WITNESS), _lead(Deed.SUPERSEDE), _lead(Deed.EXPIRE)
-_SUSPEND, _RESUME, _REVOKE, _ABANDON = (
-    _lead(Deed.SUSPEND),
-    _lead(Deed.RESUME),
-    _lead(Deed.REVOKE),
-    _lead(Deed.ABANDON),
-)
+_SUSPEND, _REVOKE, _ABANDON = _lead(Deed.SUSPEND), _lead(Deed.REVOKE), _lead(Deed.ABANDON)
+_RESUME = _lead(Deed.RESUME).where(_rows.blocked_at.is_(None))
+_BLOCK = _change(
+    STEPS[Deed.REVOKE].begins,
+    state=State.SUSPENDED.value,
+    resume_origin=None,
+    resume_index=None,
+    blocked_at=bindparam("b_now"),
+).where(_rows.blocked_at.is_(None))
+_UNBLOCK = _change(frozenset({State.SUSPENDED}), blocked_at=None).where(_rows.blocked_at.is_not(None))
 _SIGN = _change(STEPS[Deed.SIGN].begins, state=bindparam("b_leads"), grant_sealed=bindparam("b_grant"))
 _LOG = _change(
     STEPS[Deed.LOG].begins,
@@ -62,7 +66,7 @@ _LOG = _change(
 _SEAL = _change(STEPS[Deed.SEAL].begins, state=STEPS[Deed.SEAL].leads.value, document_sealed=bindparam("b_document"))
 _ASK_RESUME = _change(
     STEPS[Deed.RESUME].begins, resume_origin=bindparam("b_log_origin"), resume_index=bindparam("b_log_index")
-)
+).where(_rows.blocked_at.is_(None))
 _LOCK = update(mandates).where(_this).values(number=_rows.number).returning(_rows.state)
 _ADD = insert(mandates)
 _GET = select(mandates).where(_this)
@@ -207,6 +211,12 @@ class SQLMandates(SQLMandatePapers):
         asked = self._work.write(_ASK_RESUME, b_number=number, b_log_origin=origin, b_log_index=index, b_now=now)
         return asked.one_or_none() is not None
 
+    def block(self, number: MandateNumber, *, now: datetime) -> bool:
+        return self._work.write(_BLOCK, b_number=number, b_now=now).one_or_none() is not None
+
+    def unblock(self, number: MandateNumber, *, now: datetime) -> bool:
+        return self._work.write(_UNBLOCK, b_number=number, b_now=now).one_or_none() is not None
+
     def place_taken(self, index: int) -> bool:
         return self._work.read(_PLACE, b_index=index).one_or_none() is not None
 
@@ -292,6 +302,7 @@ def _mandate(row: Any) -> Mandate:
         log_index=row.log_index,
         resume_origin=row.resume_origin,
         resume_index=row.resume_index,
+        blocked_at=row.blocked_at,
     )
 
 

@@ -48,6 +48,7 @@ from broker.storage.schema import (
     link_requests,
     logout_deliveries,
     mandate_notes,
+    mandate_orders,
     mandates,
     proofs,
     pushed_requests,
@@ -189,6 +190,7 @@ PURGES: Final = (  # in this order: what refers to another goes first
         kept_for=90 * DAY,
         after="the draft was given up",
     ),
+    _rows(mandate_orders, _past(mandate_orders.c.expires_at), kept_for=30 * DAY, after="the order ran out"),
     _rows(mandate_notes, _past(mandate_notes.c.at), kept_for=ACTIVITIES_KEPT, after="the notice"),
     _rows(leases, _past(leases.c.until), kept_for=DAY, after="the lease ran out"),
 )

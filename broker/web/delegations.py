@@ -7,7 +7,7 @@ from flask_babel import get_locale
 
 from broker.delegation import bundle as bundles
 from broker.delegation import rules
-from broker.delegation.acts import EN, JA, PROCUREMENT, Act
+from broker.delegation.acts import PROCUREMENT, Act
 from broker.delegation.drafting import CATEGORIES
 from broker.delegation.life import STEPS, Deed, Role
 from broker.delegation.rules import Rule
@@ -20,16 +20,12 @@ from broker.web import cookies
 from broker.web.me import door, my, posted, visit
 from broker.web.pages import language, see_other
 from broker.web.settings import ports
+from broker.web.words import act_word
 
 blueprint = Blueprint("delegations", __name__)
 
 _BY_CARD = frozenset({Deed.SIGN, Deed.APPROVE, Deed.ACCEPT, Deed.RESUME})
 _BY_SESSION = frozenset({Deed.SUSPEND, Deed.REVOKE, Deed.ABANDON})
-
-
-def act_word(act: str) -> str:
-    """An act in the language of the page."""
-    return (JA if str(get_locale()) == "ja" else EN)[Act(act)]
 
 
 @blueprint.get("/delegations")
@@ -147,6 +143,8 @@ def one(number: str) -> Response:
 def _may(view: MandateView, deed: Deed) -> bool:
     step = STEPS[deed]
     if view.mandate.state not in step.begins or view.role not in step.roles or deed not in _BY_CARD | _BY_SESSION:
+        return False
+    if deed is Deed.RESUME and view.mandate.blocked_at is not None:
         return False
     return deed is not Deed.APPROVE or view.mine.done_at is None
 

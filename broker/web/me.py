@@ -7,7 +7,7 @@ from typing import Final
 from flask import Blueprint, Response, request, url_for
 
 from broker.errors import AccountUnknown, MyPageClosed
-from broker.flows import links, my_page, restoring, services
+from broker.flows import links, mandates, my_page, restoring, services
 from broker.flows.my_page import Need, Place, Visit
 from broker.ids import ClientID, LinkID
 from broker.web import cookies
@@ -68,6 +68,7 @@ def overview() -> Response:
         "me.html",
         who,
         in_force=sum(one.held.withdrawn_at is None for one in found),
+        mandates=mandates.in_force(who, ports=ports()),
         newest=newest.uses[0] if newest.uses else None,
         support_number=my_page.support_number(who, ports=ports()),
         again_url=url_for("me.overview"),

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Sequence
+from datetime import UTC
 
 from flask import Blueprint, Response, url_for
 from flask_babel import gettext as _
@@ -17,7 +18,7 @@ from broker.flows.my_page import Need, Place, Visit
 from broker.web.me import PATHS, door, my, posted, visit
 from broker.web.pages import see_other, shown_name
 from broker.web.settings import ports
-from broker.web.words import word
+from broker.web.words import act_word, word
 
 blueprint = Blueprint("me_registered", __name__)
 
@@ -136,6 +137,55 @@ def consents_as_csv() -> Response:
     return _file(table(heading, rows), "text/csv; charset=utf-8", "my-page-consents.csv")
 
 
+@blueprint.get("/me/export/delegations.csv")
+def mandates_as_csv() -> Response:
+    """Mandates given and received as a table."""
+    found = export.collect(visit(need=Need.OWN), ports=ports())
+    heading = [
+        _("番号"),
+        _("あなたの立場"),
+        _("状態"),
+        _("委任者"),
+        _("受任者"),
+        _("始まり（UTC）"),
+        _("終わり（UTC）"),
+    ]
+    rows = [
+        [
+            view.mandate.number,
+            word("mandate_role", view.role.value),
+            word("mandate_state", view.mandate.state.value),
+            view.grant.principal.name,
+            view.grant.agent.name,
+            view.grant.begins.astimezone(UTC).isoformat(timespec="seconds"),
+            view.grant.ends.astimezone(UTC).isoformat(timespec="seconds"),
+        ]
+        for view in found.mandates
+    ]
+    return _file(table(heading, rows), "text/csv; charset=utf-8", "my-page-delegations.csv")
+
+
+@blueprint.get("/me/export/delegation-answers.csv")
+def answers_as_csv() -> Response:
+    """What services were answered about them, as a table."""
+    found = export.collect(visit(need=Need.OWN), ports=ports())
+    heading = [_("日時（UTC）"), _("番号"), _("サービス"), _("行為"), _("発注機関"), _("金額（円）"), _("結果")]
+    rows = [
+        [
+            each.at.isoformat(timespec="seconds"),
+            view.mandate.number,
+            each.client_id,
+            act_word(each.act.value),
+            each.entity or "",
+            "" if each.amount is None else str(each.amount),
+            _("認めた") if each.allowed else _("認めなかった"),
+        ]
+        for view in found.mandates
+        for each in view.decisions
+    ]
+    return _file(table(heading, rows), "text/csv; charset=utf-8", "my-page-delegation-answers.csv")
+
+
 @blueprint.get("/me/print")
 def on_paper() -> Response:
     """Everything on one page, for paper."""
@@ -147,6 +197,7 @@ def on_paper() -> Response:
         "me_print.html",
         who,
         found=export.collect(who, limit=500, ports=ports()),
+        act_word=act_word,
         again_url=url_for("me_registered.on_paper"),
     )
 

@@ -9,6 +9,8 @@ from typing import Any, Final
 from flask_babel import get_locale
 from flask_babel import lazy_gettext as _
 
+from broker.delegation.acts import EN, JA, Act
+
 _JAPAN: Final = timezone(timedelta(hours=9))
 
 ITEMS: Final[Mapping[str, Any]] = {
@@ -208,6 +210,11 @@ _TABLES: Final = {
 def word(table: str, name: str) -> str:
     """What people are shown for a name of the store; the name itself where there is no word."""
     return str(_TABLES[table].get(name, name))
+
+
+def act_word(act: str) -> str:
+    """An act that is granted, in the language of the page."""
+    return (JA if str(get_locale()) == "ja" else EN)[Act(act)]
 
 
 def instant(moment: datetime | None) -> str:

@@ -13,7 +13,7 @@ from broker.audit.leaf import Happening
 from broker.delegation.acts import Act, Kind
 from broker.delegation.life import STEPS, Deed, Role, State
 from broker.delegation.record import Proof
-from broker.flows.mandate_ports import Decided, Epoch, Mandate, Note, Part, Piece
+from broker.flows.mandate_ports import Decided, Epoch, Mandate, MandateOrder, Note, Part, Piece
 from broker.ids import AccountID, MandateNumber
 from broker.storage.store import SQLStore, StoreMisused
 from tests.contracts import records
@@ -271,3 +271,55 @@ def test_of_a_revocation_and_an_answer_one_waits_for_the_other(store: SQLStore) 
     assert seen == [True]
     with store.transaction() as tx:
         assert tx.mandates.lock(number) is State.REVOKED
+
+
+def test_a_blocked_one_is_resumed_by_nobody_before_the_block_is_taken_back(store: SQLStore) -> None:
+    number, draft = drafted(store), drafted(store)
+    lead(store, number, State.ACTIVE)
+    with store.transaction() as tx:
+        assert not tx.mandates.block(draft, now=NOW)
+        assert not tx.mandates.unblock(number, now=NOW)
+        assert tx.mandates.move(number, Deed.SUSPEND, now=NOW)
+        assert tx.mandates.ask_resume(number, origin="op.example/register-log/2026", index=8, now=NOW)
+    with store.transaction() as tx:
+        assert tx.mandates.block(number, now=NOW + SECOND)
+        assert not tx.mandates.block(number, now=NOW + SECOND)
+        assert number not in {each.number for each in tx.mandates.resuming()}, "what was under way is dropped"
+        assert not tx.mandates.ask_resume(number, origin="op.example/register-log/2026", index=9, now=NOW)
+        assert not tx.mandates.move(number, Deed.RESUME, now=NOW)
+        found = tx.mandates.get(number)
+        assert found is not None
+        assert (found.state, found.blocked_at) == (State.SUSPENDED, NOW + SECOND)
+    with store.transaction() as tx:
+        assert tx.mandates.unblock(number, now=NOW)
+        assert tx.mandates.ask_resume(number, origin="op.example/register-log/2026", index=9, now=NOW)
+        assert tx.mandates.move(number, Deed.RESUME, now=NOW)
+        assert tx.mandates.block(number, now=NOW), "an active one is suspended with it"
+        assert tx.mandates.move(number, Deed.REVOKE, now=NOW)
+        assert not tx.mandates.unblock(number, now=NOW)
+        assert not tx.mandates.block(number, now=NOW)
+
+
+def test_an_order_about_a_mandate_is_confirmed_once_in_time_and_by_another_operator(store: SQLStore) -> None:
+    number, one, two = drafted(store), records.name(), records.name()
+    with store.transaction() as tx:
+        for operator in (one, two):
+            assert tx.operators.add(operator, records.digest(), now=NOW)
+        order = MandateOrder(
+            order_id=records.name(),
+            number=number,
+            action="block",
+            reason="protection notice",
+            ordered_by=one,
+            ordered_at=NOW,
+            expires_at=NOW + MINUTE,
+        )
+        tx.mandates.order(order)
+        assert order in tx.mandates.orders(now=NOW)
+        assert order not in tx.mandates.orders(now=NOW + MINUTE)
+        assert tx.mandates.confirm(order.order_id, by=one, now=NOW) is None
+        assert tx.mandates.confirm(order.order_id, by=two, now=NOW + MINUTE) is None
+        assert tx.mandates.confirm("nothing\x00", by=two, now=NOW) is None
+        assert tx.mandates.confirm(order.order_id, by=two, now=NOW) == order
+        assert tx.mandates.confirm(order.order_id, by=two, now=NOW) is None
+        assert order not in tx.mandates.orders(now=NOW)

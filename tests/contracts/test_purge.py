@@ -19,6 +19,7 @@ from broker.storage.schema import (
     credentials,
     link_alarms,
     mandate_notes,
+    mandate_orders,
     mandates,
     metadata,
 )
@@ -136,6 +137,17 @@ def live(store: SQLStore, engine: Engine, at: datetime) -> None:
         connection.execute(
             insert(mandate_notes).values(number=number, account=login.credential.account, deed="abandon", at=at)
         )
+        connection.execute(
+            insert(mandate_orders).values(
+                order_id=records.name(),
+                number=number,
+                action="block",
+                reason="notice",
+                ordered_by=operator,
+                ordered_at=at,
+                expires_at=at + 5 * MINUTE,
+            )
+        )
         alarm = {"alarm_id": records.name(), "at": at, "kind": "card_changed", "link_id": records.name()}
         alarm |= {"client_id": login.client.client_id, "closed_at": at + 5 * MINUTE}
         connection.execute(insert(link_alarms).values(**alarm))
@@ -191,6 +203,7 @@ def test_a_row_stays_until_its_time_and_is_overdue_from_then_on(own_store: SQLSt
         "revoked_certificates": NOW + timedelta(days=3),
         "registrations": NOW + timedelta(days=3),
         "sign_transactions": NOW + 5 * MINUTE,
+        "mandate_orders": NOW + 5 * MINUTE,
         "account_orders": NOW + 5 * MINUTE,
         "activities": NOW,
         "receipts": NOW + timedelta(days=20),

@@ -38,6 +38,7 @@ mandates = Table(
     Column("log_index", BigInteger),
     Column("resume_origin", Text),
     Column("resume_index", BigInteger),
+    Column("blocked_at", UTCDateTime),
     Index(None, "parent"),
     Index(None, "state", "changed_at"),
     Index(None, "state", "ends"),
@@ -92,6 +93,22 @@ mandate_events = Table(
     Column("log_index", BigInteger),
     Index(None, "number"),
     Index(None, "log_index"),
+)
+
+mandate_orders = Table(  # one operator orders, another confirms
+    "mandate_orders",
+    metadata,
+    Column("order_id", Text, primary_key=True),
+    Column("number", Text, ForeignKey("mandates.number", ondelete="CASCADE"), nullable=False),
+    Column("action", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("ordered_by", Text, ForeignKey("operators.name"), nullable=False),
+    Column("ordered_at", UTCDateTime, nullable=False),
+    Column("expires_at", UTCDateTime, nullable=False),
+    Column("confirmed_by", Text, ForeignKey("operators.name")),
+    Column("confirmed_at", UTCDateTime),
+    Index(None, "number"),
+    Index(None, "expires_at"),
 )
 
 mandate_notes = Table(

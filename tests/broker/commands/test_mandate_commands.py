@@ -90,3 +90,28 @@ def test_two_operators_hold_one_extract_against_what_it_has_to_say(house: Broker
 def test_a_number_that_nothing_goes_by_is_refused(house: BrokerHouse) -> None:
     secret = run(house, "operator", "add", "chiba").stdout.strip()
     assert compared(house, "chiba", f"{secret}\n", number="x" * 22).exit_code == 1
+
+
+def test_two_operators_end_one_by_an_order_and_its_confirmation(house: BrokerHouse) -> None:
+    secrets = {name: run(house, "operator", "add", name).stdout.strip() for name in ("doi", "endo")}
+
+    def ordered(action: str, name: str = "doi") -> Result:
+        words = ("mandate", action, NUMBER, "--operator", name, "--reason", "court order")
+        return run(house, *words, typed=f"{secrets[name]}\n")
+
+    def confirmed(order: str, name: str) -> Result:
+        return run(house, "mandate", "confirm", order, "--operator", name, typed=f"{secrets[name]}\n")
+
+    assert ordered("block").exit_code == 1, "what never held cannot be suspended"
+    assert ordered("unblock").exit_code == 1
+    placed = ordered("revoke")
+    assert placed.exit_code == 0, placed.output
+    order = placed.stdout.strip()
+    [waiting] = map(json.loads, run(house, "mandate", "orders", "--json").stdout.splitlines())
+    assert (waiting["order"], waiting["action"], waiting["number"]) == (order, "revoke", NUMBER)
+    assert "court order" in run(house, "mandate", "orders").stdout
+    assert confirmed(order, "doi").exit_code == 1
+    assert confirmed(order, "endo").stdout.strip() == f"revoke {NUMBER} done"
+    assert confirmed(order, "endo").exit_code == 1
+    assert run(house, "mandate", "orders").stdout == ""
+    assert ordered("revoke").exit_code == 1, "it has ended"

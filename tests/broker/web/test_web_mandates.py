@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ import pytest
 from broker.audit.leaf import read_leaf
 from broker.audit.tlog_proof import read_proof
 from broker.delegation import record as records
+from broker.delegation.acts import Act
+from broker.delegation.life import State as MandateState
 from broker.delegation.rendering import FONTS
 from broker.delegation.sealing import holds
 from broker.delegation.status_list import Status, read_token
@@ -17,6 +20,9 @@ from broker.delegation.verification import verify_document
 from broker.errors import DelegationStateRefused, OperatorRefused
 from broker.flows.account_orders import add_operator
 from broker.flows.mandate_issue import judge_extract, to_judge
+from broker.flows.mandate_orders import Action, confirm, order
+from broker.flows.mandate_ports import Decided
+from broker.flows.my_page import MY_PAGE
 from broker.flows.ports import KeyUse
 from broker.flows.register import log_key, origin_at
 from broker.ids import MandateNumber
@@ -207,3 +213,97 @@ def test_the_database_holds_no_name_and_no_grant_in_clear(house: House, street: 
     data = b"".join(file.read_bytes() for file in house.database.parent.glob(f"{house.database.name}*"))
     assert "社員働助".encode() not in data
     assert json.dumps("社員働助").encode() not in data
+
+
+def ordered(house: House, number: str, action: Action, secrets: dict[str, str]) -> None:
+    """Two operators do it."""
+    first, second = secrets
+    placed = order(
+        MandateNumber(number), action, by=first, secret=secrets[first], reason="court order", ports=house.ports
+    )
+    with pytest.raises(OperatorRefused):
+        confirm(placed.order_id, by=first, secret=secrets[first], ports=house.ports)
+    confirm(placed.order_id, by=second, secret=secrets[second], ports=house.ports)
+
+
+def test_two_operators_block_and_end_a_power_and_both_sides_see_it(house: House, street: Neighbours) -> None:
+    secrets = {name: str(add_operator(name, ports=house.ports)) for name in ("aoki", "baba")}
+    principal, agent, path = granted(house)
+    number = path.rpartition("/")[2]
+    with pytest.raises(DelegationStateRefused):
+        ordered(house, number, Action.BLOCK, secrets)
+    work(house)
+    ordered(house, number, Action.BLOCK, secrets)
+    assert principal.state(path) == agent.state(path) == "停止中"
+    page = principal.get(path)
+    assert "resume-form" not in Page(page.text).forms
+    assert "運営者" in Page(page.text).texts["blocked"]
+    assert "court order" not in page.text
+    work(house)
+    assert principal.state(path) == "停止中"
+    ordered(house, number, Action.UNBLOCK, secrets)
+    assert principal.sign(path, "resume").status_code == 200
+    work(house)
+    assert principal.state(path) == "有効"
+    ordered(house, number, Action.REVOKE, secrets)
+    assert agent.state(path) == "取り消し済み"
+    for late in Action:
+        with pytest.raises(DelegationStateRefused):
+            ordered(house, number, late, secrets)
+
+
+@pytest.mark.parametrize("leaver", ["hanako", "shain"])
+def test_with_an_account_end_its_powers_and_the_document_stays_with_the_other(
+    house: House, street: Neighbours, leaver: str
+) -> None:
+    principal, agent, path = granted(house)
+    work(house)
+    waiting, _invitation = principal.draft()
+    gone, stays = (principal, agent) if leaver == "hanako" else (agent, principal)
+    assert gone.press("/me/delete", "delete-form", understood="yes").status_code == 200
+    assert stays.state(path) == "取り消し済み"
+    assert verify_document(
+        stays.get(f"{path}/poa.pdf").data, anchors=seal_anchors(house.world.root), at=house.clock()
+    ).accepted
+    with house.ports.store.transaction() as tx:
+        found = tx.mandates.get(MandateNumber(waiting.rpartition("/")[2]))
+    assert found is not None
+    assert (found.state is MandateState.ABANDONED) == (gone is principal)
+
+
+def test_the_resident_page_shows_and_exports_what_was_given_received_and_answered(
+    house: House, street: Neighbours
+) -> None:
+    principal, agent, path = granted(house)
+    work(house)
+    number = MandateNumber(path.rpartition("/")[2])
+    now = house.clock()
+    with house.ports.store.transaction() as tx:
+        decided = Decided(
+            decision_id="d1",
+            number=number,
+            client_id=MY_PAGE,
+            act=Act.BID,
+            entity="100001",
+            amount=4_000_000,
+            allowed=True,
+            at=now,
+            holds_until=now + timedelta(seconds=60),
+        )
+        tx.mandates.decide(decided)
+    for who, given, role in ((principal, (1, 0), "principal"), (agent, (0, 1), "agent")):
+        overview = Page(who.get("/me").text)
+        assert f"委任したもの：有効{given[0]}件" in overview.texts["mandates"]
+        assert f"委任されたもの：有効{given[1]}件" in overview.texts["mandates"]
+        exported = who.get("/me/export/everything.json").get_json()["delegations"]
+        assert [(one["number"], one["role"], one["state"]) for one in exported] == [(number, role, "active")]
+        assert exported[0]["grant"]["agent"]["name"] == "社員働助"
+        assert [each["event"] for each in exported[0]["history"]] == ["issue"]
+        assert [(each["act"], each["amount"], each["allowed"]) for each in exported[0]["answers"]] == [
+            ("bid", 4_000_000, True)
+        ]
+        assert "社員働助" in who.get("/me/export/delegations.csv").text
+        assert "4000000" in who.get("/me/export/delegation-answers.csv").text
+        assert "社員働助" in who.get("/me/print").text
+    stranger = Person.at(house, "taro")
+    assert stranger.get("/me/export/everything.json").get_json()["delegations"] == []

@@ -37,6 +37,7 @@ def upgrade() -> None:
         sa.Column("log_index", sa.BigInteger(), nullable=True),
         sa.Column("resume_origin", sa.Text(), nullable=True),
         sa.Column("resume_index", sa.BigInteger(), nullable=True),
+        sa.Column("blocked_at", sa.DateTime(timezone=True), nullable=True),
         sa.ForeignKeyConstraint(["parent"], ["mandates.number"], name=op.f("fk_mandates_parent_mandates")),
         sa.ForeignKeyConstraint(["supersedes"], ["mandates.number"], name=op.f("fk_mandates_supersedes_mandates")),
         sa.PrimaryKeyConstraint("number", name=op.f("pk_mandates")),
@@ -132,6 +133,30 @@ def upgrade() -> None:
     op.create_index(op.f("ix_mandate_notes_account"), "mandate_notes", ["account"], unique=False)
     op.create_index(op.f("ix_mandate_notes_at"), "mandate_notes", ["at"], unique=False)
     op.create_table(
+        "mandate_orders",
+        sa.Column("order_id", sa.Text(), nullable=False),
+        sa.Column("number", sa.Text(), nullable=False),
+        sa.Column("action", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("ordered_by", sa.Text(), nullable=False),
+        sa.Column("ordered_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("confirmed_by", sa.Text(), nullable=True),
+        sa.Column("confirmed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["confirmed_by"], ["operators.name"], name=op.f("fk_mandate_orders_confirmed_by_operators")
+        ),
+        sa.ForeignKeyConstraint(
+            ["number"], ["mandates.number"], name=op.f("fk_mandate_orders_number_mandates"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["ordered_by"], ["operators.name"], name=op.f("fk_mandate_orders_ordered_by_operators")
+        ),
+        sa.PrimaryKeyConstraint("order_id", name=op.f("pk_mandate_orders")),
+    )
+    op.create_index(op.f("ix_mandate_orders_expires_at"), "mandate_orders", ["expires_at"], unique=False)
+    op.create_index(op.f("ix_mandate_orders_number"), "mandate_orders", ["number"], unique=False)
+    op.create_table(
         "mandate_parts",
         sa.Column("number", sa.Text(), nullable=False),
         sa.Column("part_id", sa.Text(), nullable=False),
@@ -153,6 +178,9 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_index(op.f("ix_mandate_parts_account"), table_name="mandate_parts")
     op.drop_table("mandate_parts")
+    op.drop_index(op.f("ix_mandate_orders_number"), table_name="mandate_orders")
+    op.drop_index(op.f("ix_mandate_orders_expires_at"), table_name="mandate_orders")
+    op.drop_table("mandate_orders")
     op.drop_index(op.f("ix_mandate_notes_at"), table_name="mandate_notes")
     op.drop_index(op.f("ix_mandate_notes_account"), table_name="mandate_notes")
     op.drop_table("mandate_notes")
