@@ -168,20 +168,6 @@ class SQLMandatePapers:
         row = self._work.read(_DECISION, b_decision_id=decision_id).one_or_none()
         return None if row is None else _decided(row)
 
-
-def _decided(row: Any) -> Decided:
-    return Decided(
-        decision_id=row.decision_id,
-        number=MandateNumber(row.number),
-        client_id=ClientID(row.client_id),
-        act=Act(row.act),
-        entity=row.entity,
-        amount=row.amount,
-        allowed=row.allowed,
-        at=row.at,
-        holds_until=row.holds_until,
-    )
-
     def order(self, order: MandateOrder) -> None:
         self._work.write(
             _ORDER,
@@ -202,6 +188,20 @@ def _decided(row: Any) -> Decided:
             return None
         row = self._work.write(_CONFIRM, b_order_id=order_id, b_by=by, b_now=now).one_or_none()
         return None if row is None else _ordered(row)
+
+
+def _decided(row: Any) -> Decided:
+    return Decided(
+        decision_id=row.decision_id,
+        number=MandateNumber(row.number),
+        client_id=ClientID(row.client_id),
+        act=Act(row.act),
+        entity=row.entity,
+        amount=row.amount,
+        allowed=row.allowed,
+        at=row.at,
+        holds_until=row.holds_until,
+    )
 
 
 def _ordered(row: Any) -> MandateOrder:

@@ -8,8 +8,8 @@ from flask_babel import get_locale
 
 from broker.oidc.authorization import AuthorizationRequest
 from broker.oidc.mandate_question import MandateQuestion
-from broker.web.delegations import act_word
 from broker.web.settings import ports
+from broker.web.words import act_word
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -69,10 +69,6 @@ class Seal:
             anchors=seal_anchors(self.root),
         )
 
-    @property
-    def anchors(self) -> tuple[bytes, ...]:
-        return seal_anchors(self.root)
-
     def stamp(self, request: bytes, /) -> bytes:
         return seals.load(self.root / "ca").stamp.answer(request, now=self.clock())
 
