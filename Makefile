@@ -16,6 +16,8 @@ TLS ?=
 ARGS ?=
 # What pytest is given, e.g. make test TESTS=tests/house.
 TESTS ?=
+# How many test processes share the files between them.
+WORKERS ?= logical
 
 help: ## show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -26,7 +28,7 @@ run: ## install what is missing, then start everything (READER=real: your own re
 
 test: ## every test, with the real card daemon, browser and database where they can be had
 	@$(PROVISION) test
-	@$(VENV)/python -m pytest $(TESTS)
+	@$(VENV)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist loadfile $(TESTS)
 
 check: ## static checks: form, types, architecture, licences, locks, documents
 	@$(PROVISION) check
