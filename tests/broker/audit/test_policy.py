@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from itertools import count
 
 import pytest
 from hypothesis import given
@@ -101,6 +102,7 @@ def test_a_checkpoint_is_judged_by_the_cosignatures_that_are_known() -> None:
         "quorum none\n" + "#\n" * 1000,
         "#" + "x" * MAX_POLICY + "\nquorum none",
     ],
+    ids=count(),  # a name of its content would be another in each worker
 )
 def test_a_policy_that_could_be_read_in_two_ways_is_refused(text: str) -> None:
     with pytest.raises(CheckpointInvalid):

@@ -9,6 +9,7 @@ import zipfile
 from base64 import b64encode
 from collections.abc import Callable
 from datetime import timedelta
+from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -229,6 +230,7 @@ def packed(**files: bytes) -> bytes:
         packed(poa_pdf=b"%PDF")[:-30],
         b"PK\x03\x04" + bytes(9_000_000),
     ],
+    ids=count(),  # a name of its content would be another in each worker
 )
 def test_a_bundle_of_another_form_is_refused(data: bytes) -> None:
     with pytest.raises(BundleInvalid):

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -705,7 +706,7 @@ def test_program_is_never_asked_for_a_password_without_documents(broker: Broker,
         ({"sign_tries": 2}, {}, SignLastTryNotConfirmed),
         ({"sign": False}, {}, NoSignCertificate),
     ],
-    ids=str,
+    ids=count(),  # a name of its content would be another in each worker
 )
 def test_program_without_the_right_password_gets_no_answer(
     broker: Broker, make_card: MakeCard, changes: dict[str, Any], options: dict[str, Any], error: type[Exception]
