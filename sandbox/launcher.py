@@ -20,7 +20,7 @@ from typing import Any
 
 from cardreader.softcard import CannotStart, PrivatePCSCD, why_not
 from cardreader.tray import TrayClient
-from sandbox import atomicfile, bank, contracts, plan, television, tlsfront, witness
+from sandbox import atomicfile, bank, contracts, membership, plan, television, tlsfront, witness
 from sandbox.broker import BehindTLS, BrokerHouse, mtls_paths, set_up
 from sandbox.contracts import key as contracts_key
 from sandbox.generate import World, generate
@@ -46,6 +46,7 @@ class Addresses:
     broker_port: int = 8000
     bank_port: int = 8001
     television_port: int = television.PORT
+    membership_port: int = membership.PORT
     world_port: int = 8010
     agent_port: int = 24780
     witness_port: int = 8020
@@ -78,6 +79,11 @@ class Addresses:
         return f"http://{television.HOST}:{self.television_port}"
 
     @property
+    def membership(self) -> str:
+        """Three services below one address."""
+        return f"http://{membership.HOST}:{self.membership_port}"
+
+    @property
     def world(self) -> str:
         return f"http://127.0.0.1:{self.world_port}"
 
@@ -102,6 +108,7 @@ class Addresses:
                 ("broker", "127.0.0.1", self.broker_port, "--broker-port"),
                 ("sample bank", "127.0.0.2", self.bank_port, "--bank-port"),
                 ("sample television", television.HOST, self.television_port, "--television-port"),
+                ("sample library, event and staff pass", membership.HOST, self.membership_port, "--membership-port"),
                 ("outside world", "127.0.0.1", self.world_port, "--world-port"),
                 ("reader agent", "127.0.0.1", self.agent_port, "--agent-port"),
                 ("witness", "127.0.0.1", self.witness_port, "--witness-port"),
@@ -224,6 +231,7 @@ def sandbox(
         registered = [
             bank.registration(addresses.bank, bank_keys),
             television.registration(addresses.television),
+            *membership.registrations(addresses.membership, membership.public_jwks(root / "membership")),
             contracts.registration(contracts_key.public_jwks(root / "contracts")),
         ]
         document = set_up(house, registered, plans=[each.clients for each in completed if each.clients["clients"]])
@@ -282,6 +290,24 @@ def sandbox(
                 ],
                 log=logs / "television.log",
                 ready_url=f"{addresses.television}/",
+            )
+        )
+        start(
+            Program(
+                name="sample library, event and staff pass",
+                command=[
+                    "-m",
+                    "sandbox.membership",
+                    "--root",
+                    str(root),
+                    "--port",
+                    str(addresses.membership_port),
+                    "--issuer",
+                    addresses.broker,
+                    *(["--issuer-ca", str(tls.authority)] if tls else []),
+                ],
+                log=logs / "membership.log",
+                ready_url=f"{addresses.membership}/library/",
             )
         )
         until = time.monotonic() + START_DEADLINE
@@ -346,7 +372,8 @@ def _forget(root: Path, world: World, addresses: Addresses, tls: TLSFiles | None
     atomicfile.write(told, now)
     if world.made_because is None and before == now:
         return False
-    books = [book for name in ("broker/broker.db", "bank/bank.db", "witness/seen.db") for book in root.glob(f"{name}*")]
+    kept = ("broker/broker.db*", "bank/bank.db*", "membership/*.db*", "witness/seen.db*")
+    books = [book for pattern in kept for book in root.glob(pattern)]
     for book in books:
         book.unlink()
     return bool(books)
@@ -472,7 +499,8 @@ def welcome(running: Running, *, seconds: float) -> list[str]:
     )
     return [
         *lines,
-        f"  bank  {running.addresses.bank}/   television {running.addresses.television}/   (ready in {seconds:.1f} s)",
+        f"  bank  {running.addresses.bank}/   television {running.addresses.television}/   "
+        f"library, event, staff pass {running.addresses.membership}/   (ready in {seconds:.1f} s)",
         f"  PIN   {pin}",
         "  stop  Ctrl-C",
         f"  logs  {os.path.relpath(running.root / 'logs')}/",

@@ -13,6 +13,9 @@ DOCS: Final = Path(__file__).parents[1] / "docs"
 FOLDER: Final = DOCS / "screens"
 PAGE: Final = DOCS / "screens.md"
 SCREENS: Final = {
+    "service-library": ("見本の図書館", "the sample library"),
+    "service-event": ("見本の入場券", "the sample event"),
+    "service-staff": ("見本の職員証", "the sample staff pass"),
     "login": ("カードを置く", "place the card"),
     "login-asked": ("カードを置く（求めているもの）", "place the card: what is asked for"),
     "login-mandate": ("カードを置く（代理の問い合わせ）", "place the card: may you act for somebody?"),

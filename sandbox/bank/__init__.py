@@ -33,7 +33,8 @@ def registration(base_url: str, jwks: Mapping[str, Any]) -> dict[str, Any]:
         "jwks": dict(jwks),
         "profile": "oidc",
         "vetted": True,
-        "scope": " ".join(("openid", *OPENING_SCOPES)),
+        "scope": " ".join(("openid", "linked_id", *OPENING_SCOPES)),
+        "linked_id_pattern": r"\d{7}",
         "rights": ["identity_proofing", "jp_aml"],
         "data_use": {
             item: {

@@ -21,6 +21,10 @@ CREATE TABLE IF NOT EXISTS link (
     number TEXT NOT NULL UNIQUE REFERENCES customer (number), linked_at TEXT NOT NULL,
     PRIMARY KEY (issuer, subject)
 ) STRICT;
+CREATE TABLE IF NOT EXISTS registered (
+    issuer TEXT NOT NULL, subject TEXT NOT NULL, number TEXT NOT NULL, link_id TEXT NOT NULL, held INTEGER NOT NULL,
+    PRIMARY KEY (issuer, subject)
+) STRICT;
 """
 
 
@@ -34,6 +38,15 @@ class Customer:
 
     number: str
     name: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registered:
+    """A customer number that the login service knows too, or holds until the bank has looked."""
+
+    number: str
+    link_id: str
+    held: bool
 
 
 class Accounts(Visits):
@@ -73,6 +86,36 @@ class Accounts(Visits):
                 database.execute("INSERT INTO link VALUES (?, ?, ?, ?)", (*person, number, now.isoformat()))
         except sqlite3.IntegrityError:
             raise NumberRefused("unknown number, or one of the two is bound already") from None
+
+    def registered(self, person: tuple[str, str]) -> Registered | None:
+        """What this person had registered at the login service, as far as the bank was told."""
+        with self._connection() as database:
+            row = database.execute(
+                "SELECT number, link_id, held FROM registered WHERE issuer = ? AND subject = ?", person
+            ).fetchone()
+        return None if row is None else Registered(number=row[0], link_id=row[1], held=bool(row[2]))
+
+    def register(self, person: tuple[str, str], told: Registered, *, now: datetime) -> None:
+        """The login service's answer. Once it stands, a changed number takes the place of the one before.
+
+        Raises NumberRefused, and nothing is changed.
+        """
+        try:
+            with self._connection() as database, database:
+                if not told.held:
+                    database.execute("DELETE FROM link WHERE issuer = ? AND subject = ?", person)
+                    database.execute("INSERT INTO link VALUES (?, ?, ?, ?)", (*person, told.number, now.isoformat()))
+                database.execute(
+                    "INSERT OR REPLACE INTO registered VALUES (?, ?, ?, ?, ?)",
+                    (*person, told.number, told.link_id, int(told.held)),
+                )
+        except sqlite3.IntegrityError:
+            raise NumberRefused("unknown number, or another login's") from None
+
+    def unregister(self, person: tuple[str, str]) -> None:
+        """The login service knows it no more; the customer stays one."""
+        with self._connection() as database, database:
+            database.execute("DELETE FROM registered WHERE issuer = ? AND subject = ?", person)
 
     def spare(self) -> tuple[Customer, ...]:
         """Customers without a login, for the sandbox's page: a real bank shows nobody's number to anybody."""

@@ -10,12 +10,13 @@ from flask import Flask, abort, redirect, render_template, request, session, url
 from werkzeug.exceptions import HTTPException, SecurityError
 from werkzeug.wrappers import Response
 
-from sandbox.bank.accounts import Accounts, Customer, NumberRefused, normalize_number
+from sandbox.bank.accounts import Accounts, Customer, NumberRefused, Registered, normalize_number
 from sandbox.bank.settings import NAME, OPENING_SCOPES, BankSettings
 from sandbox.party import key, language
 from sandbox.party.forms import Headers, check_form_token, form_token
 from sandbox.party.language import gettext as _
-from sandbox.party.relying_party import BrokerUnavailable, LoginRefused, RelyingParty
+from sandbox.party.numbers import SCOPES, Numbers, Standing, Told
+from sandbox.party.relying_party import BrokerUnavailable, CallRefused, LoginRefused, RelyingParty
 from sandbox.party.visits import Visit
 
 MAX_FORM: Final = 16 * 1024  # bytes
@@ -38,10 +39,12 @@ def create_bank(settings: BankSettings) -> Flask:
         TRUSTED_HOSTS=[settings.host],
     )
     language.install(app, TRANSLATIONS)
+    relying_party = RelyingParty(app, settings, key.client_key(settings.state))
     bank = _Bank(
         settings=settings,
         accounts=Accounts(settings.state / "bank.db"),
-        relying_party=RelyingParty(app, settings, key.client_key(settings.state)),
+        relying_party=relying_party,
+        numbers=Numbers(relying_party),
         log=app.logger.warning,
     )
     app.add_url_rule("/", "home", bank.home)
@@ -49,12 +52,16 @@ def create_bank(settings: BankSettings) -> Flask:
     app.add_url_rule("/callback", "callback", bank.callback)
     app.add_url_rule("/link", "link", bank.link, methods=["POST"])
     app.add_url_rule("/link/confirm", "confirm_link", bank.confirm_link, methods=["POST"])
+    app.add_url_rule("/number", "register_number", bank.register_number, methods=["POST"])
+    app.add_url_rule("/number/confirm", "confirm_number", bank.confirm_number, methods=["POST"])
+    app.add_url_rule("/number/end", "end_number", bank.end_number, methods=["POST"])
     app.add_url_rule("/logout", "logout", bank.logout, methods=["POST"])
     app.add_url_rule("/signed-out", "signed_out", bank.signed_out)
     app.add_url_rule("/api/me", "me", bank.me)
     app.add_url_rule("/jwks", "jwks", lambda: key.public_jwks(settings.state))
     app.register_error_handler(BrokerUnavailable, bank.broker_unavailable)
     app.register_error_handler(LoginRefused, bank.login_refused)
+    app.register_error_handler(CallRefused, bank.call_refused)
     app.register_error_handler(HTTPException, _refused_page)
     app.after_request(Headers(settings.issuer))
     app.context_processor(
@@ -64,8 +71,17 @@ def create_bank(settings: BankSettings) -> Flask:
 
 
 class _Bank:
-    def __init__(self, *, settings: BankSettings, accounts: Accounts, relying_party: RelyingParty, log: Any) -> None:
+    def __init__(
+        self,
+        *,
+        settings: BankSettings,
+        accounts: Accounts,
+        relying_party: RelyingParty,
+        numbers: Numbers,
+        log: Any,
+    ) -> None:
         self._settings = settings
+        self._numbers = numbers
         self._accounts = accounts
         self._relying_party = relying_party
         self._log = log
@@ -81,14 +97,16 @@ class _Bank:
         customer = self._accounts.customer_of(visit.person)
         if customer is None:
             return self._link_page()
-        return render_template("greeting.html", customer=customer, proved=visit.proved)
+        return self._greeting(visit, customer)
 
     def login(self) -> Response:
         """Begin: off to the broker, to log in or (where more than a pseudonym is asked for) to open an account."""
         check_form_token()
         scope = request.form.get("scope", "openid").split()
-        if "openid" not in scope or not set(scope) <= {"openid", *OPENING_SCOPES}:
+        if "openid" not in scope or not (set(scope) <= {"openid", *OPENING_SCOPES} or scope == [*SCOPES]):
             abort(400)
+        if scope == [*SCOPES]:
+            return self._relying_party.start(ui_locales=language.current(), scope=scope)
         named = {name: None for name in scope if name not in {"openid", "profile"}}
         signed = {"id_token": named} if named else None  # what the bank keeps is signed
         return self._relying_party.start(ui_locales=language.current(), scope=scope, claims=signed)
@@ -96,13 +114,72 @@ class _Bank:
     def callback(self) -> Response:
         """Back from the broker, with a code or with an error."""
         visit = self._relying_party.finish(request.args.to_dict())
-        chosen = session.get("language")
+        asked, chosen = self._numbers.under_way(), session.get("language")
         if "visit" in session:
             self._accounts.end_visit(str(session["visit"]))
         session.clear()  # a new visit takes nothing over from whoever sat here before
         if chosen is not None:
             session["language"] = chosen
+        self._know(visit, None if asked is None else self._numbers.told(asked, visit))
         session["visit"] = self._accounts.open_visit(visit, now=_now())
+        return redirect(url_for("home"), 303)
+
+    def _know(self, visit: Visit, told: Told | None) -> None:
+        """Keep what the login service says of a customer number. Raises LoginRefused: it is not this person's here."""
+        try:
+            if told is not None and told.standing in {Standing.ACTIVE, Standing.HELD}:
+                asked = told.asked
+                held = told.standing is Standing.HELD
+                kept = Registered(number=asked.number, link_id=asked.link_id, held=held)
+                self._accounts.register(visit.person, kept, now=_now())
+            elif told is None and isinstance(number := visit.claims.get("linked_id"), str):
+                customer = self._accounts.customer_of(visit.person)
+                if customer is None:
+                    self._accounts.bind(visit.person, number, now=_now())
+                elif customer.number != number:
+                    raise NumberRefused("another customer's")
+        except NumberRefused as wrong:
+            raise LoginRefused("wrong_number", str(wrong)) from wrong
+
+    def register_number(self) -> str | tuple[str, int] | Response:
+        """Have one's customer number told by the login service: this one, or another in its place."""
+        check_form_token()
+        visit = self._visit()
+        customer = None if visit is None else self._accounts.customer_of(visit.person)
+        if visit is None or customer is None:
+            return redirect(url_for("home"), 303)
+        typed = request.form.get("customer_number", customer.number)
+        number = normalize_number(typed)
+        before = self._accounts.registered(visit.person)
+        if number is None or (number != customer.number and self._accounts.unbound(number) is None):
+            return self._greeting(visit, customer, refused=True, typed=typed[:16]), 400
+        return self._numbers.begin(
+            number,
+            label=_("お客さま番号"),
+            ui_locales=language.current(),
+            person=str(visit.claims["sub"]),
+            replaces="" if before is None or before.held or before.number == number else before.number,
+        )
+
+    def confirm_number(self) -> Response:
+        """The branch has seen whose number it is (in the sample: a button); until then it is held (R6)."""
+        check_form_token()
+        visit = self._visit()
+        waits = None if visit is None else self._accounts.registered(visit.person)
+        if visit is not None and waits is not None and waits.held:
+            self._numbers.confirm(waits.link_id)
+            self._accounts.register(
+                visit.person, Registered(number=waits.number, link_id=waits.link_id, held=False), now=_now()
+            )
+        return redirect(url_for("home"), 303)
+
+    def end_number(self) -> Response:
+        """The login service forgets the number; its customer goes on logging in."""
+        check_form_token()
+        visit = self._visit()
+        if visit is not None:
+            self._numbers.end(person=str(visit.claims["sub"]))
+            self._accounts.unregister(visit.person)
         return redirect(url_for("home"), 303)
 
     def link(self) -> str | tuple[str, int] | Response:
@@ -172,6 +249,12 @@ class _Bank:
             "error.html", code="broker_unavailable", title=_not_logged_in(), message=_unavailable()
         ), 503
 
+    def call_refused(self, refusal: CallRefused) -> tuple[str, int]:
+        """The login service would not have the number, or not have it confirmed."""
+        self._log("the broker refuses: %s", refusal)
+        title, message = _("番号は登録されていません"), _explanation("number")
+        return render_template("error.html", code=str(refusal), title=title, message=message), 502
+
     def login_refused(self, refusal: LoginRefused) -> tuple[str, int]:
         """Not logged in: which of the two, the visitor's own decision or ours, decides the words."""
         self._log("login refused: %s (%s)", refusal.code, refusal)
@@ -180,6 +263,17 @@ class _Bank:
                 "error.html", code=refusal.code, title=_not_logged_in(), message=_explanation(refusal.code)
             ),
             403,
+        )
+
+    def _greeting(self, visit: Visit, customer: Customer, *, refused: bool = False, typed: str = "") -> str:
+        return render_template(
+            "greeting.html",
+            customer=customer,
+            proved=visit.proved,
+            registered=self._accounts.registered(visit.person),
+            spare=self._accounts.spare(),
+            refused=refused,
+            typed=typed,
         )
 
     def _link_page(self, *, refused: bool = False, typed: str = "") -> str:
@@ -197,6 +291,8 @@ def _explanation(code: str) -> str:
             return _("ログインは取りやめられました。お客さまの情報は当行に届いていません。")
         case "login_not_started":
             return _("このブラウザーで始めたログインではないか、時間が過ぎています。もう一度はじめからお願いします。")
+        case "number" | "wrong_number":
+            return _("ログインサービスの番号と当行の番号が合わないか、登録できませんでした。番号は前のままです。")
         case "temporarily_unavailable" | "server_error":
             return _unavailable()
         case _:

@@ -118,8 +118,9 @@ class RelyingParty:
         scope: Sequence[str] = ("openid",),
         claims: Mapping[str, Any] | None = None,
         authorization_details: Sequence[Mapping[str, Any]] = (),
+        link_request: str = "",
     ) -> Response:
-        """Send the browser to the broker. Raises BrokerUnavailable.
+        """Send the browser to the broker; with `link_request` to bind what that names. Raises BrokerUnavailable.
 
         What says more of somebody than a pseudonym travels past the browser: the request is pushed (RFC 9126).
         """
@@ -132,6 +133,8 @@ class RelyingParty:
             asked["claims"] = json.dumps(claims)
         if authorization_details:
             asked["authorization_details"] = json.dumps(authorization_details)
+        if link_request:
+            asked["link_request"] = link_request
         if claims or authorization_details or set(scope) - {"openid"}:
             return self._push(asked)
         response: Response = self._client.authorize_redirect(self._redirect_uri, **asked)

@@ -31,11 +31,12 @@ def free_ports(count: int) -> list[int]:
 
 
 def free_addresses() -> Addresses:
-    broker, bank, television, world, agent, witness, tls, mtls = free_ports(8)
+    broker, bank, television, membership, world, agent, witness, tls, mtls = free_ports(9)
     return Addresses(
         broker_port=broker,
         bank_port=bank,
         television_port=television,
+        membership_port=membership,
         world_port=world,
         agent_port=agent,
         witness_port=witness,

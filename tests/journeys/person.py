@@ -19,7 +19,9 @@ class Person:
     def __init__(self, addresses: Addresses, *, authorities: str | None = None) -> None:
         self.addresses = addresses
         self.web = WebClient(
-            origins=frozenset({addresses.broker, addresses.bank, addresses.agent}), timeout=20, authorities=authorities
+            origins=frozenset({addresses.broker, addresses.bank, addresses.agent, addresses.membership}),
+            timeout=20,
+            authorities=authorities,
         )
         self._open: Page | None = None
 
