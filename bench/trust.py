@@ -159,6 +159,11 @@ def hostile(maker: Maker, leaf: bytes) -> dict[str, float]:
             der.SEQUENCE, b"\x02\x05" + b"\x11" * 5, moment, der.write(der.SEQUENCE, unknown)
         ),
         "serials that look like entries": der.write(der.SEQUENCE, b"\x02\x13\x01" + b"\x30\x02\x02" * 6, moment),
+        "serials that look much like entries": der.write(der.SEQUENCE, b"\x02\x0d\x01" + b"\x30\x50\x02" * 4, moment),
+        "serials that lead to the next serial": der.write(
+            der.SEQUENCE, bytes.fromhex("0210 3023020c 30230208 30230204 01010101"), moment
+        ),
+        "dates with a century": der.write(der.SEQUENCE, b"\x02\x01\x05", b"\x18\x0f20261110120000Z"),
     }
     taken = {}
     for name, entry in kinds.items():

@@ -1,8 +1,9 @@
 """The revokedCertificates of a list (RFC 5280 §5.1.2.6, §5.3), all of them read at once and none of them built.
 
 A hostile list may have 400,000 entries: one Python object for each would cost a second. Here every entry is an
-offset, every rule one array operation over all of them, and the time depends on the list's length alone. What is
-not the one DER encoding of an entry refuses the whole list: of a list nobody can read, no part is believed.
+offset, every rule one array operation over thousands of them, few enough for the cache, and the time depends
+on the list's length alone. What is not the one DER encoding of an entry refuses the whole list: of a list nobody can
+read, no part is believed.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from broker.errors import RevocationUnknown
 from broker.jpki import der
+from broker.jpki.moments import moments
 
 Octets = NDArray[np.uint8]
 Offsets = NDArray[np.int64]
@@ -28,33 +30,46 @@ _KNOWN: Final = (0x151D55, 0x171D55, 0x181D55)
 _CERTIFICATE_ISSUER: Final = 0x1D1D55
 _MAX_EXTENSIONS: Final = 16
 """An entry with more is not read; four are defined."""
+_WINDOW: Final = 1024 * 1024
+"""Octets whose entries are judged at once."""
+_AT_ONCE: Final = 16 * 1024
+"""Entries that are searched at once."""
+_FARTHEST: Final = 2**31 - 1
 _MAX_STRANGE: Final = 500
 """So many entries with two or more unknown extensions are compared one by one, and no more."""
-_DAYS: Final = np.array([0, 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31] + [0] * 150)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entries:
-    """Where every entry of a list begins and where its serial number stands; all offsets into `data`."""
+    """Where every entry of a list begins, as offsets into `data`, and where its serial number stands."""
 
     data: bytes = field(repr=False)
-    starts: Offsets = field(repr=False)
-    serials: Offsets = field(repr=False)
-    """The first content octet of each serial number."""
-    lengths: Offsets = field(repr=False)
+    starts: NDArray[np.int32] = field(repr=False)
+    heads: Octets = field(repr=False)
+    """How many octets come before the first content octet of each serial number."""
+    lengths: Octets = field(repr=False)
     """How many octets each serial number has."""
+
+    @property
+    def serials(self) -> NDArray[np.int32]:
+        """The first content octet of each serial number."""
+        return self.starts + self.heads
 
     def find(self, serial: int) -> der.Element | None:
         """The first entry for `serial`, which has at most 21 octets."""
         wanted = serial.to_bytes(serial.bit_length() // 8 + 1, "big", signed=True)
-        left = np.flatnonzero(self.lengths == len(wanted))
         last = max(len(wanted) - 8, 0)
-        for begin in {0, min(8, last), last}:
-            piece = wanted[begin : begin + 8]
-            mask = np.uint64((1 << 8 * len(piece)) - 1)
-            same = _words(self.data)[self.serials[left] + begin] & mask
-            left = left[same == np.uint64(int.from_bytes(piece, "little"))]
-        return der.read(self.data, int(self.starts[left[0]]), len(self.data)) if left.size else None
+        words = _words(self.data)
+        for first in range(0, len(self.starts), _AT_ONCE):
+            left = np.flatnonzero(self.lengths[first : first + _AT_ONCE] == len(wanted)) + first
+            for begin in {0, min(8, last), last}:
+                piece = wanted[begin : begin + 8]
+                mask = np.uint64((1 << 8 * len(piece)) - 1)
+                same = words[self.starts[left] + self.heads[left] + begin] & mask
+                left = left[same == np.uint64(int.from_bytes(piece, "little"))]
+            if left.size:
+                return der.read(self.data, int(self.starts[left[0]]), len(self.data))
+        return None
 
 
 def read(revoked: der.Element, *, version: int) -> Entries:
@@ -72,27 +87,43 @@ def read(revoked: der.Element, *, version: int) -> Entries:
 
 def _read(revoked: der.Element, version: int) -> Entries:
     octets, words = np.frombuffer(revoked.data, np.uint8), _words(revoked.data)
-    starts = _starts(octets, revoked)
-    if not starts.size:
+    if revoked.end > _FARTHEST:
+        raise RevocationUnknown("CRL: more octets than are judged here")
+    starts: list[NDArray[np.int32]] = []
+    heads: list[Octets] = []
+    lengths: list[Octets] = []
+    at, strange = revoked.content, 0
+    while at < revoked.end:
+        some = _starts(octets, revoked, at, min(at + _WINDOW, revoked.end))
+        tags, contents, ends = _elements(octets, some)
+        # Each begins where the one before it ends, from the list's first octet to its last: no other reading exists.
+        if not some.size or some[0] != at or ends[-1] > revoked.end:
+            raise RevocationUnknown("CRL: entries are not in DER")
+        _must(some[1:] == ends[:-1], tags == der.SEQUENCE, ends - some >= _SHORTEST)
+        tags, serials, times = _elements(octets, contents)
+        sizes = times - serials
+        first, second = octets[serials], octets[serials + 1]
+        _must(tags == der.INTEGER, sizes > 0, sizes < 0x80)
+        shorter = ((first == 0) & (second < 0x80)) | ((first == 0xFF) & (second >= 0x80))  # X.690 §8.3.2
+        _must((sizes == 1) | ~shorter)
+        after = times + _check_times(octets, times)
+        _must(after <= ends)
+        extended = np.flatnonzero(after < ends)
+        if extended.size:
+            if version == 1:
+                raise RevocationUnknown("CRL: entry extensions in version 1")
+            strange += _check_extensions(octets, words, after[extended], ends[extended])
+            if strange > _MAX_STRANGE * 2:
+                raise RevocationUnknown("CRL: more unknown entry extensions than are judged here")
+        starts.append(some.astype(np.int32))
+        heads.append((serials - some).astype(np.uint8))
+        lengths.append(sizes.astype(np.uint8))
+        at = int(ends[-1])
+    if not starts:
         raise RevocationUnknown("CRL: entries are not in DER")
-    tags, contents, ends = _elements(octets, starts)
-    # Each entry begins where the one before it ends, from the list's first octet to its last: no other reading exists.
-    _must(starts[:1] == revoked.content, starts[1:] == ends[:-1], ends[-1:] == revoked.end)
-    _must(tags == der.SEQUENCE, ends - starts >= _SHORTEST)
-    tags, serials, times = _elements(octets, contents)
-    lengths = times - serials
-    first, second = octets[serials], octets[serials + 1]
-    _must(tags == der.INTEGER, lengths > 0, lengths < 0x80)
-    shorter = ((first == 0) & (second < 0x80)) | ((first == 0xFF) & (second >= 0x80))  # X.690 §8.3.2
-    _must((lengths == 1) | ~shorter)
-    after = times + _check_times(octets, words, times)
-    _must(after <= ends)
-    extended = np.flatnonzero(after < ends)
-    if extended.size:
-        if version == 1:
-            raise RevocationUnknown("CRL: entry extensions in version 1")
-        _check_extensions(octets, words, after[extended], ends[extended])
-    return Entries(data=revoked.data, starts=starts, serials=serials, lengths=lengths)
+    return Entries(
+        data=revoked.data, starts=np.concatenate(starts), heads=np.concatenate(heads), lengths=np.concatenate(lengths)
+    )
 
 
 def _must(*rules: Mask) -> None:
@@ -107,9 +138,11 @@ def _words(data: bytes) -> NDArray[np.uint64]:
 
 def _elements(octets: Octets, at: Offsets) -> tuple[Octets, Offsets, Offsets]:
     """Tag, content and end of the element at each offset; an end of -1 where the length is not in its DER form."""
-    lengths = octets[at + 1].astype(np.int64)
     contents = at + 2
-    ends = contents + lengths
+    lengths = octets[at + 1]
+    ends: Offsets = contents + lengths
+    if not at.size or lengths.max() < 0x80:
+        return octets[at], contents, ends
     for size in (1, 2, 3):
         these = np.flatnonzero(lengths == 0x80 + size)
         if these.size:
@@ -126,94 +159,82 @@ def _elements(octets: Octets, at: Offsets) -> tuple[Octets, Offsets, Offsets]:
 # --- where entries begin ---------------------------------------------------------------------------------------------
 
 
-def _starts(octets: Octets, revoked: der.Element) -> Offsets:
-    """Where the entries begin if they are in DER; whoever asked proves the chain.
-
-    Every place that looks like a SEQUENCE with an INTEGER is a candidate; likenesses inside an entry are jumped over.
-    """
-    window = octets[revoked.content : revoked.end]
-    if window.size < _SHORTEST:
-        raise RevocationUnknown("CRL: entries are not in DER")
-    likely = window[:-2] == der.SEQUENCE
-    likely &= (window[2:] == der.INTEGER) | (window[1:-1] - np.uint8(0x81) <= 2)  # or a length of more octets
-    if np.count_nonzero(likely) > window.size // 6:
-        return _walk(revoked)
-    starts = np.flatnonzero(likely) + revoked.content
-    _, _, ends = _elements(octets, starts)
-    for _ in range(3):  # where no candidate ends, none begins: this takes nearly every likeness out
-        if (starts[1:] == ends[:-1]).all():
-            return starts
-        reached = np.zeros(len(octets) + 1, np.bool_)
-        reached[ends[ends <= revoked.end]] = True
-        reached[revoked.content] = True
-        kept = reached[starts]
-        starts, ends = starts[kept], ends[kept]
-    return _jump(starts, ends)
+def _starts(octets: Octets, revoked: der.Element, begin: int, stop: int) -> Offsets:
+    """Where the entries begin that begin from `begin` to before `stop`, if all are in DER; whoever asked proves it."""
+    last = min(stop, revoked.end - _SHORTEST + 1)
+    first, second, third = (octets[begin + place : max(last, begin) + place] for place in range(3))
+    likely = third == der.INTEGER
+    likely &= second - np.uint8(_SHORTEST - 2) < 0x80 - (_SHORTEST - 2)
+    likely |= second - np.uint8(0x81) <= 2  # a length of more octets
+    likely &= first == der.SEQUENCE
+    if np.count_nonzero(likely) <= len(likely) // 6:
+        starts: Offsets = np.flatnonzero(likely)
+        starts += begin
+        _, _, ends = _elements(octets, starts)
+        for _ in range(3):  # where no candidate ends, none begins: this takes nearly every likeness out
+            if (starts[1:] == ends[:-1]).all():
+                return starts
+            reached = np.zeros(len(likely), np.bool_)
+            reached[ends[(ends > begin) & (ends < last)] - begin] = reached[0] = True
+            kept = reached[starts - begin]
+            starts, ends = starts[kept], ends[kept]
+    return _walk(revoked, begin, stop)
 
 
-def _jump(starts: Offsets, ends: Offsets) -> Offsets:
-    """From each candidate whose end is not the next one, over all between, to the one that begins there."""
-    jumps = np.flatnonzero(starts[1:] != ends[:-1])
-    landings = np.searchsorted(starts, ends[jumps])
-    over: list[int] = []
-    under: list[int] = []
-    at = 0
-    for jump, landing in zip(jumps.tolist(), landings.tolist(), strict=True):
-        if jump >= at:
-            over.append(jump + 1)
-            under.append(landing)
-            at = max(landing, jump + 1)
-    depth = np.zeros(starts.size + 1, np.int8)
-    depth[over] += 1
-    depth[under] -= 1
-    kept: Offsets = starts[np.cumsum(depth[:-1], dtype=np.int32) == 0]
-    return kept
-
-
-def _walk(revoked: der.Element) -> Offsets:
-    """The same, entry by entry: for lists that hold more likenesses than entries."""
-    data, at, end = revoked.data, revoked.content, revoked.end
-    starts = array("q")
-    while at < end:
+def _walk(revoked: der.Element, at: int, stop: int) -> Offsets:
+    """The same, entry by entry: where too much looks like an entry and is none."""
+    data, starts = revoked.data, array("q")
+    append = starts.append
+    while at < stop:
+        append(at)
         length = data[at + 1]
-        starts.append(at)
         if length < 0x80:
             if length < _SHORTEST - 2:
                 break
             at += 2 + length
-        elif length < 0x84:
-            size = length - 0x80
-            at += 2 + size + int.from_bytes(data[at + 2 : at + 2 + size], "big")
         else:
-            break
+            size = length - 0x80
+            length = int.from_bytes(data[at + 2 : at + 2 + size], "big")
+            if not 1 <= size <= 3 or length < 0x80:
+                break
+            at += 2 + size + length
     return np.frombuffer(starts, np.int64)
 
 
 # --- what stands in them ---------------------------------------------------------------------------------------------
 
-_DIGITS: Final = np.uint64(0x3030303030303030)
-_NIBBLES: Final = np.uint64(0xF0F0F0F0F0F0F0F0)
-_SIXES: Final = np.uint64(0x0606060606060606)
+_UTC_HEAD: Final = np.uint64(0x0D17)  # a UTCTime's tag and length, as the first octets of a word
+_CENTURY: Final = np.uint64(0xFFFF)
 
 
-def _check_times(octets: Octets, words: NDArray[np.uint64], at: Offsets) -> Offsets:
+def _check_times(octets: Octets, at: Offsets) -> Offsets:
     """How long each revocationDate is. It has seconds, ends in Z and is a moment there can be (RFC 5280 §5.1.2.6)."""
-    tags, lengths = octets[at], octets[at + 1]
-    long = tags == der.GENERALIZED_TIME
-    _must((tags == der.UTC_TIME) | long, lengths == np.where(long, 15, 13))
-    ends = at + 2 + lengths
-    _must(octets[ends - 1] == ord("Z"))
-    for eight in (words[at + 2], words[ends - 9]):  # twelve or fourteen digits: two words cover them
-        _must((eight & _NIBBLES) == _DIGITS, ((eight + _SIXES) & _NIBBLES) == _DIGITS)
-    month, day, hour, minute, second = (
-        octets[ends - 1 - back].astype(np.int16) * 10 + octets[ends - back] - 528 for back in (10, 8, 6, 4, 2)
-    )
-    _must(day >= 1, day <= _DAYS[month], hour <= 23, minute <= 59, second <= 59)
+    long = octets[at] == der.GENERALIZED_TIME
+    lengths = octets[at + 1]
+    _must((octets[at] == der.UTC_TIME) | long, lengths == np.where(long, np.uint8(15), np.uint8(13)))
+    some_long = bool(long.any())
+    # Behind its century a GeneralizedTime is a UTCTime.
+    rows = _rows(octets)[at + 2 * long if some_long else at].view("<u8").reshape(len(at), 2)
+    dates = rows[:, 0]
+    if some_long:
+        for digit in (octets[at[long] + 2], octets[at[long] + 3]):
+            _must(digit - np.uint8(ord("0")) <= 9)
+        dates = np.where(long, dates & ~_CENTURY | _UTC_HEAD, dates)
+    if moments(dates, rows[:, 1]) is None:
+        raise RevocationUnknown("CRL: entries are not in DER")
     return lengths.astype(np.int64) + 2
 
 
-def _check_extensions(octets: Octets, words: NDArray[np.uint64], at: Offsets, limits: Offsets) -> None:
-    """The crlEntryExtensions at each offset, first all first ones, then all second ones (RFC 5280 §5.3)."""
+def _rows(octets: Octets) -> NDArray[np.void]:
+    """The sixteen octets from each offset on."""
+    return np.ndarray((len(octets) - 15,), "V16", octets, 0, (1,))
+
+
+def _check_extensions(octets: Octets, words: NDArray[np.uint64], at: Offsets, limits: Offsets) -> int:
+    """The crlEntryExtensions at each offset, first all first ones, then all second ones (RFC 5280 §5.3).
+
+    How many unknown ones stand in entries that have several.
+    """
     tags, at, ends = _elements(octets, at)
     _must(tags == der.SEQUENCE, ends == limits, at < ends)
     entries = np.arange(at.size)
@@ -248,14 +269,15 @@ def _check_extensions(octets: Octets, words: NDArray[np.uint64], at: Offsets, li
     raise RevocationUnknown("CRL: an entry has more extensions than are judged here")
 
 
-def _check_unknown(octets: Octets, unknown: list[tuple[Offsets, Offsets]]) -> None:
+def _check_unknown(octets: Octets, unknown: list[tuple[Offsets, Offsets]]) -> int:
     """That each unknown extension has a name, and none stands twice in an entry: `unknown` has (entry, place of the
-    name), round by round.
+    name), round by round. How many stand in entries that have several.
     """
     entries = np.concatenate([entries for entries, _ in unknown])
     names = np.concatenate([names for _, names in unknown])
-    if names.size:
-        _check_names(octets, names, names + octets[names - 1])
+    if not names.size:
+        return 0
+    _check_names(octets, names, names + octets[names - 1])
     several = np.flatnonzero(np.bincount(entries, minlength=1)[entries] > 1)
     if several.size > _MAX_STRANGE * 2:
         raise RevocationUnknown("CRL: more unknown entry extensions than are judged here")
@@ -264,13 +286,16 @@ def _check_unknown(octets: Octets, unknown: list[tuple[Offsets, Offsets]]) -> No
     }
     if len(met) != several.size:
         raise RevocationUnknown("CRL: an entry extension stands twice")
+    return several.size
 
 
 def _check_names(octets: Octets, at: Offsets, ends: Offsets) -> None:
     """That the numbers of each object identifier are whole and in their shortest form (X.690 §8.19.2)."""
     _must(octets[ends - 1] < 0x80)
-    padded = np.flatnonzero((octets[1:] == 0x80) & (octets[:-1] < 0x80)) + 1
-    _must(np.searchsorted(padded, at) == np.searchsorted(padded, ends))
+    first, last = int(at.min()) - 1, int(ends.max())
+    padded = np.flatnonzero((octets[first + 1 : last] == 0x80) & (octets[first : last - 1] < 0x80)) + first + 1
+    if padded.size:
+        _must(np.searchsorted(padded, at) == np.searchsorted(padded, ends))
 
 
 def _pairs(entries: Offsets, names: Offsets, chosen: Offsets) -> zip[tuple[int, int]]:

@@ -26,6 +26,7 @@ from broker.jpki import der, scan, walk
 from broker.jpki.algorithms import PRODUCTION, Algorithms
 from broker.jpki.certificate import issuer_key_hash, parse
 from broker.jpki.issuer import check_digest, check_issued, read_issuer
+from broker.jpki.moments import Words
 from broker.jpki.verdict import RevocationStatus, RevocationVerdict
 
 MAGIC: Final = b"JPKIREV2"
@@ -107,7 +108,7 @@ def write_index(source: scan.Source, out: BinaryIO, *, issuer: bytes, algorithms
         out.seek(0)
         out.truncate()
 
-        def sink(records: walk.Words) -> None:
+        def sink(records: Words) -> None:
             sums.add(records)
             out.write(records.data.cast("B"))
 
@@ -141,7 +142,7 @@ def _table_size(count: int) -> int:
     return (1 << _first_bits(count)) + 2 & ~1
 
 
-def _begins(places: walk.Words) -> walk.Words:
+def _begins(places: Words) -> Words:
     """The table for the sorted `places`: numbers of four octets, in words."""
     numbers = np.zeros(_table_size(len(places)), np.uint32)
     bits = _first_bits(len(places))
@@ -218,7 +219,7 @@ class _Sums:
     def __init__(self) -> None:
         self.sum, self.xor = 0, 0
 
-    def add(self, words: walk.Words) -> None:
+    def add(self, words: Words) -> None:
         self.sum = (self.sum + int(np.add.reduce(words, axis=None))) & _MASK
         self.xor ^= int(np.bitwise_xor.reduce(words, axis=None))
 

@@ -17,7 +17,8 @@ from typing import Final, Protocol
 from broker.errors import RevocationUnknown
 from broker.jpki import der
 from broker.jpki.issuer import signature_scheme
-from broker.jpki.walk import NARROW, WIDE, Sink, TooWide, Walk, Words, desk
+from broker.jpki.moments import Words
+from broker.jpki.walk import NARROW, WIDE, Sink, TooWide, Walk, desk
 
 CHUNK: Final = 256 * 1024
 """Octets scanned at once: the arrays made of them stay in the processor's cache."""

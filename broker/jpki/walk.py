@@ -16,11 +16,10 @@ from numpy.typing import NDArray
 
 from broker.errors import RevocationUnknown
 from broker.jpki import der, entries
+from broker.jpki.moments import Words, moments, word
 
-Words: TypeAlias = NDArray[np.uint64]
 Octets: TypeAlias = NDArray[np.uint8]
 Offsets: TypeAlias = NDArray[np.int64]
-Mask: TypeAlias = NDArray[np.bool_]
 
 NARROW: Final = 1
 """Words of a serial number below 2**64."""
@@ -45,8 +44,8 @@ class TooWide(Exception):
 def fold(words: tuple[Words, ...]) -> Words:
     """A serial number's hash, from its words, highest first; `fold_one` is the same for one number."""
     hashed = words[-1] * _ODD[0]
-    for word, odd in zip(reversed(words[:-1]), _ODD[1:], strict=False):
-        hashed ^= word * odd
+    for each, odd in zip(reversed(words[:-1]), _ODD[1:], strict=False):
+        hashed ^= each * odd
     return hashed
 
 
@@ -65,41 +64,19 @@ _ODD: Final = tuple(np.uint64(each) for each in _ODD_INT)
 # --- an entry in its usual form --------------------------------------------------------------------------------------
 
 
-def _word(octets: str | bytes) -> np.uint64:
-    """Up to eight octets as a row's word holds them."""
-    return np.uint64(int.from_bytes(bytes.fromhex(octets) if isinstance(octets, str) else octets, "little"))
-
-
 _PLAIN: Final = 17
 """How many octets more an entry's content has than its serial number: a UTCTime, and a tag and a length."""
 _REASONED: Final = 31
 """The same with a reasonCode behind, alone, not critical."""
 
-# A date's words, from its tag on: exclusive or with these leaves digits, and nothing at all of a tag, a length and Z.
-_DATE: Final = _word(b"\x17\x0d000000")
-_TIME: Final = _word(b"000000Z\x00")
-_SEVEN: Final = _word("ffffffffffffff")
-# Added to that, an octet has its highest bit where it is more than nine, or more than nothing.
-_DATE_LEAST: Final = _word("7f7f767676767676")
-_TIME_LEAST: Final = _word("7676767676767f00")
-_HIGHEST: Final = _word("80" * 8)
-_REASON: Final = _word("0c300a0603551d15")  # a reasonCode from its second octet on, and how it goes on up to the code
-_CODE_FOLLOWS: Final = _word("0000000004030a01")
-_LANES: Final = np.uint64(0x00FF00FF00FF)  # pairs of digits, four bits each, in lanes of sixteen
-_TOP: Final = np.uint64(0x800080008000)
-_LEAST_DATE: Final = np.uint64(0x800080008000 - 0x000100010000)  # year 00, month 01, day 01
-_MOST_DATE: Final = np.uint64(0x800080008000 + 0x003100120099)
-_MOST_TIME: Final = np.uint64(0x800080008000 + 0x005900590023)
-_LATE: Final = np.uint64(0x30 << 32)
-_OCTET: Final = np.uint64(0xFF)
-_SHORT_MONTHS: Final = np.array([month in {0x04, 0x06, 0x09, 0x11} for month in range(256)])
+_REASON: Final = word("0c300a0603551d15")  # a reasonCode from its second octet on, and how it goes on up to the code
+_CODE_FOLLOWS: Final = word("0000000004030a01")
 _KEPT: Final = (
     tuple(  # how much of a serial number's n-th word, counted from its end, are its own octets, by its length
         np.array([(1 << 8 * max(0, min(length - 8 * index, 8))) - 1 for length in range(256)], np.uint64)
         for index in range(WIDE)
     )
 )
-_FOUR, _EIGHT, _TWELVE, _TWENTY_FOUR = (np.uint64(bits) for bits in (4, 8, 12, 24))
 
 
 class Desk:
@@ -202,7 +179,7 @@ class Walk:
             return 0
         found = self._rows(begin)[dates]
         rows, columns = found.view("<u8").reshape(len(found), -1), found.view(np.uint8).reshape(len(found), -1)
-        detail = _moments(rows[:, self._width], rows[:, self._width + 1])
+        detail = moments(rows[:, self._width], rows[:, self._width + 1])
         if detail is None:
             return 0
         reasoned = more == _REASONED
@@ -276,35 +253,6 @@ class Walk:
         for column, words in enumerate((*serial, detail)):
             record[:, column] = words
         self._sink(record)
-
-
-def _moments(dates: Words, times: Words) -> Words | None:
-    """UTCTimes as `detail` holds them, from the words that begin at their tag and eight octets later; None where one
-    is none.
-    """
-    date, time = dates ^ _DATE, times ^ _TIME
-    time &= _SEVEN
-    strange = date + _DATE_LEAST
-    strange |= date
-    strange |= time
-    strange |= time + _TIME_LEAST
-    if np.bitwise_or.reduce(strange) & _HIGHEST:
-        return None
-    date = (date >> _TWELVE | date >> _TWENTY_FOUR) & _LANES
-    time = (time << _FOUR | time >> _EIGHT) & _LANES
-    possible = date + _LEAST_DATE
-    possible &= _MOST_DATE - date
-    possible &= _MOST_TIME - time
-    if np.bitwise_and.reduce(possible) & _TOP != _TOP:
-        return None
-    late = np.flatnonzero(date >= _LATE)
-    if late.size:
-        month, day = ((date[late] >> 16) & _OCTET).astype(np.int64), date[late] >> 32
-        if ((month == 2) | (_SHORT_MONTHS[month] & (day == 0x31))).any():
-            return None
-    time <<= 8
-    time |= date
-    return time
 
 
 def _whole(data: bytes, at: int, stop: int) -> int | None:

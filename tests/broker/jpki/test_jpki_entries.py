@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from datetime import timedelta
 
 import pytest
@@ -83,6 +84,34 @@ def test_arrays_find_what_reading_octet_by_octet_finds(rows: list[tuple[int, byt
         ]
         found = read.find(serial)
         assert (None if found is None else found.begin) == (mine[0] if mine else None)
+
+
+@pytest.mark.parametrize("window", [1, 20, 33, 64, 257])
+def test_wherever_a_window_ends_the_entries_are_the_same(window: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(entries, "_WINDOW", window)
+    monkeypatch.setattr(entries, "_AT_ONCE", 7)
+    generator = random.Random(window)
+    serials = [generator.getrandbits(8 * generator.randint(1, 19)) for _ in range(200)]
+    rows = [
+        entry(
+            integer(int.from_bytes(IMITATION[:19], "big") if each % 9 == 0 else each),
+            generalized_time(NOW) if each % 5 == 0 else utc_time(NOW),
+            b"".join([reason(1), extension("1.2.3.6", bytes(300)), extension("1.2.3.4", IMITATION)][: each % 4]),
+        )
+        for each in serials
+    ]
+    revoked = listed(*rows)
+    read = entries.read(revoked, version=2)
+    assert read.starts.tolist() == [element.begin for element in revoked.children()]
+    for place, serial in enumerate(serials):
+        if serial % 9:
+            found = read.find(serial)
+            assert found is not None
+            assert found.raw == rows[serials.index(serial)] == rows[place]
+    with pytest.raises(RevocationUnknown):
+        entries.read(listed(*rows, entry(integer(5), tlv(0x17, b"260231000000Z"))), version=2)
+    with pytest.raises(RevocationUnknown):
+        entries.read(listed(*rows, rows[0][:-1]), version=2)
 
 
 @settings(max_examples=300, deadline=None)
@@ -172,8 +201,17 @@ def long_list(raw: bytes, serial: int = 0) -> bytes:
         (extension("1.2.3", IMITATION), 0),
         (extension("1.2.3", b"\x30\x00\x02" * 30), 0),
         (b"", int.from_bytes(b"\x01" + b"\x30\x02\x02" * 6, "big")),
+        (b"", int.from_bytes(b"\x01" + b"\x30\x50\x02" * 4, "big")),
+        (b"", int.from_bytes(bytes.fromhex("302302 0c302302083023020401010101"), "big")),
     ],
-    ids=["critical reasons", "imitations of an entry", "imitations of its head", "imitations in serials"],
+    ids=[
+        "critical reasons",
+        "imitations of an entry",
+        "imitations of its head",
+        "imitations in serials",
+        "likely imitations in serials",
+        "serials that lead to the next serial",
+    ],
 )
 def test_a_hostile_list_of_8_mib_is_read_as_any_other(raw: bytes, serial: int) -> None:
     """`python -m bench.trust` prints how long it takes; 50 ms is the bound on an idle machine."""
