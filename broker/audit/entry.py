@@ -86,6 +86,8 @@ class Event(StrEnum):
     """A service asked whether somebody may act for another."""
     MANDATE_CHANGED = "mandate_changed"
     MANDATE_JUDGED = "mandate_judged"
+    GUARDIANSHIP_CONFIRMED = "guardianship_confirmed"
+    GUARDIANSHIP_ENDED = "guardianship_ended"
     PURGED = "purged"
     CRL_REFUSED = "crl_refused"
     NOTICES_TAKEN = "notices_taken"

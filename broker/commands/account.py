@@ -90,6 +90,26 @@ def account_resume(operator: str, reason: str, **named: str | None) -> None:
     _order(Action.RESUME, named, operator, reason)
 
 
+@account.command("protect")
+@_named
+@click.option("--operator", required=True)
+@click.option("--reason", required=True, help="As the audit record keeps it; no name and no address.")
+@answering
+def account_protect(operator: str, reason: str, **named: str | None) -> None:
+    """Order a protection notice: whoever acts for this person stops at once, and nobody begins until it is lifted."""
+    _order(Action.PROTECT, named, operator, reason)
+
+
+@account.command("unprotect")
+@_named
+@click.option("--operator", required=True)
+@click.option("--reason", required=True)
+@answering
+def account_unprotect(operator: str, reason: str, **named: str | None) -> None:
+    """Order that a protection notice is lifted; what had ended stays ended."""
+    _order(Action.UNPROTECT, named, operator, reason)
+
+
 @account.command("confirm")
 @click.argument("order_id", metavar="ORDER")
 @click.option("--operator", required=True, help="Somebody other than who ordered it.")

@@ -38,6 +38,7 @@ class Act(StrEnum):
     BOOK = "book"
 
 
+FAMILY: Final = frozenset({Kind.PERSON, Kind.GUARDIAN})
 PROCUREMENT: Final = frozenset(Act) - {Act.VIEW_RECORD, Act.WRITE_RECORD, Act.BOOK}
 ALLOWED: Final[Mapping[Kind, frozenset[Act]]] = MappingProxyType(
     {

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from types import MappingProxyType
 from typing import Final
 
 from broker.delegation.acts import Act, Kind
 from broker.delegation.boxes import Boxes
+from broker.delegation.family import of_age, year_after
 from broker.delegation.grant import (
     ANY_ENTITY,
     JST,
@@ -50,19 +52,28 @@ class Names:
     approvers: Sequence[str] = ()
 
 
-def grant_of(fields: Mapping[str, str], *, names: Names, entities: Collection[str] = ()) -> Grant:
+def grant_of(
+    fields: Mapping[str, str],
+    *,
+    names: Names,
+    entities: Collection[str] = (),
+    services: Mapping[str, str] = MappingProxyType({}),
+) -> Grant:
     """The grant that a form asks for. `entities` are the procuring entities that are known; none: any code will do.
+    `services` are the names of those at which people may act for others, by client_id.
 
     Raises PowerRefused.
     """
     box = Boxes(fields)
     kind = box.one(Kind, "kind")
+    if kind is not Kind.BUSINESS:
+        return _family_grant(box, kind, fields, names=names, services=services)
     corporate = box.text("principal_corporate_number")
-    principal_kind = box.one(PartyKind, "principal_kind") if kind is Kind.BUSINESS else PartyKind.PERSON
+    principal_kind = box.one(PartyKind, "principal_kind")
     if principal_kind is PartyKind.CORPORATION and not corporate:
         raise PowerRefused(Rule.CORPORATE_NUMBER, "principal_corporate_number")
     is_corporation = principal_kind is PartyKind.CORPORATION
-    power = Power(acts=_acts(fields), scope=_scope(box, kind, entities), limit=_limit(box))
+    power = Power(acts=_acts(fields), scope=_scope(box, entities), limit=_limit(box))
     count = box.whole("approvers", 0, MAX_APPROVERS)
     ends = box.day("ends")
     grant = Grant(
@@ -75,8 +86,8 @@ def grant_of(fields: Mapping[str, str], *, names: Names, entities: Collection[st
             kind=principal_kind,
             id=names.principal,
             name=box.text("principal_name", needed=True),
-            corporate_number=corporate if kind is Kind.BUSINESS else "",
-            address=box.text("principal_address") if kind is Kind.BUSINESS else "",
+            corporate_number=corporate,
+            address=box.text("principal_address"),
             representative=box.text("principal_representative", needed=True) if is_corporation else "",
             representative_title=box.text("principal_representative_title") if is_corporation else "",
         ),
@@ -102,6 +113,49 @@ def grant_of(fields: Mapping[str, str], *, names: Names, entities: Collection[st
     return read(write(grant))
 
 
+def _family_grant(
+    box: Boxes, kind: Kind, fields: Mapping[str, str], *, names: Names, services: Mapping[str, str]
+) -> Grant:
+    """Between two people, at one service. A last day that is left open is the last that the rules allow; of the child
+    nothing but that day is kept.
+    """
+    service = box.text("service", needed=True)
+    if service not in services:
+        raise PowerRefused(Rule.SERVICE, "service")
+    begins = _midnight(box.day("begins"))
+    latest = year_after(begins)
+    if kind is Kind.GUARDIAN:
+        latest = min(latest, of_age(box.day("child_born")))
+    if latest <= begins:
+        raise PowerRefused(Rule.OF_AGE, "child_born")
+    ends = _midnight(box.day("ends") + timedelta(days=1)) if box.text("ends") else latest
+    if ends > latest:
+        raise PowerRefused(Rule.TERM_TOO_LONG if latest == year_after(begins) else Rule.OF_AGE, "ends")
+    grant = Grant(
+        kind=kind,
+        number=names.number,
+        issuer=names.issuer,
+        nonce=names.nonce,
+        method=Method.OPERATOR_FILE,
+        principal=Party(kind=PartyKind.PERSON, id=names.principal, name=box.text("principal_name", needed=True)),
+        agent=Party(
+            kind=PartyKind.PERSON,
+            id=names.agent,
+            name=box.text("agent_name", needed=True),
+            title=box.text("agent_title"),
+        ),
+        powers=(
+            Power(
+                acts=_acts(fields),
+                scope=Scope(kind=ScopeKind.SERVICE, service=service, service_name=services[service]),
+            ),
+        ),
+        begins=begins,
+        ends=ends,
+    )
+    return read(write(grant))
+
+
 def _midnight(day: date) -> datetime:
     return datetime(day.year, day.month, day.day, tzinfo=JST)
 
@@ -113,9 +167,7 @@ def _acts(fields: Mapping[str, str]) -> frozenset[Act]:
     return acts
 
 
-def _scope(box: Boxes, kind: Kind, entities: Collection[str]) -> Scope:
-    if kind is not Kind.BUSINESS:
-        return Scope(kind=ScopeKind.SERVICE, service=box.text("service", needed=True))
+def _scope(box: Boxes, entities: Collection[str]) -> Scope:
     scope_kind = box.one(ScopeKind, "scope_kind")
     wanted = frozenset(box.words("entities"))
     if not wanted or (entities and not wanted <= {*entities, ANY_ENTITY}):

@@ -17,6 +17,7 @@ from typing import Any, Final, TypeVar
 
 from broker.delegation import corporate_number
 from broker.delegation.acts import ALLOWED, Act, Kind
+from broker.delegation.family import year_after
 from broker.delegation.rules import Rule
 from broker.errors import InvalidToken, PowerRefused
 from broker.jose import compact_json, parse_json
@@ -30,7 +31,6 @@ MAX_DEPTH: Final = 2
 """Sub-agents of sub-agents, at most."""
 MAX_AMOUNT: Final = 10**15
 """Yen. More than any budget, and exact in every JSON reader (RFC 8785 §3.2.2.3)."""
-FAMILY_TERM: Final = timedelta(days=366)
 JST: Final = timezone(timedelta(hours=9))
 NUMBER: Final = re.compile(r"[A-Za-z0-9_-]{22,64}\Z")  # 128 random bits or more
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{16,64}\Z")
@@ -105,6 +105,8 @@ class Scope:
     case_name: str = ""
     service: str = ""
     """client_id of the service."""
+    service_name: str = ""
+    """What it was called when the power was granted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -355,7 +357,8 @@ def _power(members: Members) -> Power:
 def _scope(members: Members) -> Scope:
     kind = members.one(ScopeKind, "kind")
     if kind is ScopeKind.SERVICE:
-        scope = Scope(kind=kind, service=members.matching("service", _CODE))
+        name = members.text("service_name") if members.has("service_name") else ""
+        scope = Scope(kind=kind, service=members.matching("service", _CODE), service_name=name)
     else:
         entities = frozenset(members.texts("entities"))
         if (ANY_ENTITY in entities and len(entities) > 1) or not all(
@@ -426,7 +429,7 @@ def _check(grant: Grant) -> None:
         raise PowerRefused(Rule.SAME_PARTY, "agent.id")
     if grant.begins >= grant.ends:
         raise PowerRefused(Rule.TERM, "ends")
-    if not business and grant.ends - grant.begins > FAMILY_TERM:
+    if not business and grant.ends > year_after(grant.begins):
         raise PowerRefused(Rule.TERM_TOO_LONG, "ends")
     if grant.qualified_until is not None and grant.ends > grant.qualified_until:
         raise PowerRefused(Rule.QUALIFICATION, "ends")
@@ -441,6 +444,8 @@ def _check(grant: Grant) -> None:
         raise PowerRefused(Rule.JOINT_VENTURE, "joint_venture.members")
     if not business and (grant.joint_venture or grant.sub_delegation or grant.parent or grant.qualified_until):
         raise PowerRefused(Rule.KIND_OF_PRINCIPAL, "type")
+    if not business and grant.approval.approvers:
+        raise PowerRefused(Rule.APPROVAL, "approval")
 
 
 def _check_power(kind: Kind, power: Power, where: str) -> None:
@@ -524,6 +529,7 @@ def _power_document(power: Power) -> dict[str, Any]:
         case_number=power.scope.case_number or None,
         case_name=power.scope.case_name or None,
         service=power.scope.service or None,
+        service_name=power.scope.service_name or None,
     )
     limit = None
     if power.limit is not None:

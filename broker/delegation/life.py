@@ -12,6 +12,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
+from broker.delegation.acts import FAMILY, Kind
 from broker.errors import DelegationStateRefused
 
 
@@ -129,8 +130,29 @@ STEPS: Final[Mapping[Deed, Step]] = MappingProxyType(
 )
 
 
+_OF_GUARDIANS: Final = MappingProxyType({Deed.SIGN: frozenset({Role.AGENT}), Deed.ACCEPT: frozenset({Role.PRINCIPAL})})
+"""A child has no key for signatures: the guardian signs, and the child's own card joins."""
+_NOT_OF_FAMILIES: Final = frozenset({Deed.APPROVE, Deed.SUSPEND, Deed.RESUME})
+
+
+def roles(deed: Deed, kind: StrEnum) -> frozenset[Role]:
+    """Whose deed it is. Among a family there is no rest: a power holds, or it has ended."""
+    if kind in FAMILY and deed in _NOT_OF_FAMILIES:
+        return frozenset()
+    if kind is Kind.GUARDIAN and deed in _OF_GUARDIANS:
+        return _OF_GUARDIANS[deed]
+    return STEPS[deed].roles
+
+
 def after(
-    state: State, deed: Deed, *, role: Role, card: bool, approvals_missing: int = 0, accepted: bool = False
+    state: State,
+    deed: Deed,
+    *,
+    role: Role,
+    card: bool,
+    approvals_missing: int = 0,
+    accepted: bool = False,
+    kind: StrEnum = Kind.BUSINESS,
 ) -> State:
     """The state that `deed` leads to. Raises DelegationStateRefused: not from here, not by this role, not without card.
 
@@ -141,7 +163,7 @@ def after(
     step = STEPS[deed]
     if state not in step.begins:
         raise DelegationStateRefused(f"{deed.value} is not possible while {state.value}")
-    if role not in step.roles:
+    if role not in roles(deed, kind):
         raise DelegationStateRefused(f"{deed.value} is not for the {role.value}")
     if step.card and not card:
         raise DelegationStateRefused(f"{deed.value} needs the card")

@@ -37,6 +37,9 @@ class Rule(StrEnum):
     CHILD_ENTITY = "child_entity"
     CHILD_WIDER = "child_wider"
     CHILD_TERM = "child_term"
+    SERVICE = "service"
+    SIGNER_NAME = "signer_name"
+    OF_AGE = "of_age"
     EMPLOYER = "employer"
     EMPLOYMENT = "employment"
     INCOME = "income"
@@ -160,6 +163,21 @@ WORDS: Final[Mapping[Rule, Words]] = MappingProxyType(
             ja="復代理の期間が、もとの委任の期間を超えています。",
             en="The sub-agent's term goes beyond the one it comes from.",
             source="民法 art. 106",
+        ),
+        Rule.SERVICE: Words(
+            ja="代わりの手続きを受け付けていないサービスです。",
+            en="This service does not let people act for others.",
+            source="delegation model",
+        ),
+        Rule.SIGNER_NAME: Words(
+            ja="署名した方の氏名が、入力した氏名と違います。カードにあるとおりに書いてください。",
+            en="The name that was typed is not that of the card that signed. Write it as the card has it.",
+            source="民法 art. 99",
+        ),
+        Rule.OF_AGE: Words(
+            ja="親権者などとして代わりに手続きできるのは、お子さまの15歳の誕生日の前日までです。",
+            en="A guardian may act only until the day before the child's fifteenth birthday.",
+            source="年齢計算ニ関スル法律",
         ),
         Rule.EMPLOYER: Words(
             ja="雇用証明書は、法人または個人事業主が、従業員である個人について発行します。",

@@ -85,6 +85,7 @@ LABELS: Final[Mapping[str, Words]] = {
     "scope": Words(ja="範囲", en="Scope"),
     "service": Words(ja="サービス", en="Service"),
     "sha256": Words(ja="SHA-256", en="SHA-256"),
+    "service_name": Words(ja="サービスの名称", en="Name of the service"),
     "shows": Words(ja="示すもの", en="Shows"),
     "since": Words(ja="初日", en="From"),
     "starts": Words(ja="始業", en="Starts"),
@@ -139,15 +140,23 @@ VALUES: Final[Mapping[str, Mapping[str, Words]]] = {
         Proof.PRINCIPAL_SIGNATURE: Words(ja="委任者の電子署名", en="the principal's signature"),
         Proof.APPROVAL: Words(ja="承認", en="approval"),
         Proof.ACCEPTANCE: Words(ja="受任者の承諾", en="acceptance by the agent"),
+        Proof.GUARDIAN_FRAME: Words(ja="親権者などのカードによる確認", en="confirmation by the guardian's card"),
+        Proof.GUARDIAN_SIGNATURE: Words(ja="親権者などの電子署名", en="the guardian's signature"),
+        Proof.CHILD_CARD: Words(ja="本人のカードによる確認", en="confirmation by the child's own card"),
+        Proof.GUARDIANSHIP: Words(ja="サービスによる続柄の確認", en="guardianship as the service has seen it"),
         Proof.DECISION: Words(ja="電子証明書の確認結果", en="decision on the certificates"),
         Proof.REGISTRY_EXTRACT: Words(ja="登記事項証明書の確認", en="registry extract"),
     },
 }
 ROLES: Final[Mapping[str, Mapping[str, Words]]] = {
+    Kind.PERSON: {
+        "principal": Words(ja="本人（代わりに手続きをしてもらう方）", en="The person acted for"),
+        "agent": Words(ja="代わりに手続きをする方", en="Who acts"),
+    },
     Kind.GUARDIAN: {
         "principal": Words(ja="本人（代わりに手続きをしてもらう方）", en="The person acted for"),
         "agent": Words(ja="親権者など（代わりに手続きをする方）", en="Parent or guardian, who acts"),
-    }
+    },
 }
 """Members that a type calls otherwise."""
 NOTES: Final[Mapping[str, Words]] = {

@@ -17,6 +17,7 @@ from broker.accounts.account import State, read_support_number
 from broker.accounts.activity import How
 from broker.audit.entry import Entry, Event
 from broker.errors import AccountUnknown, OperatorRefused
+from broker.flows import family_mandates
 from broker.flows.ending import Ended, reopen_account, stop_account
 from broker.flows.people_ports import AccountOrder
 from broker.flows.ports import Ports, Transaction
@@ -34,6 +35,9 @@ class Action(StrEnum):
 
     STOP = "stop"
     RESUME = "resume"
+    PROTECT = "protect"
+    """A protection notice: nobody acts for this person any more."""
+    UNPROTECT = "unprotect"
 
 
 def find(
@@ -118,7 +122,7 @@ def order(account: AccountID, action: Action, *, by: str, secret: str, reason: s
     )
     with ports.store.transaction() as tx:
         check_operator(tx, by, secret)
-        if tx.standings.state(account) is not (State.OPEN if action is Action.STOP else State.STOPPED):
+        if not _fits(tx, account, action):
             raise AccountUnknown(f"the account is in no state for {action}")
         tx.operators.order(placed)
         tx.audit.append(
@@ -131,6 +135,19 @@ def order(account: AccountID, action: Action, *, by: str, secret: str, reason: s
             )
         )
     return placed
+
+
+def _fits(tx: Transaction, account: AccountID, action: Action) -> bool:
+    state = tx.standings.state(account)
+    match action:
+        case Action.STOP:
+            return state is State.OPEN
+        case Action.RESUME:
+            return state is State.STOPPED
+        case Action.PROTECT:
+            return state in {State.OPEN, State.STOPPED} and not tx.mandates.protected(account)
+        case _:
+            return tx.mandates.protected(account)
 
 
 def confirm(order_id: str, *, by: str, secret: str, ports: Ports) -> AccountOrder:
@@ -151,10 +168,15 @@ def confirm(order_id: str, *, by: str, secret: str, ports: Ports) -> AccountOrde
                 detail={"action": confirmed.action, "by": by, "ordered_by": confirmed.ordered_by},
             )
         )
-        if confirmed.action == Action.STOP:
-            ended = stop_account(tx, confirmed.account, how=How.DESK, now=now, ports=ports)
-        else:
-            reopen_account(tx, confirmed.account, how=How.DESK, now=now, ports=ports)
+        match Action(confirmed.action):
+            case Action.STOP:
+                ended = stop_account(tx, confirmed.account, how=How.DESK, now=now, ports=ports)
+            case Action.RESUME:
+                reopen_account(tx, confirmed.account, how=How.DESK, now=now, ports=ports)
+            case Action.PROTECT:
+                family_mandates.protect(tx, confirmed.account, now=now, ports=ports)
+            case Action.UNPROTECT:
+                tx.mandates.unprotect(confirmed.account)
     if ended is not None:
         ended.tell(ports=ports)
     return replace(confirmed)

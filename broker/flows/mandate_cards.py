@@ -6,7 +6,6 @@ transaction, so a grant is signed once. Nothing is changed but by the card of th
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 from dataclasses import dataclass
@@ -16,11 +15,12 @@ from typing import Final
 from broker.audit.leaf import Happening
 from broker.delegation import content as contents
 from broker.delegation import grant as grants
-from broker.delegation.life import STEPS, Deed, Role, State, after
+from broker.delegation.acts import FAMILY, Kind
+from broker.delegation.life import STEPS, Deed, Role, State, after, roles
 from broker.delegation.record import Proof
-from broker.delegation.statement import StatementKind
+from broker.delegation.statement import Statement, StatementKind
 from broker.errors import AnswerMalformed, DelegationStateRefused, InteractionUnknown
-from broker.flows import documents_to_sign, linking, register
+from broker.flows import documents_to_sign, family_mandates, linking, register
 from broker.flows.authorization import INTERACTION_LIFETIME, Begun
 from broker.flows.documents_to_sign import Document
 from broker.flows.login_ports import Authenticated, CardAnswer, CardTransaction, Interaction
@@ -43,12 +43,6 @@ _STATEMENT_WORD: Final = "statement"
 _STARTS: Final = Rate(limit=60, window=timedelta(minutes=5))
 _KINDS: Final = {Deed.SIGN: "mandate", Deed.RESUME: "resume", Deed.APPROVE: "approve", Deed.ACCEPT: "accept"}
 """Deeds that need a card, and what the agent calls them."""
-_ROLES: Final = {
-    Deed.SIGN: Role.PRINCIPAL,
-    Deed.RESUME: Role.PRINCIPAL,
-    Deed.APPROVE: Role.APPROVER,
-    Deed.ACCEPT: Role.AGENT,
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +73,7 @@ def begin(who: Visit, number: MandateNumber, deed: Deed, *, ui_locales: str | No
         settle_own_client(tx, now=who.now, ports=ports)
         check_rate(tx.attempts, f"mandate:{who.account}", _STARTS, now=who.now)
         mandate = known(tx, number)
-        _check(mandate, part_of(tx, number, who.account, _role(deed)), deed)
+        _check(mandate, part_of(tx, number, who.account, _role(deed, mandate.kind)), deed)
         subject = tx.accounts.subject(who.account, SectorID(MY_PAGE), fresh=Subject(b64url(ports.entropy(32))))
         tx.interactions.open(
             Interaction(
@@ -100,11 +94,11 @@ def begin(who: Visit, number: MandateNumber, deed: Deed, *, ui_locales: str | No
     return Begun(interaction_id=interaction_id, browser_secret=browser_secret)
 
 
-def _role(deed: Deed) -> Role:
-    try:
-        return _ROLES[deed]
-    except KeyError:
-        raise DelegationStateRefused(f"{deed.value} is not done with a card") from None
+def _role(deed: Deed, kind: Kind | StatementKind) -> Role:
+    if deed not in _KINDS or not roles(deed, kind):
+        raise DelegationStateRefused(f"{deed.value} is not done with a card")
+    (role,) = roles(deed, kind)
+    return role
 
 
 def _states(mandate: Mandate) -> bool:
@@ -177,7 +171,8 @@ def done(
     if wanted is None:
         return None
     state = tx.mandates.lock(wanted.number)
-    mandate, part = known(tx, wanted.number), part_of(tx, wanted.number, who.account, _role(wanted.deed))
+    mandate = known(tx, wanted.number)
+    part = part_of(tx, wanted.number, who.account, _role(wanted.deed, mandate.kind))
     _check(mandate, part, wanted.deed)
     if state is not mandate.state or answer.frame_sealed is None:
         raise DelegationStateRefused("the mandate was changed at the same moment")
@@ -189,7 +184,8 @@ def done(
         case Deed.APPROVE:
             _approved(tx, mandate, part, frame, now=now, ports=ports)
         case Deed.ACCEPT:
-            _keep(tx, mandate, Proof.ACCEPTANCE, frame, now=now, ports=ports)
+            shows = Proof.CHILD_CARD if mandate.kind is Kind.GUARDIAN else Proof.ACCEPTANCE
+            _keep(tx, mandate, shows, frame, now=now, ports=ports)
             if not tx.mandates.did(mandate.number, part.part_id, now=now):
                 raise DelegationStateRefused("accepted already")
             _moved(tx.mandates.move(mandate.number, Deed.ACCEPT, now=now))
@@ -227,16 +223,20 @@ def _signed(
     signed = documents_to_sign.from_json(
         ports.keys.unseal(answer.signed_sealed, context=transaction.interaction_id.encode())
     )
-    _keep(tx, mandate, Proof.PRINCIPAL_FRAME, frame, now=now, ports=ports)
-    _keep(tx, mandate, Proof.PRINCIPAL_SIGNATURE, signed.signatures[0], now=now, ports=ports)
-    states = _states(mandate)
+    content, states, for_child = contents.read(data), _states(mandate), mandate.kind is Kind.GUARDIAN
+    if mandate.kind in FAMILY:
+        family_mandates.check_name(content, signed.signatures[0], ports=ports)
+    _keep(tx, mandate, Proof.GUARDIAN_FRAME if for_child else Proof.PRINCIPAL_FRAME, frame, now=now, ports=ports)
+    shows = Proof.GUARDIAN_SIGNATURE if for_child else Proof.PRINCIPAL_SIGNATURE
+    _keep(tx, mandate, shows, signed.signatures[0], now=now, ports=ports)
     leads = after(
         mandate.state,
         Deed.SIGN,
-        role=Role.PRINCIPAL,
+        role=_role(Deed.SIGN, mandate.kind),
         card=True,
-        approvals_missing=0 if states else grants.read(data).approval.needed,
+        approvals_missing=0 if isinstance(content, Statement) else content.approval.needed,
         accepted=states,
+        kind=mandate.kind,
     )
     sealed = ports.keys.seal(data, context=context(mandate.number, "grant"))
     _moved(tx.mandates.sign(mandate.number, sealed, leads=leads, now=now))
@@ -271,8 +271,3 @@ def _resume(tx: Transaction, mandate: Mandate, frame: bytes, *, now: datetime, p
         log_index=entry.index,
     )
     _moved(tx.mandates.ask_resume(mandate.number, origin=origin, index=entry.index, now=now))
-
-
-def certificate_in(frame: bytes) -> bytes:
-    """The 利用者証明用 certificate (DER) in a piece of evidence that `done` kept."""
-    return base64.b64decode(json.loads(frame)["certificate"])

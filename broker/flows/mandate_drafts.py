@@ -10,6 +10,7 @@ from typing import Final
 from broker.accounts.individual_number import holds_one
 from broker.audit.entry import Entry, Event
 from broker.delegation import drafting, grant, narrowing
+from broker.delegation.acts import Kind
 from broker.delegation.life import Role, State
 from broker.delegation.rules import Rule
 from broker.errors import DelegationUnknown, NumberQuarantined, PowerRefused
@@ -32,6 +33,7 @@ class Drafted:
 
     number: MandateNumber
     agent: Secret = field(repr=False)
+    """For the agent, and among a guardian's for the child."""
     approvers: tuple[Secret, ...] = field(repr=False)
 
 
@@ -49,17 +51,22 @@ def draft(who: Visit, fields: Mapping[str, str], *, ports: Ports) -> Drafted:
         agent=b64url(ports.entropy(12)),
         approvers=tuple(b64url(ports.entropy(12)) for _ in range(drafting.MAX_APPROVERS)),
     )
-    wanted = drafting.grant_of(fields, names=names, entities=ports.policy.procuring_entities)
+    wanted = drafting.grant_of(
+        fields, names=names, entities=ports.policy.procuring_entities, services=family_services(ports=ports)
+    )
     if wanted.ends <= who.now:
         raise PowerRefused(Rule.TERM, "ends")
     number = MandateNumber(wanted.number)
     agent, approvers = mint(ports.entropy), tuple(mint(ports.entropy) for _ in wanted.approval.approvers)
     invited_until = who.now + INVITED_FOR
-    invited = [(wanted.agent.id, Role.AGENT, agent)]
+    drafter, other = (wanted.principal.id, Role.PRINCIPAL), (wanted.agent.id, Role.AGENT)
+    if wanted.kind is Kind.GUARDIAN:  # a child drafts nothing
+        drafter, other = other, drafter
+    invited = [(*other, agent)]
     invited += [
         (part_id, Role.APPROVER, secret) for part_id, secret in zip(wanted.approval.approvers, approvers, strict=True)
     ]
-    parts = [Part(number=number, part_id=wanted.principal.id, role=Role.PRINCIPAL, account=who.account)]
+    parts = [Part(number=number, part_id=drafter[0], role=drafter[1], account=who.account)]
     parts += [
         Part(
             number=number,
@@ -98,6 +105,12 @@ def draft(who: Visit, fields: Mapping[str, str], *, ports: Ports) -> Drafted:
             )
         )
     return Drafted(number=number, agent=agent, approvers=approvers)
+
+
+def family_services(*, ports: Ports) -> Mapping[str, str]:
+    """The services at which people may act for others, by name."""
+    with ports.store.transaction() as tx:
+        return {client.client_id: client.name for client in tx.clients.all() if client.takes_family_mandates}
 
 
 def _check_before(tx: Transaction, wanted: grant.Grant, who: Visit, *, ports: Ports) -> None:

@@ -38,7 +38,7 @@ def end(who: Visit, number: MandateNumber, deed: Deed, *, ports: Ports) -> None:
         ):
             raise DelegationStateRefused("only its employer takes a statement back, and for good")
         if state is not None:
-            after(state, deed, role=part.role, card=False)
+            after(state, deed, role=part.role, card=False, kind=known(tx, number).kind)
         change(tx, number, deed, by=who.account, now=who.now, ports=ports)
 
 

@@ -10,18 +10,16 @@ seal     the document is sealed, and the mandate holds
 from __future__ import annotations
 
 import hashlib
-import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
 import structlog
 
-from broker.accounts.credential import CredentialKey
 from broker.audit.entry import Entry, Event
 from broker.audit.leaf import SALT_SIZE, Happening, Leaf, commitment
-from broker.audit.receipt import Decision
 from broker.delegation import record as records
+from broker.delegation.acts import FAMILY
 from broker.delegation.content import Content, name_of, principal_of
 from broker.delegation.grant import PartyKind
 from broker.delegation.life import Deed, State
@@ -31,20 +29,16 @@ from broker.delegation.status_list import random_place
 from broker.errors import BrokerError, CertificateError, DelegationStateRefused, RevocationUnknown, WitnessMissing
 from broker.flows import register
 from broker.flows.account_orders import check_operator
-from broker.flows.evidence import decision, prove_unrevoked
-from broker.flows.mandate_cards import certificate_in
+from broker.flows.family_mandates import confirmed, protected
 from broker.flows.mandate_ends import change, log_changes
+from broker.flows.mandate_evidence import SIGNATURES, judged, names_signer, opened
 from broker.flows.mandate_ports import Mandate, Piece
 from broker.flows.mandates import HELD, STATUS_PATH, chain, content_of, context, grant_bytes, known, sha256, tell
 from broker.flows.ports import KeyUse, Ports, Transaction
 from broker.flows.sealed_documents import print_record, seal_printed, template_hash
 from broker.ids import MandateNumber
 from broker.jose import sign_jws
-from broker.jpki import cms
-from broker.jpki.attributes import holder_attributes
-from broker.jpki.certificate import TrustedCertificate, parse
-from broker.jpki.path import validate_path
-from broker.jpki.profile import DIGITAL_SIGNATURE, profile_for
+from broker.jpki.certificate import TrustedCertificate
 
 TEMPLATE: Final = "poa"
 JUDGES: Final = 2
@@ -85,16 +79,18 @@ def _verify(mandate: Mandate, ports: Ports) -> bool:
     content = content_of(mandate, ports=ports)
     with ports.store.transaction() as tx:
         pieces, judges = tx.mandates.evidence(mandate.number), tx.mandates.judges(mandate.number)
-    if principal_of(content).kind is PartyKind.CORPORATION and not _agree(judges):
+        said = confirmed(tx, mandate) and not protected(tx, mandate)
+    if not said or (principal_of(content).kind is PartyKind.CORPORATION and not _agree(judges)):
         return False  # for days, perhaps: no source is asked meanwhile
     now = ports.clock()
     decisions, signer = [], None
     try:
         for piece in pieces:
-            data = opened(mandate.number, piece, ports=ports)
-            trusted, judged = _judged(piece.shows, data, ports=ports)
-            decisions.append({"shows": piece.shows.value, "sha256": piece.sha256, **judged.members()})
-            signer = trusted if piece.shows is Proof.PRINCIPAL_SIGNATURE else signer
+            if piece.shows is Proof.GUARDIANSHIP:
+                continue  # a service's word, and no card's
+            trusted, found = judged(piece.shows, opened(mandate.number, piece, ports=ports), ports=ports)
+            decisions.append({"shows": piece.shows.value, "sha256": piece.sha256, **found.members()})
+            signer = trusted if piece.shows in SIGNATURES else signer
     except RevocationUnknown:
         raise  # it waits until somebody can tell
     except CertificateError as refused:
@@ -126,38 +122,11 @@ def _verify(mandate: Mandate, ports: Ports) -> bool:
     return True
 
 
-def opened(number: MandateNumber, piece: Piece, *, ports: Ports) -> bytes:
-    """A piece of evidence as it came. Raises StoreUnavailable."""
-    return ports.keys.unseal(piece.sealed, context=context(number, f"evidence {piece.sha256}"))
-
-
-def _judged(shows: Proof, data: bytes, *, ports: Ports) -> tuple[TrustedCertificate, Decision]:
-    """Path and revocation of the certificate behind a piece, now. Raises CertificateError, RevocationUnknown."""
-    now = ports.clock()
-    if shows is Proof.PRINCIPAL_SIGNATURE:
-        profile, anchors, der = DIGITAL_SIGNATURE, ports.policy.sign_anchors, cms.certificate_of(data)
-    else:
-        der = certificate_in(data)
-        profile, anchors = profile_for(parse(der), ports.policy.profiles), ports.policy.anchors
-    trusted = validate_path(der, anchors=anchors, at=now, profile=profile)
-    key = CredentialKey(
-        issuer_key_hash=trusted.issuer_key_hash,
-        serial_fingerprint=ports.keys.serial_fingerprint(trusted.issuer_key_hash, trusted.serial),
-    )
-    proved = prove_unrevoked(trusted, key, now=now, ports=ports)
-    return trusted, decision(profile, trusted, proved, now=now)
-
-
 def _needs_judges(content: Content, signer: TrustedCertificate) -> bool:
     """A card proves a person and never a corporation; nor a business whose name is not its holder's."""
-    principal = principal_of(content)
-    if principal.kind is PartyKind.CORPORATION:
+    if principal_of(content).kind is PartyKind.CORPORATION:
         return True
-    return _folded(principal.name) != _folded(holder_attributes(signer).name.text)
-
-
-def _folded(name: str) -> str:
-    return "".join(unicodedata.normalize("NFKC", name).split())
+    return not names_signer(content, signer)
 
 
 def _agree(judges: Mapping[str, str]) -> bool:
@@ -170,7 +139,11 @@ def to_judge(*, ports: Ports) -> tuple[tuple[MandateNumber, Content, int], ...]:
         waiting = [
             (known(tx, number), len(tx.mandates.judges(number))) for number in tx.mandates.waiting(State.ACCEPTED)
         ]
-    return tuple((mandate.number, content_of(mandate, ports=ports), judged) for mandate, judged in waiting)
+    return tuple(
+        (mandate.number, content_of(mandate, ports=ports), count)
+        for mandate, count in waiting
+        if mandate.kind not in FAMILY
+    )
 
 
 def judge_extract(number: MandateNumber, extract: bytes, *, operator: str, secret: str, ports: Ports) -> int:

@@ -199,6 +199,15 @@ class MandateStore(Protocol):
     def did(self, number: MandateNumber, part_id: str, *, now: datetime) -> bool:
         """Their part is done, once."""
 
+    # --- who is protected ---------------------------------------------------------------------------------------------
+
+    def protect(self, account: AccountID, *, now: datetime) -> None:
+        """A protection notice stands for this person; a second one changes nothing."""
+
+    def unprotect(self, account: AccountID) -> None: ...
+
+    def protected(self, account: AccountID) -> bool: ...
+
     # --- what goes with it -------------------------------------------------------------------------------------------
 
     def keep(self, number: MandateNumber, piece: Piece) -> None: ...

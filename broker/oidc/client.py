@@ -65,6 +65,8 @@ class Right(StrEnum):
     """It may ask who a resident is: name, address, birth date, sex, an age (design 4.8, 4.11)."""
     JP_AML = "jp_aml"
     """It identifies customers under 犯収法, so that what is proved to it may be called so (`verified_claims`)."""
+    FAMILY_MANDATES = "family_mandates"
+    """People may act for a child or a parent at it, and it confirms what shows a guardianship."""
     DIRECT_SIGNING = "direct_signing"
     """Its requests to sign need not be pushed (RFC 9126): its software was written for an interface without that."""
     MANDATE_QUESTIONS = "mandate_questions"
@@ -252,6 +254,11 @@ class Client:
     def use_of(self, item: str) -> DataUse | None:
         """Its words on one item; None where it gave none."""
         return next((use for use in self.data_use if use.item == item), None)
+
+    @property
+    def takes_family_mandates(self) -> bool:
+        """People may act for others at it: granted by an operator, and only where it proves itself by a key."""
+        return Right.FAMILY_MANDATES in self.rights and self.auth_method is AuthMethod.PRIVATE_KEY_JWT
 
     @property
     def proves_identity(self) -> bool:

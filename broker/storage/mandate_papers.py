@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import bindparam, delete, insert, select, update
 
 from broker.audit.leaf import Happening
 from broker.delegation.acts import Act
@@ -22,6 +22,7 @@ from broker.storage.schema import (
     mandate_notes,
     mandate_orders,
     mandates,
+    protections,
 )
 from broker.storage.work import Work, can_hold, per_engine
 
@@ -42,6 +43,9 @@ _JUDGE = per_engine(
     )
 )
 _JUDGES = select(mandate_judges).where(mandate_judges.c.number == bindparam("b_number"))
+_PROTECT = per_engine(lambda insert: insert(protections).on_conflict_do_nothing(index_elements=["account"]))
+_UNPROTECT = delete(protections).where(protections.c.account == bindparam("b_account"))
+_PROTECTED = select(protections.c.account).where(protections.c.account == bindparam("b_account"))
 _HAPPEN = insert(mandate_events)
 _STORY = select(mandate_events).where(_events.number == bindparam("b_number")).order_by(_events.event_id)
 _UNLOGGED = select(mandate_events).where(_events.log_index.is_(None)).order_by(_events.event_id).limit(1000)
@@ -86,6 +90,15 @@ class SQLMandatePapers:
 
     def __init__(self, work: Work) -> None:
         self._work = work
+
+    def protect(self, account: AccountID, *, now: datetime) -> None:
+        self._work.write(_PROTECT, account=account, at=now)
+
+    def unprotect(self, account: AccountID) -> None:
+        self._work.write(_UNPROTECT, b_account=account)
+
+    def protected(self, account: AccountID) -> bool:
+        return self._work.read(_PROTECTED, b_account=account).one_or_none() is not None
 
     def keep(self, number: MandateNumber, piece: Piece) -> None:
         self._work.write(

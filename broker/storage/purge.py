@@ -221,6 +221,7 @@ KEPT: Final = {
     "mandate_parts": "with their mandate, which is kept ten years after its end by the operator's archive",
     "mandate_evidence": "with their mandate: what proves it years later",
     "mandate_judges": "with their mandate",
+    "protections": "until two operators lift the notice",
     "mandate_events": "with their mandate: what the register's entries commit to",
     "mandate_decisions": "with their mandate: both sides see who asked",
     "status_epochs": "ten years, by the operator's archive: anybody may ask what held on a day",

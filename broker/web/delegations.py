@@ -7,12 +7,21 @@ from flask_babel import get_locale
 
 from broker.delegation import bundle as bundles
 from broker.delegation import rules
-from broker.delegation.acts import PROCUREMENT, Act
+from broker.delegation.acts import ALLOWED, FAMILY, PROCUREMENT, Act, Kind
 from broker.delegation.drafting import CATEGORIES
-from broker.delegation.life import STEPS, Deed, Role
+from broker.delegation.grant import JST
+from broker.delegation.life import STEPS, Deed, Role, State, roles
 from broker.delegation.rules import Rule
 from broker.errors import DelegationUnknown, MyPageClosed, PowerRefused
-from broker.flows import mandate_cards, mandate_drafts, mandate_ends, mandate_papers, mandate_status, mandates
+from broker.flows import (
+    family_mandates,
+    mandate_cards,
+    mandate_drafts,
+    mandate_ends,
+    mandate_papers,
+    mandate_status,
+    mandates,
+)
 from broker.flows.mandates import MandateView
 from broker.flows.my_page import Need, Place, Visit
 from broker.ids import MandateNumber
@@ -20,7 +29,7 @@ from broker.web import cookies
 from broker.web.me import door, my, posted, visit
 from broker.web.pages import language, see_other
 from broker.web.settings import ports
-from broker.web.words import act_word
+from broker.web.words import act_word, word
 
 blueprint = Blueprint("delegations", __name__)
 
@@ -58,10 +67,7 @@ def form() -> Response:
 
 
 def _form(who: Visit, typed: dict[str, str], wrong: PowerRefused | None) -> Response:
-    words = None
-    if wrong is not None:
-        told = rules.WORDS[Rule(wrong.rule)]
-        words = {"text": told.ja if str(get_locale()) == "ja" else told.en, "where": wrong.where, "source": told.source}
+    words = None if wrong is None else _words(wrong)
     return my(
         "delegation_new.html",
         who,
@@ -74,6 +80,36 @@ def _form(who: Visit, typed: dict[str, str], wrong: PowerRefused | None) -> Resp
     )
 
 
+@blueprint.get("/delegations/new/<any(child, person):who>")
+def family_form(who: str) -> Response:
+    """Who is to act for a child, or for oneself, at which service."""
+    try:
+        viewer = visit(need=Need.OWN)
+    except MyPageClosed:
+        return door(Place.DELEGATIONS)
+    return _family_form(viewer, Kind.GUARDIAN if who == "child" else Kind.PERSON, {}, None)
+
+
+def _family_form(who: Visit, kind: Kind, typed: dict[str, str], wrong: PowerRefused | None) -> Response:
+    return my(
+        "delegation_family_new.html",
+        who,
+        400 if wrong is not None else 200,
+        kind=kind.value,
+        typed=typed,
+        wrong=None if wrong is None else _words(wrong),
+        services=mandate_drafts.family_services(ports=ports()),
+        acts=[(act.value, act_word(act.value)) for act in Act if act in ALLOWED[kind]],
+        today=who.now.astimezone(JST).date().isoformat(),
+        again_url=url_for("delegations.family_form", who="child" if kind is Kind.GUARDIAN else "person"),
+    )
+
+
+def _words(wrong: PowerRefused) -> dict[str, str]:
+    told = rules.WORDS[Rule(wrong.rule)]
+    return {"text": told.ja if str(get_locale()) == "ja" else told.en, "where": wrong.where, "source": told.source}
+
+
 @blueprint.post("/delegations/new")
 def draft() -> Response:
     """Keep the draft; the invitations are shown this once."""
@@ -81,7 +117,10 @@ def draft() -> Response:
     try:
         made = mandate_drafts.draft(who, fields, ports=ports())
     except PowerRefused as wrong:
-        return _form(who, {name: value[:400] for name, value in fields.items() if name != "csrf"}, wrong)
+        typed = {name: value[:400] for name, value in fields.items() if name != "csrf"}
+        if typed.get("kind") in {kind.value for kind in FAMILY}:
+            return _family_form(who, Kind(typed["kind"]), typed, wrong)
+        return _form(who, typed, wrong)
     return my(
         "delegation_drafted.html",
         who,
@@ -129,6 +168,8 @@ def one(number: str) -> Response:
     except MyPageClosed:
         return door(Place.DELEGATIONS)
     view = mandates.see(who, MandateNumber(number), ports=ports())
+    if view.mandate.kind in FAMILY:
+        return _family(who, view)
     return my(
         "delegation.html",
         who,
@@ -140,9 +181,35 @@ def one(number: str) -> Response:
     )
 
 
+def _family(who: Visit, view: MandateView) -> Response:
+    standing = family_mandates.standing(who, view, ports=ports())
+    return my(
+        "delegation_family.html",
+        who,
+        view=view,
+        state=word("family_state", view.mandate.state.value),
+        next=word("family_next", standing.waits_for.value) if standing.waits_for is not None else None,
+        others=standing.others,
+        deeds=[deed.value for deed in Deed if _may(view, deed)],
+        act_word=act_word,
+        sealed=view.mandate.state is State.ACTIVE,
+        again_url=url_for("delegations.one", number=view.mandate.number),
+    )
+
+
+@blueprint.post("/delegations/<handle:number>/others/<handle:other>")
+def end_other(number: str, other: str) -> Response:
+    """One guardian stops another's, at once."""
+    who, _ = posted()
+    family_mandates.end_other(who, MandateNumber(number), MandateNumber(other), ports=ports())
+    return see_other(f"{ports().policy.issuer}/delegations/{number}")
+
+
 def _may(view: MandateView, deed: Deed) -> bool:
     step = STEPS[deed]
-    if view.mandate.state not in step.begins or view.role not in step.roles or deed not in _BY_CARD | _BY_SESSION:
+    if deed not in _BY_CARD | _BY_SESSION or view.role not in roles(deed, view.mandate.kind):
+        return False
+    if view.mandate.state not in step.begins:
         return False
     if deed is Deed.RESUME and view.mandate.blocked_at is not None:
         return False

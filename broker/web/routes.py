@@ -12,6 +12,7 @@ from broker.flows.ports import Ports
 from broker.oidc.dpop import mint_nonce
 from broker.web import (
     approvals,
+    guardianships,
     introspection,
     links,
     metadata,
@@ -27,6 +28,9 @@ from broker.web.endpoint import Endpoint, EndpointRequest, EndpointResponse, mos
 ROUTES: Final[dict[str, tuple[tuple[str, ...], Endpoint]]] = {
     "/.well-known/oauth-authorization-server": (("GET",), metadata.document),
     "/.well-known/openid-configuration": (("GET",), metadata.document),
+    "/api/guardianships": (("POST",), guardianships.listed),
+    "/api/guardianships/confirm": (("POST",), guardianships.confirm),
+    "/api/guardianships/end": (("POST",), guardianships.end),
     "/api/links": (("POST",), links.ask),
     "/api/links/confirm": (("POST",), links.confirm),
     "/api/links/end": (("POST",), links.end),

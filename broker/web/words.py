@@ -181,6 +181,28 @@ CHOICES: Final[Mapping[str, Any]] = {
     "plain_words": _("やさしい言葉で"),
     "braille": _("点字で"),
 }
+FAMILY_STATES: Final[Mapping[str, Any]] = {
+    "draft": _("まだ署名していません"),
+    "signed": _("確認を待っています"),
+    "approved": _("確認を待っています"),
+    "accepted": _("確認を待っています"),
+    "verified": _("手続きをしています"),
+    "logged": _("手続きをしています"),
+    "witnessed": _("手続きをしています"),
+    "active": _("有効"),
+    "suspended": _("停止中"),
+    "revoked": _("終わりました"),
+    "superseded": _("終わりました"),
+    "expired": _("期間が終わりました"),
+    "abandoned": _("取りやめました"),
+}
+FAMILY_NEXT: Final[Mapping[str, Any]] = {
+    "signature": _("次は、届け出た方がカードで署名します。"),
+    "child_card": _("次は、お子さまのカードでログインして、保存したアドレスを開き、確認します。"),
+    "acceptance": _("次は、代わりに手続きをする方が、ご自分のカードで引き受けます。"),
+    "service": _("次は、サービスの窓口で確認を受けてください。母子健康手帳や戸籍の証明書をお持ちください。"),
+    "processing": _("数分お待ちください。何もしなくて大丈夫です。"),
+}
 REASONS: Final[Mapping[str, Any]] = {
     "empty": _("入力してください。"),
     "choice": _("一覧から選んでください。"),
@@ -194,6 +216,8 @@ _TABLES: Final = {
     "mandate_role": ROLES,
     "statement_state": STATEMENT_STATES,
     "statement_deed": STATEMENT_DEEDS,
+    "family_state": FAMILY_STATES,
+    "family_next": FAMILY_NEXT,
     "deed": DEEDS,
     "item": ITEMS,
     "kind": KINDS,

@@ -28,6 +28,7 @@ ACTS: Final = (
 """In the order of showing them."""
 MAX_GRANT: Final = 16 * 1024  # characters
 Step = Literal["grant", "resume", "approve", "accept"]
+Kind = Literal["poa.business", "poa.person", "poa.guardian"]
 _STEPS: Final[Mapping[tuple[str, str], Step]] = MappingProxyType(
     {
         (MANDATE_TAG, "mandate"): "grant",
@@ -46,7 +47,7 @@ _OPTIONAL: Final = frozenset({"parent", "supersedes", "qualified_until", "joint_
 _PARTY: Final = frozenset(
     {"kind", "id", "name", "title", "corporate_number", "address", "representative", "representative_title"}
 )
-_SCOPE: Final = frozenset({"kind", "entities", "categories", "case_number", "case_name", "service"})
+_SCOPE: Final = frozenset({"kind", "entities", "categories", "case_number", "case_name", "service", "service_name"})
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+09:00\Z", re.ASCII)
 
 
@@ -69,6 +70,7 @@ class Mandate:
     """One grant as it is shown; everything safe to show."""
 
     step: Step
+    kind: Kind
     principal: str
     agent: str
     powers: tuple[Power, ...]
@@ -109,6 +111,7 @@ def parse_mandate(tag: str, action: Mapping[str, Any]) -> Mandate:
         raise RequestMalformed("approval is no object with approvers")
     return Mandate(
         step=step,
+        kind=_kind(grant["type"]),
         principal=party_line(grant["principal"]),
         agent=party_line(grant["agent"]),
         powers=tuple(_power(power) for power in powers),
@@ -118,6 +121,14 @@ def parse_mandate(tag: str, action: Mapping[str, Any]) -> Mandate:
         approvals=len(approval.get("approvers", [])),
         sha256=hashlib.sha256(text.encode()).digest(),
     )
+
+
+def _kind(value: object) -> Kind:
+    kinds: tuple[Kind, ...] = ("poa.business", "poa.person", "poa.guardian")
+    for kind in kinds:
+        if value == kind:
+            return kind
+    raise ActionUnknown("a grant of a type without a template")
 
 
 def party_line(party: object) -> str:
@@ -148,7 +159,9 @@ def _power(power: object) -> Power:
         or not all(isinstance(limit[name], bool) for name in ("tax_included", "total"))
     ):
         raise ActionUnknown("a limit without a template")
-    places = [scope["service"]] if scope["kind"] == "service" else scope.get("entities", [])
+    places = scope.get("entities", [])
+    if scope["kind"] == "service":
+        places = [scope[name] for name in ("service_name", "service") if name in scope]
     return Power(
         acts=tuple(act for act in ACTS if act in acts),
         places=_list(places),

@@ -20,6 +20,14 @@ def act_title(act: Action, _: Gettext) -> str:
             return _("サービスの番号とカードとの結びつけ（2回のうち1回目の確認）")
         return _("サービスの番号とカードとの結びつけ（2回のうち2回目の確認）")
     if act.mandate is not None:
+        family = {
+            ("poa.guardian", "grant"): _("お子さまの代わりに手続きをする届出への署名"),
+            ("poa.guardian", "accept"): _("本人のカードでの確認（次の方が、代わりに手続きをします）"),
+            ("poa.person", "grant"): _("代わりに手続きをしてもらう届出への署名"),
+            ("poa.person", "accept"): _("代わりに手続きをすることの引き受け"),
+        }
+        if words := family.get((act.mandate.kind, act.mandate.step)):
+            return words
         return {
             "grant": _("委任（次の権限を、受任者に与えます）"),
             "resume": _("停止した委任の再開"),
@@ -138,8 +146,10 @@ def document_warning(document: Document, _: Gettext) -> str:
 
 def _mandate_facts(mandate: Mandate, _: Gettext) -> list[tuple[str, str]]:
     facts = [(_("委任者"), mandate.principal), (_("受任者"), mandate.agent)]
+    if mandate.kind != "poa.business":
+        facts = [(_("本人"), mandate.principal), (_("代わりに手続きをする方"), mandate.agent)]
     for power in mandate.powers:
-        facts += _power_facts(power, _)
+        facts += _power_facts(power, _) if mandate.kind == "poa.business" else _family_facts(power, _)
     facts.append((_("期間"), _("%(begins)sから%(ends)sまで") % {"begins": mandate.begins, "ends": mandate.ends}))
     if mandate.sub_delegation:
         facts.append((_("復代理"), _("%(steps)s段まで認める") % {"steps": mandate.sub_delegation}))
@@ -221,6 +231,13 @@ def _power_facts(power: Power, _: Gettext) -> list[tuple[str, str]]:
         amount = f"{amount} {together if power.total else each}"
     facts.append((_("金額の上限"), amount))
     return facts
+
+
+def _family_facts(power: Power, _: Gettext) -> list[tuple[str, str]]:
+    return [
+        (_("代わりにできること"), " / ".join(act_name(act, _) for act in power.acts)),
+        (_("サービス"), power.places),
+    ]
 
 
 def act_name(act: str, _: Gettext) -> str:

@@ -236,6 +236,17 @@ def test_papers_are_kept_in_order(store: SQLStore) -> None:
         assert tx.mandates.story(number)[0].log_index == 3
 
 
+def test_a_protection_notice_stands_until_it_is_lifted(store: SQLStore) -> None:
+    person, other = records.log_in(store).who().account, records.log_in(store).who().account
+    with store.transaction() as tx:
+        tx.mandates.protect(person, now=NOW)
+        tx.mandates.protect(person, now=NOW + DAY)
+        assert tx.mandates.protected(person)
+        assert not tx.mandates.protected(other)
+        tx.mandates.unprotect(person)
+        assert not tx.mandates.protected(person)
+
+
 def test_the_epoch_in_force_is_the_newest_that_was_published_by_then(store: SQLStore) -> None:
     uri = f"https://op.example/status-lists/{secrets.token_urlsafe(6)}"
     epochs = [

@@ -43,6 +43,7 @@ from broker.storage.schema.mandates import (
     mandate_orders,
     mandate_parts,
     mandates,
+    protections,
     status_epochs,
 )
 from broker.storage.schema.my_page import (
@@ -133,6 +134,7 @@ __all__ = [
     "notice_marks",
     "operators",
     "proofs",
+    "protections",
     "pushed_requests",
     "raw_digests",
     "receipts",

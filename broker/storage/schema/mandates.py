@@ -70,6 +70,13 @@ mandate_evidence = Table(
     Index(None, "number"),
 )
 
+protections = Table(
+    "protections",
+    metadata,
+    Column("account", Text, ForeignKey("accounts.account"), primary_key=True),
+    Column("at", UTCDateTime, nullable=False),
+)
+
 mandate_judges = Table(
     "mandate_judges",
     metadata,

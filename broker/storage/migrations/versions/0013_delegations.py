@@ -118,6 +118,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("number", "operator", name=op.f("pk_mandate_judges")),
     )
     op.create_table(
+        "protections",
+        sa.Column("account", sa.Text(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["account"], ["accounts.account"], name=op.f("fk_protections_account_accounts")),
+        sa.PrimaryKeyConstraint("account", name=op.f("pk_protections")),
+    )
+    op.create_table(
         "mandate_notes",
         sa.Column("note_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("number", sa.Text(), nullable=False),
@@ -184,6 +191,7 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_mandate_notes_at"), table_name="mandate_notes")
     op.drop_index(op.f("ix_mandate_notes_account"), table_name="mandate_notes")
     op.drop_table("mandate_notes")
+    op.drop_table("protections")
     op.drop_table("mandate_judges")
     op.drop_index(op.f("ix_mandate_evidence_number"), table_name="mandate_evidence")
     op.drop_table("mandate_evidence")
