@@ -123,6 +123,7 @@ class BrokerHouse:
             "BROKER_CRL_SOURCES": str(self.root / "ca" / "crl-sources.json"),
             "BROKER_CORRESPONDENCE_URL": self.mapping,
             "BROKER_SEAL": str(self.seal) if self.world else "",
+            "BROKER_PROCURING_ENTITIES": str(Path(__file__).with_name("procuring-entities.toml")),
             "BROKER_AGENT_ORIGINS": ",".join(self.agent_origins),
             "BROKER_HOST": urlsplit(self.issuer).hostname or "localhost",
             "BROKER_PORT": str(self.port),

@@ -1,4 +1,4 @@
-"""`make run`: the outside world, a card in a reader, the reader agent, the broker and a bank, under one roof."""
+"""`make run`: the outside world, a card in a reader, the reader agent, the broker and services, under one roof."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 from typing import Any
+from urllib.parse import urlsplit
 
 from cardreader.softcard import CannotStart, PrivatePCSCD, why_not
 from cardreader.tray import TrayClient
-from sandbox import atomicfile, bank, contracts, membership, plan, television, tlsfront, witness
+from sandbox import atomicfile, bank, bidding, contracts, membership, plan, television, tlsfront, witness
 from sandbox.broker import BehindTLS, BrokerHouse, mtls_paths, set_up
 from sandbox.contracts import key as contracts_key
 from sandbox.generate import World, generate
@@ -45,6 +46,7 @@ class Addresses:
 
     broker_port: int = 8000
     bank_port: int = 8001
+    bidding_port: int = bidding.PORT
     television_port: int = television.PORT
     membership_port: int = membership.PORT
     world_port: int = 8010
@@ -73,6 +75,11 @@ class Addresses:
     @property
     def bank(self) -> str:
         return f"http://127.0.0.2:{self.bank_port}"
+
+    @property
+    def bidding(self) -> str:
+        """The sample e-bidding service."""
+        return f"http://{bidding.HOST}:{self.bidding_port}"
 
     @property
     def television(self) -> str:
@@ -107,6 +114,7 @@ class Addresses:
             for what, host, port, setting in (
                 ("broker", "127.0.0.1", self.broker_port, "--broker-port"),
                 ("sample bank", "127.0.0.2", self.bank_port, "--bank-port"),
+                ("sample e-bidding", bidding.HOST, self.bidding_port, "--bidding-port"),
                 ("sample television", television.HOST, self.television_port, "--television-port"),
                 ("sample library, event and staff pass", membership.HOST, self.membership_port, "--membership-port"),
                 ("outside world", "127.0.0.1", self.world_port, "--world-port"),
@@ -230,6 +238,7 @@ def sandbox(
             raise CannotRun(str(wrong)) from wrong
         registered = [
             bank.registration(addresses.bank, bank_keys),
+            bidding.registration(addresses.bidding, bidding.public_jwks(root / "bidding")),
             television.registration(addresses.television),
             *membership.registrations(addresses.membership, membership.public_jwks(root / "membership")),
             contracts.registration(contracts_key.public_jwks(root / "contracts")),
@@ -258,24 +267,12 @@ def sandbox(
             start(_front(root, addresses, tls))
         trust = _write_trust(root, document)
         start(_agent(root, card, trust, addresses, logs))
-        start(
-            Program(
-                name="sample bank",
-                command=[
-                    "-m",
-                    "sandbox.bank",
-                    "--root",
-                    str(root),
-                    "--port",
-                    str(addresses.bank_port),
-                    "--issuer",
-                    addresses.broker,
-                    *(["--issuer-ca", str(tls.authority)] if tls else []),
-                ],
-                log=logs / "bank.log",
-                ready_url=f"{addresses.bank}/",
-            )
-        )
+        for name, place, begins in (
+            ("bank", addresses.bank, "/"),
+            ("bidding", addresses.bidding, "/"),
+            ("membership", addresses.membership, "/library/"),
+        ):
+            start(_service(name, place, begins, root, addresses, tls))
         start(
             Program(
                 name="sample television",
@@ -290,24 +287,6 @@ def sandbox(
                 ],
                 log=logs / "television.log",
                 ready_url=f"{addresses.television}/",
-            )
-        )
-        start(
-            Program(
-                name="sample library, event and staff pass",
-                command=[
-                    "-m",
-                    "sandbox.membership",
-                    "--root",
-                    str(root),
-                    "--port",
-                    str(addresses.membership_port),
-                    "--issuer",
-                    addresses.broker,
-                    *(["--issuer-ca", str(tls.authority)] if tls else []),
-                ],
-                log=logs / "membership.log",
-                ready_url=f"{addresses.membership}/library/",
             )
         )
         until = time.monotonic() + START_DEADLINE
@@ -364,7 +343,7 @@ def _front(root: Path, addresses: Addresses, tls: TLSFiles) -> Program:
 
 
 def _forget(root: Path, world: World, addresses: Addresses, tls: TLSFiles | None) -> bool:
-    """Empty the books of broker and bank where they speak of cards or addresses that are no more."""
+    """Empty the books of broker and services where they speak of cards or addresses that are no more."""
     told = root / ADDRESSES_FILE
     places = {"broker": addresses.broker, "bank": addresses.bank}
     now = json.dumps(places if tls is None else {**places, "authorities": str(tls.authority)}).encode()
@@ -372,11 +351,31 @@ def _forget(root: Path, world: World, addresses: Addresses, tls: TLSFiles | None
     atomicfile.write(told, now)
     if world.made_because is None and before == now:
         return False
-    kept = ("broker/broker.db*", "bank/bank.db*", "membership/*.db*", "witness/seen.db*")
+    kept = ("broker/broker.db*", "bank/bank.db*", "bidding/bidding.db*", "membership/*.db*", "witness/seen.db*")
     books = [book for pattern in kept for book in root.glob(pattern)]
     for book in books:
         book.unlink()
     return bool(books)
+
+
+def _service(name: str, place: str, begins: str, root: Path, addresses: Addresses, tls: TLSFiles | None) -> Program:
+    """A sample service that is a module of its own: `sandbox.NAME`."""
+    return Program(
+        name=f"sample {name}",
+        command=[
+            "-m",
+            f"sandbox.{name}",
+            "--root",
+            str(root),
+            "--port",
+            str(urlsplit(place).port),
+            "--issuer",
+            addresses.broker,
+            *(["--issuer-ca", str(tls.authority)] if tls else []),
+        ],
+        log=root / "logs" / f"{name}.log",
+        ready_url=f"{place}{begins}",
+    )
 
 
 def _card(root: Path, reader: str, stack: ExitStack) -> Card:
@@ -501,6 +500,7 @@ def welcome(running: Running, *, seconds: float) -> list[str]:
         *lines,
         f"  bank  {running.addresses.bank}/   television {running.addresses.television}/   "
         f"library, event, staff pass {running.addresses.membership}/   (ready in {seconds:.1f} s)",
+        f"  bids  {running.addresses.bidding}/   powers of attorney {running.addresses.broker}/delegations",
         f"  PIN   {pin}",
         "  stop  Ctrl-C",
         f"  logs  {os.path.relpath(running.root / 'logs')}/",

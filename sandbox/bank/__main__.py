@@ -3,28 +3,12 @@
 from __future__ import annotations
 
 import json
-import logging
 from pathlib import Path
 
 import click
-import waitress
 
 from sandbox.bank import HOST, ISSUER, PORT, BankSettings, create_bank, public_jwks, registration
-
-
-class _JSONLines(logging.Formatter):
-    """One JSON object per line, so that no text of a request can forge a second line."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        line = {
-            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
-            "level": record.levelname,
-            "program": "bank",
-            "event": record.getMessage(),
-        }
-        if record.exc_info is not None:
-            line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False)
+from sandbox.party.serving import serve
 
 
 @click.command()
@@ -45,10 +29,7 @@ def main(*, root: Path, host: str, port: int, issuer: str, issuer_ca: Path | Non
     if print_registration:
         click.echo(json.dumps(registration(base_url, public_jwks(settings.state)), ensure_ascii=False, indent=1))
         return
-    handler = logging.StreamHandler()
-    handler.setFormatter(_JSONLines())
-    logging.basicConfig(handlers=[handler])
-    waitress.serve(create_bank(settings), host=host, port=port, threads=4, ident=None)
+    serve("bank", create_bank(settings), host=host, port=port)
 
 
 if __name__ == "__main__":

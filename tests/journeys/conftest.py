@@ -31,10 +31,11 @@ def free_ports(count: int) -> list[int]:
 
 
 def free_addresses() -> Addresses:
-    broker, bank, television, membership, world, agent, witness, tls, mtls = free_ports(9)
+    broker, bank, bidding, television, membership, world, agent, witness, tls, mtls = free_ports(10)
     return Addresses(
         broker_port=broker,
         bank_port=bank,
+        bidding_port=bidding,
         television_port=television,
         membership_port=membership,
         world_port=world,

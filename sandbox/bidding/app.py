@@ -1,0 +1,237 @@
+"""The sample e-bidding service's pages: tenders, a bid that card and power of attorney must cover, the office."""
+
+from __future__ import annotations
+
+import unicodedata
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from flask import Flask, abort, redirect, render_template, request, session, url_for
+from werkzeug.exceptions import HTTPException, SecurityError
+from werkzeug.wrappers import Response
+
+from sandbox.bidding.books import MAX_AMOUNT, AnswerUnfit, Books, Offer, Tender
+from sandbox.bidding.settings import NAME, BiddingSettings
+from sandbox.party import key, language
+from sandbox.party.forms import Headers, check_form_token, form_token
+from sandbox.party.language import gettext as _
+from sandbox.party.relying_party import BrokerUnavailable, LoginRefused, RelyingParty
+from sandbox.party.visits import Visit
+
+MAX_FORM: Final = 16 * 1024  # bytes
+AUTHORITY: Final = {
+    "id_token": {"verified_claims": {"verification": {"trust_framework": None}, "claims": {"authority": None}}}
+}
+"""What the service wants signed beside the answer: for whom the bid is made (docs/integrators.md)."""
+
+
+def create_bidding(settings: BiddingSettings) -> Flask:
+    """The WSGI application. Raises OSError or ValueError for a state folder that cannot be used, CatalogueMissing."""
+    app = Flask("sandbox.bidding", static_folder="static", template_folder="templates")
+    app.secret_key = key.cookie_key(settings.state)
+    app.config.update(
+        SESSION_COOKIE_NAME="sample-bidding-session",
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+        SESSION_COOKIE_SECURE=settings.base_url.startswith("https://"),
+        MAX_CONTENT_LENGTH=MAX_FORM,
+        TRUSTED_HOSTS=[settings.host],
+    )
+    language.install(app, Path(__file__).with_name("translations"))
+    bidding = _Bidding(
+        settings=settings,
+        books=Books(settings.state / "bidding.db"),
+        relying_party=RelyingParty(app, settings, key.client_key(settings.state)),
+        log=app.logger.warning,
+    )
+    app.add_url_rule("/", "home", bidding.home)
+    app.add_url_rule("/login", "login", bidding.login, methods=["POST"])
+    app.add_url_rule("/callback", "callback", bidding.callback)
+    app.add_url_rule("/tenders/<number>", "tender", bidding.tender)
+    app.add_url_rule("/tenders/<number>/bid", "bid", bidding.bid, methods=["POST"])
+    app.add_url_rule("/bids/<bid_id>", "outcome", bidding.outcome)
+    app.add_url_rule("/office", "office", bidding.office)
+    app.add_url_rule("/logout", "logout", bidding.logout, methods=["POST"])
+    app.add_url_rule("/signed-out", "signed_out", bidding.signed_out)
+    app.add_url_rule("/jwks", "jwks", lambda: key.public_jwks(settings.state))
+    app.register_error_handler(BrokerUnavailable, bidding.broker_unavailable)
+    app.register_error_handler(LoginRefused, bidding.login_refused)
+    app.register_error_handler(HTTPException, _refused_page)
+    app.after_request(Headers(settings.issuer))
+    app.context_processor(
+        lambda: {
+            "service_name": NAME,
+            "language": language.current(),
+            "form_token": form_token(),
+            "issuer": settings.issuer,
+        }
+    )
+    return app
+
+
+class _Bidding:
+    def __init__(self, *, settings: BiddingSettings, books: Books, relying_party: RelyingParty, log: Any) -> None:
+        self._settings = settings
+        self._books = books
+        self._relying_party = relying_party
+        self._log = log
+
+    def home(self) -> str | Response:
+        """The front door, or what is tendered and what one has bid."""
+        if request.args.get("lang") in language.LANGUAGES:
+            session["language"] = request.args["lang"]
+            return redirect(url_for("home"), 303)
+        visit = self._visit()
+        if visit is None:
+            return render_template("welcome.html")
+        return render_template(
+            "tenders.html",
+            tenders=self._books.tenders.values(),
+            bids=self._books.of(_subject(visit)),
+            by_number=self._books.tenders,
+        )
+
+    def login(self) -> Response:
+        """Who somebody is; nothing is asked about any power yet."""
+        check_form_token()
+        return self._relying_party.start(ui_locales=language.current())
+
+    def tender(self, number: str) -> str | Response:
+        """One tender, and the form for a bid."""
+        if self._visit() is None:
+            return redirect(url_for("home"), 303)
+        return render_template("tender.html", tender=self._known(number), typed="", wrong=False)
+
+    def bid(self, number: str) -> str | tuple[str, int] | Response:
+        """Off to the broker with the question: may this person bid this amount for this tender?"""
+        check_form_token()
+        tender, visit = self._known(number), self._visit()
+        if visit is None:
+            return redirect(url_for("home"), 303)
+        typed = request.form.get("amount", "")
+        amount = _yen(typed)
+        if amount is None:
+            return render_template("tender.html", tender=tender, typed=typed[:24], wrong=True), 400
+        offer = Offer(tender=tender.number, amount=amount, tax_included=request.form.get("tax") != "excluded")
+        session["offer"] = {"tender": offer.tender, "amount": offer.amount, "tax_included": offer.tax_included}
+        return self._relying_party.start(
+            ui_locales=language.current(),
+            claims=AUTHORITY,
+            authorization_details=[offer.question(tender)],
+        )
+
+    def callback(self) -> Response:
+        """Back from the broker: from a login, or with the answer about a bid."""
+        before = self._visit()
+        offered = session.pop("offer", None)
+        visit = self._relying_party.finish(request.args.to_dict())
+        if before is not None and offered is not None and visit.granted:
+            try:
+                bid = self._books.decide(visit, Offer(**offered), subject=_subject(before), now=_now())
+            except AnswerUnfit as unfit:
+                raise LoginRefused("answer_unfit", str(unfit)) from unfit
+            return redirect(url_for("outcome", bid_id=bid.id), 303)
+        if "visit" in session:
+            self._books.end_visit(str(session["visit"]))
+        chosen = session.get("language")
+        session.clear()  # a new visit takes nothing over from whoever sat here before
+        if chosen is not None:
+            session["language"] = chosen
+        session["visit"] = self._books.open_visit(visit, now=_now())
+        return redirect(url_for("home"), 303)
+
+    def outcome(self, bid_id: str) -> str | Response:
+        """What became of one's own bid."""
+        visit = self._visit()
+        if visit is None:
+            return redirect(url_for("home"), 303)
+        bid = self._books.bid(bid_id, subject=_subject(visit))
+        if bid is None:
+            abort(404)
+        return render_template("outcome.html", bid=bid, tender=self._books.tenders[bid.tender])
+
+    def office(self) -> str:
+        """The procurement officer's side: what came in, on which answer, and where the power can be checked."""
+        return render_template("office.html", bids=self._books.received(), by_number=self._books.tenders)
+
+    def logout(self) -> str | Response:
+        """End the visit here first: that succeeds whatever happens to the broker."""
+        check_form_token()
+        visit, chosen = self._visit(), language.current()
+        if "visit" in session:
+            self._books.end_visit(str(session["visit"]))
+        session.clear()
+        session["language"] = chosen
+        if visit is None:
+            return redirect(url_for("signed_out"), 303)
+        try:
+            return self._relying_party.log_out(visit, ui_locales=chosen)
+        except BrokerUnavailable:
+            self._log("logged out here; the broker could not be asked")
+            return render_template("signed_out.html")
+
+    def signed_out(self) -> str:
+        """Back from the broker's logout."""
+        self._relying_party.finish_log_out(request.args.to_dict())
+        return render_template("signed_out.html")
+
+    def broker_unavailable(self, failure: BrokerUnavailable) -> tuple[str, int]:
+        """The broker is away: nothing was bid, try again."""
+        self._log("broker unavailable: %s", failure)
+        return render_template("error.html", code="broker_unavailable", message=_unavailable()), 503
+
+    def login_refused(self, refusal: LoginRefused) -> tuple[str, int]:
+        """Not logged in, or no answer that fits the bid."""
+        self._log("login refused: %s (%s)", refusal.code, refusal)
+        return render_template("error.html", code=refusal.code, message=_explanation(refusal.code)), 403
+
+    def _known(self, number: str) -> Tender:
+        found = self._books.tenders.get(number)
+        if found is None:
+            abort(404)
+        return found
+
+    def _visit(self) -> Visit | None:
+        secret = session.get("visit")
+        return self._books.visit(secret, now=_now()) if isinstance(secret, str) else None
+
+
+def _subject(visit: Visit) -> str:
+    return str(visit.claims["sub"])
+
+
+def _yen(typed: str) -> int | None:
+    """Whole yen from what a person typed: full width and commas are forgiven. None for anything else."""
+    digits = unicodedata.normalize("NFKC", typed[:32]).replace(",", "").strip()
+    if not (digits.isascii() and digits.isdigit()):
+        return None
+    return int(digits) if 1 <= int(digits) <= MAX_AMOUNT else None
+
+
+def _explanation(code: str) -> str:
+    match code:
+        case "access_denied":
+            return _("取りやめられました。入札は行われていません。")
+        case "answer_unfit":
+            return _("回答がこの入札のものではなかったため、受け付けませんでした。はじめからやり直してください。")
+        case "login_not_started":
+            return _("このブラウザーで始めた手続きではないか、時間が過ぎています。はじめからやり直してください。")
+        case _:
+            return _("結果を確かめられなかったため、受け付けませんでした。入札は行われていません。")
+
+
+def _unavailable() -> str:
+    return _("ログインサービスにつながりません。入札は行われていません。少し待ってからもう一度お試しください。")
+
+
+def _refused_page(refusal: HTTPException) -> tuple[str, int]:
+    code = refusal.code or 500
+    if isinstance(refusal, SecurityError):  # a foreign Host: no address of ours can be built into a page
+        return "Bad Host\n", code
+    message = _("ページを開けませんでした。入札は行われていません。最初のページからやり直してください。")
+    return render_template("error.html", code=str(code), message=message), code
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
