@@ -272,7 +272,7 @@ def sandbox(
             ("bidding", addresses.bidding, "/"),
             ("membership", addresses.membership, "/library/"),
         ):
-            start(_service(name, place, begins, root, addresses, tls))
+            start(_service(name, place, begins, root=root, addresses=addresses, tls=tls))
         start(
             Program(
                 name="sample television",
@@ -358,7 +358,7 @@ def _forget(root: Path, world: World, addresses: Addresses, tls: TLSFiles | None
     return bool(books)
 
 
-def _service(name: str, place: str, begins: str, root: Path, addresses: Addresses, tls: TLSFiles | None) -> Program:
+def _service(name: str, place: str, begins: str, *, root: Path, addresses: Addresses, tls: TLSFiles | None) -> Program:
     """A sample service that is a module of its own: `sandbox.NAME`."""
     return Program(
         name=f"sample {name}",
