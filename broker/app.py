@@ -16,19 +16,22 @@ from broker.delegation.entity import Entities
 from broker.delegation.policy import Policy as ProcurementPolicy
 from broker.delegation.policy import from_json
 from broker.errors import CertificateMalformed, CheckpointInvalid, PolicyInvalid, SettingsError
+from broker.flows.licence_ports import Healthcare
 from broker.flows.ports import Policy, Ports
 from broker.flows.register_ports import Register
 from broker.flows.revocation_ports import CorrespondenceSource, RevocationSource
 from broker.jobs import start_embedded
 from broker.jpki.certificate import issuer_key_hash, parse
+from broker.jpki.foreign import MAX_INTERMEDIATES, TEST_HIERARCHY
 from broker.jpki.profile import Profile, accepted_profiles, hierarchy
 from broker.keys.live import open_keys
 from broker.keys.pkcs11 import TokenURI
 from broker.network.client_keys import PublishedKeys
-from broker.network.configuration import Platform, RevocationPolicy, Sources, read_sources
+from broker.network.configuration import Platform, RevocationPolicy, Sources, read_foreign_lists, read_sources
 from broker.network.correspondence import CorrespondenceGateway
 from broker.network.crl import REFRESH_AFTER, CRLSource
 from broker.network.documents import GuardedDocuments
+from broker.network.foreign_lists import ForeignLists
 from broker.network.logout import GuardedLogouts
 from broker.network.ocsp import FirstProof, OCSPSource
 from broker.network.outbound import OutboundGuard
@@ -148,6 +151,7 @@ def join(settings: Settings, *, guard: OutboundGuard, refresh_after: timedelta =
         client_pings=GuardedPings(guard),
         client_keys=PublishedKeys(documents, now),
         correspondence=_corresponding(settings, sources.platform, guard),
+        healthcare=read_healthcare(settings, guard, beside=anchors, refresh_after=refresh_after),
         register=read_register(settings, guard),
         seal=read_seal(Path(settings.seal), guard, now) if settings.seal else None,
         authorities=read_authority_policies(settings),
@@ -179,6 +183,45 @@ def _decided_by(sources: Sources, lists: CRLSource, guard: OutboundGuard) -> Rev
             return PlatformOperator(sources.platform, guard, now, os.urandom)
         case RevocationPolicy.PLATFORM:
             raise SettingsError("crl_sources: policy platform needs a source of type platform")
+
+
+def read_healthcare(
+    settings: Settings, guard: OutboundGuard, *, beside: tuple[bytes, ...], refresh_after: timedelta = REFRESH_AFTER
+) -> Healthcare | None:
+    """The healthcare PKI whose cards log in; None where no authority of it is set.
+
+    Raises SettingsError: no root, a root of a test beside production anchors or the other way round, or no revocation
+    list for one of the authorities.
+    """
+    if not settings.hpki_authorities:
+        return None
+    if not settings.hpki_anchors or not settings.hpki_crl_sources:
+        raise SettingsError("hpki_authorities: hpki_anchors and hpki_crl_sources go with it")
+    anchors = _certificates(Path(settings.hpki_anchors), "hpki_anchors")
+    issuers = _certificates(Path(settings.hpki_authorities), "hpki_authorities")
+    if len(issuers) > MAX_INTERMEDIATES:
+        raise SettingsError(f"hpki_authorities: at most {MAX_INTERMEDIATES}")
+    try:
+        testing = {hierarchy(parse(anchor)) == TEST_HIERARCHY for anchor in anchors}
+    except CertificateMalformed as wrong:
+        raise SettingsError(f"hpki_anchors: {wrong}") from wrong
+    if testing != {for_trial_only(beside)}:
+        raise SettingsError("hpki_anchors: authorities of production and of a test never mix")
+    sources = read_foreign_lists(Path(settings.hpki_crl_sources), guard, authorities=(*anchors, *issuers))
+    return Healthcare(
+        anchors=anchors,
+        issuers=issuers,
+        issuer_hashes=tuple(issuer_key_hash(issuer) for issuer in issuers),
+        lists=ForeignLists(sources, now, refresh_after=refresh_after),
+    )
+
+
+def _certificates(path: Path, setting: str) -> tuple[bytes, ...]:
+    try:
+        read = x509.load_pem_x509_certificates(path.read_bytes())
+    except (OSError, ValueError) as unreadable:
+        raise SettingsError(f"{setting}: {path.name} is no PEM file of certificates") from unreadable
+    return tuple(each.public_bytes(Encoding.DER) for each in read)
 
 
 def read_register(settings: Settings, guard: OutboundGuard) -> Register | None:

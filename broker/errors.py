@@ -386,6 +386,37 @@ class WitnessMissing(RegisterError):
     """Fewer witnesses than the policy's quorum have seen this state of the log."""
 
 
+# --- healthcare licences (HPKI) --------------------------------------------------------------------------------------
+
+
+class LicenceNotAllowed(ProtocolError):
+    """The client may not ask for healthcare licences here: no right, no registration, or no HPKI authority is set."""
+
+
+class LicenceInsufficient(ProtocolError):
+    """The HPKI certificate is good and states another licence than the one that was ordered."""
+
+
+class JointTransactionUnknown(ProtocolError):
+    """No such joint transaction of this client: never made, purged, or another client's."""
+
+
+class JointTransactionOver(ProtocolError):
+    """It does not wait for this card: another was first, it ran out, or somebody refused."""
+
+
+class LicenceRevoked(CertificateError):
+    """The authority that issued the HPKI certificate has revoked it."""
+
+
+class LicenceExpired(CertificateError):
+    """The HPKI certificate is outside its validity period."""
+
+
+class LicenceUntrusted(CertificateError):
+    """No accepted HPKI authority stands behind the certificate, or it is none for authentication with a licence."""
+
+
 # --- signing ---------------------------------------------------------------------------------------------------------
 
 

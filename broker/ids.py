@@ -32,6 +32,7 @@ SessionID = NewType("SessionID", str)
 """A login session as its client knows it (`sid`, OIDC Back-Channel Logout §2.1): random, and no key to anything."""
 
 SignTransactionID = NewType("SignTransactionID", str)
+JointID = NewType("JointID", str)
 """What a client asked a resident to sign: a random UUID that opens nothing without the client's own token."""
 
 ReceiptID = NewType("ReceiptID", str)

@@ -67,6 +67,20 @@ class Settings:
     hpki_anchors: str = field(
         default="", metadata=_means("PEM file of the accepted HPKI root certificates; empty: no HPKI certificate is")
     )
+    hpki_authorities: str = field(
+        default="",
+        metadata=_means(
+            "PEM file of the HPKI authorities below those roots whose cards log in (認証用); empty: nobody logs in by"
+            " HPKI card"
+        ),
+    )
+    hpki_crl_sources: str = field(
+        default="",
+        metadata=_means(
+            "TOML or JSON file of the revocation lists of those roots and authorities, one at least for each"
+            " (docs/sources.md)"
+        ),
+    )
     commercial_registration_anchors: str = field(
         default="",
         metadata=_means("PEM file of the registrar's roots (商業登記); empty: no such certificate is accepted"),

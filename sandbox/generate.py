@@ -26,7 +26,8 @@ from sandbox.cards import index_document, to_json
 from sandbox.office import Office, keys_needed
 from sandbox.residents import RESIDENTS_FILE, Population, load_residents
 
-VERSION: Final = 6  # raise it when the shape of certificates or files changes: everything is made anew
+VERSION: Final = 7  # raise it when the shape of certificates or files changes: everything is made anew
+HPKI_SOURCES: Final = "hpki-crl-sources.json"
 WORLD_URL: Final = "http://127.0.0.1:8010"
 RENEW_BEFORE: Final = timedelta(days=30)  # a world this close to the first expiry that matters is made anew
 
@@ -65,6 +66,16 @@ class World:
     def healthcare_anchors(self) -> Path:
         """PEM root of the healthcare PKI (HPKI). No verifier of the sandbox trusts it until it is told to."""
         return self.root / "ca" / "hpki-anchors.pem"
+
+    @property
+    def healthcare_authorities(self) -> Path:
+        """PEM authority below it that issues HPKI certificates for authentication."""
+        return self.root / "ca" / "hpki-authorities.pem"
+
+    @property
+    def healthcare_sources(self) -> Path:
+        """JSON list of where the lists of that root and authority are."""
+        return self.root / "ca" / HPKI_SOURCES
 
     @property
     def seal_anchors(self) -> Path:
@@ -115,6 +126,9 @@ def generate(root: Path, now: datetime, *, url: str = WORLD_URL, residents: byte
         sources = to_json(_crl_sources(world, population, url))
         if not world.crl_sources.exists() or world.crl_sources.read_bytes() != sources:
             atomicfile.write(world.crl_sources, sources)
+        lists = to_json(_healthcare_sources(world, url))
+        if not world.healthcare_sources.exists() or world.healthcare_sources.read_bytes() != lists:
+            atomicfile.write(world.healthcare_sources, lists)
     return world
 
 
@@ -176,7 +190,11 @@ def _seal(root: Path, source: bytes, now: datetime) -> None:
 
 
 def _files(folder: Path) -> list[Path]:
-    return [p for p in folder.iterdir() if p.is_file() and not p.name.startswith(".") and p.name != "crl-sources.json"]
+    return [
+        p
+        for p in folder.iterdir()
+        if p.is_file() and not p.name.startswith(".") and p.name not in {"crl-sources.json", HPKI_SOURCES}
+    ]
 
 
 def _make(root: Path, population: Population, today: date) -> None:
@@ -247,6 +265,8 @@ def _keep_healthcare(folder: Path, healthcare: hpki.HealthcarePKI) -> None:
         atomicfile.write(folder / f"{authority.name}.cer", authority.certificate.public_bytes(Encoding.DER))
         atomicfile.write(folder / f"{authority.name}.key", _key_pem(authority.private_key))
     atomicfile.write(folder / "hpki-anchors.pem", healthcare.root.certificate.public_bytes(Encoding.PEM))
+    issuer = healthcare.issuers["auth"].certificate
+    atomicfile.write(folder / "hpki-authorities.pem", issuer.public_bytes(Encoding.PEM))
 
 
 def _write_anchors(folder: Path, kind: Kind) -> None:
@@ -302,6 +322,19 @@ def _crl_sources(world: World, population: Population, url: str) -> list[dict[st
                 }
             )
     return sources
+
+
+def _healthcare_sources(world: World, url: str) -> list[dict[str, str]]:
+    """The lists are whole, so that what a distribution point is called serves people alone."""
+    folder = world.root / "ca"
+    return [
+        {
+            "distribution_point": hpki.list_name(name),
+            "issuer_key_hash": issuer_key_hash(x509.load_der_x509_certificate((folder / f"{name}.cer").read_bytes())),
+            "url": f"{url}/crl/hpki/{name}.crl",
+        }
+        for name in hpki.LISTERS
+    ]
 
 
 def _key_pem(key: rsa.RSAPrivateKey) -> bytes:

@@ -6,17 +6,22 @@ the open; every name says that it is a test. No program of the sandbox trusts th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
 from typing import Any, Final, Literal
 
 from asn1crypto import core
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 from cryptography.x509.oid import NameOID
 
+from cardreader.cardfile import CardFile
+from sandbox import atomicfile
 from sandbox.ca import end_of_day_in_japan, key_usage, years_from
 from sandbox.cards import KeySlot, card_document
 from sandbox.residents import Resident
@@ -40,7 +45,12 @@ _DIRECTORY_ATTRIBUTES: Final = x509.ObjectIdentifier("2.5.29.9")
 _HC_ROLE: Final = "1.0.17090.0.1"  # ISO 17090-2
 _NATIONAL_LICENCES: Final = "1.2.392.100495.1.6.1.1"
 _CRL_URL: Final = "http://crl.hpki-test.example/{}.crl"  # resolves nowhere (RFC 2606): sources are configuration
+LISTERS: Final = ("hpkiroot", "hpkiauth")
+"""Authorities that publish lists for a broker that logs doctors in."""
+REVOKED: Final = "hpki-revoked.json"
+"""The serials that an authority has revoked, by its name."""
 _TRIES: Final = 3
+CRL_LIFE: Final = timedelta(hours=30)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,6 +172,68 @@ def issue(
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), False)
     )
     return builder.sign(issuer.private_key, SHA256())
+
+
+def list_name(name: str) -> str:
+    """What the distribution point of an authority's list is called."""
+    return _CRL_URL.format(name)
+
+
+def load_authority(folder: Path, name: str) -> HealthcareAuthority:
+    """Read an authority that was kept in a `ca` folder. Raises OSError, ValueError, TypeError."""
+    key = load_pem_private_key((folder / f"{name}.key").read_bytes(), None)
+    if not isinstance(key, rsa.RSAPrivateKey):
+        raise TypeError(f"not an RSA key: {name}")
+    certificate = x509.load_der_x509_certificate((folder / f"{name}.cer").read_bytes())
+    return HealthcareAuthority(name=name, certificate=certificate, private_key=key)
+
+
+def publish(folder: Path, name: str, *, now: datetime) -> bytes:
+    """The list (DER) of one of LISTERS as of `now`. Raises OSError, ValueError."""
+    authority = load_authority(folder, name)
+    made = build_list(authority, revoked=_revoked(folder).get(name, ()), number=int(now.timestamp()), at=now)
+    return made.public_bytes(Encoding.DER)
+
+
+def revoke(folder: Path, card: CardFile) -> None:
+    """From its next list on, the authority says that the certificates on this HPKI card are revoked. Raises OSError."""
+    books = _revoked(folder)
+    for name, slot in (("hpkiauth", card.auth), ("hpkisign", card.sign)):
+        if slot is not None and slot.certificate is not None:
+            serial = x509.load_der_x509_certificate(slot.certificate).serial_number
+            books[name] = sorted({*books.get(name, ()), serial})
+    atomicfile.write(folder / REVOKED, json.dumps(books).encode())
+
+
+def _revoked(folder: Path) -> dict[str, list[int]]:
+    try:
+        read: dict[str, list[int]] = json.loads((folder / REVOKED).read_bytes())
+    except FileNotFoundError:
+        return {}
+    return read
+
+
+def build_list(
+    authority: HealthcareAuthority, *, revoked: Iterable[int], number: int, at: datetime
+) -> x509.CertificateRevocationList:
+    """The complete list of one authority (RFC 5280 section 5), in one piece and without a partition, as in life.
+
+    `revoked` are serials; `number` must rise from one list to the next.
+    """
+    this_update = at.astimezone(UTC).replace(microsecond=0)
+    key = authority.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    builder = (
+        x509.CertificateRevocationListBuilder()
+        .issuer_name(authority.certificate.subject)
+        .last_update(this_update)
+        .next_update(this_update + CRL_LIFE)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(key), critical=False)
+        .add_extension(x509.CRLNumber(number), critical=False)
+    )
+    for serial in sorted(revoked):
+        entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(this_update)
+        builder = builder.add_revoked_certificate(entry.build())
+    return builder.sign(authority.private_key, SHA256())
 
 
 def hc_role(role: str) -> bytes:

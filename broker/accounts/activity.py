@@ -83,7 +83,7 @@ class Activity:
 
 def how_of(kind: str) -> How:
     """By what a certificate of this kind (`TrustedCertificate.kind`) signs."""
-    return How.CARD if kind == "plastic" else How.PHONE
+    return How.CARD if kind in {"plastic", "hpki"} else How.PHONE
 
 
 def daily(kind: Kind, grant_id: GrantID, at: datetime) -> str:

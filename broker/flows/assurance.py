@@ -12,10 +12,15 @@ from datetime import datetime
 from typing import Final
 
 from broker.jpki.profile import PHONES, PLASTIC
+from broker.oidc import licence
 from broker.oidc.grants import Authentication
 
 _PHONE: Final = ("aal2", ("hwk", "mfa"))
-_PROVED: Final = {PLASTIC: ("aal3", ("hwk", "pin", "sc", "mfa")), **dict.fromkeys(PHONES, _PHONE)}
+_PROVED: Final = {
+    PLASTIC: ("aal3", ("hwk", "pin", "sc", "mfa")),
+    **dict.fromkeys(PHONES, _PHONE),
+    licence.KIND: (licence.ACR, ("hwk", "pin", "sc", "mfa")),  # as strong, and never mistaken for a MyNumber card
+}
 
 
 def reachable(kinds: Iterable[str]) -> frozenset[str]:

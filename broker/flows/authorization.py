@@ -17,13 +17,14 @@ from broker.errors import (
     InvalidRequest,
     InvalidRequestURI,
     InvalidToken,
+    LicenceNotAllowed,
     LoginRequired,
     ProofNotAllowed,
     ProtocolError,
     SigningNotAllowed,
     UnknownClient,
 )
-from broker.flows import linking
+from broker.flows import joints, licences, linking
 from broker.flows.assurance import reachable
 from broker.flows.code import RefusedToClient, ReturnToClient, issue_code, refused, use_up
 from broker.flows.hint import read_hint
@@ -36,7 +37,7 @@ from broker.flows.signing import check_waiting
 from broker.ids import ClientID, InteractionID, Secret, Subject
 from broker.jose import b64url
 from broker.oidc import consent as consents
-from broker.oidc import release
+from broker.oidc import licence, release
 from broker.oidc.authorization import (
     AuthorizationRequest,
     check,
@@ -102,6 +103,7 @@ def judge(parameters: Mapping[str, str], client: Client, *, ports: Ports) -> Aut
     request = check(parameters, client, hinted=hinted)
     if not ports.policy.sign_anchors and release.items(request):
         raise ProofNotAllowed("nobody proves who they are here: there are no authorities of 署名用 certificates")
+    licences.check_served(request, ports=ports)
     if not ports.policy.sign_anchors and request.sign_transaction is not None:
         raise SigningNotAllowed("nothing is signed here: there are no authorities of 署名用 certificates")
     known = ports.policy.procuring_entities
@@ -144,6 +146,11 @@ def _direct(
         request = judge(parameters, client, ports=ports)
     except ProtocolError as refusal:
         return _told(parameters, client, refusal)
+    if licence.SCOPES & request.scope:
+        unpushed_ = LicenceNotAllowed(
+            "a licence, and a patient beside one, is asked for in a pushed request (RFC 9126)"
+        )
+        return _told(parameters, client, unpushed_)
     if release.items(request):
         unpushed = ProofNotAllowed("what says who a resident is is asked for in a pushed request (RFC 9126)")
         return _told(parameters, client, unpushed)
@@ -183,9 +190,11 @@ def _start(
     now = ports.clock()
     try:
         check_waiting(tx, request, now=now)
+        joints.check_waiting(tx, request, now=now)
         if "none" in request.prompt:
             return _by_session(tx, request, client, session_secret=session_secret, now=now, ports=ports)
-        check_strength(request, reachable(profile.kind for profile in ports.policy.profiles))
+        kinds = [licence.KIND] if licence.SCOPE in request.scope else [each.kind for each in ports.policy.profiles]
+        check_strength(request, reachable(kinds))
         request = linking.named(tx, request, now=now)
     except ProtocolError as refusal:
         use_up(tx, request, now=now)

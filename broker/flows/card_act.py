@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from broker.errors import InteractionUnknown
-from broker.flows import application, documents_to_sign, linking, mandate_cards, restoring
+from broker.flows import application, documents_to_sign, joints, linking, mandate_cards, restoring
 from broker.flows.documents_to_sign import Document, Kind
 from broker.flows.login_ports import Interaction
 from broker.flows.ports import Ports, Transaction
 from broker.flows.sign_documents import SignDocument
 from broker.ids import TransactionID
 from broker.jpki import challenge
-from broker.oidc import release
+from broker.oidc import licence, release
 from broker.oidc.client import Client
 
 
@@ -75,6 +75,9 @@ def act_of(
     restoration = restoring.read(interaction.request)
     if restoration is not None:
         return Act(tag=challenge.CONSENT, action=restoring.action_of(restoration.items))
+    if licence.SCOPES & interaction.request.scope:
+        tag, action = joints.act_of(tx, interaction, now=issued_at, ports=ports)
+        return Act(tag=tag, action=action, sealed=True)
     items = release.items(interaction.request)
     if items and interaction.released is None:
         raise InteractionUnknown("what is to be released has not been chosen")

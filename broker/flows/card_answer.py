@@ -27,7 +27,7 @@ from broker.errors import (
     InvalidToken,
     RawDigestRefused,
 )
-from broker.flows import documents_to_sign, kiosks, link_alarm, linking
+from broker.flows import documents_to_sign, kiosks, licences, link_alarm, linking
 from broker.flows.documents_to_sign import SignedDocuments
 from broker.flows.evidence import decision, prove_unrevoked
 from broker.flows.identity_claims import claims_of
@@ -48,6 +48,7 @@ from broker.jpki.cms import with_certificate
 from broker.jpki.path import validate_path
 from broker.jpki.profile import DIGITAL_SIGNATURE, PLASTIC, profile_for
 from broker.jwe import decrypt_compact
+from broker.oidc import licence
 from broker.oidc import proof as proofs
 from broker.oidc.client import Right
 from broker.oidc.proof import IdentityProof
@@ -125,23 +126,11 @@ def _judge(
         raise AnswerReplayed("this transaction has its answer")
     certificate_der, signature, hints, envelope = _open_answer(transaction, answer, ports)
     kiosk_id = kiosks.answered_at(transaction, envelope, ports=ports)
+    frame = _frame(transaction, certificate_der, ports=ports)
+    if transaction.tag == card_challenge.PROFESSION:
+        return _judge_licence(transaction, certificate_der, frame, signature, hints, now=now, ports=ports)
     profile = profile_for(parse(certificate_der), ports.policy.profiles)
     trusted = validate_path(certificate_der, anchors=ports.policy.anchors, at=now, profile=profile)
-    frame = card_challenge.frame(
-        card_challenge.CardChallenge(
-            tag=transaction.tag,
-            issuer=ports.policy.issuer,
-            origin=ports.policy.origin,
-            request_key_thumbprint=transaction.request_key_thumbprint,
-            nonce=transaction.nonce,
-            client_id=transaction.client_id,
-            transaction=transaction.transaction_id,
-            action=transaction.action,
-            previous=linking.previous_of(transaction, ports=ports),
-            issued_at_ms=int(transaction.issued_at.timestamp()) * 1000,
-        ),
-        certificate_der,
-    )
     card_challenge.verify_signature(trusted.spki, frame, signature, algorithm="RS256")
     asked = documents_to_sign.read(transaction.action)
     signed = documents_to_sign.judge(asked, envelope, now=now)
@@ -198,6 +187,63 @@ def _judge(
         frame_sealed=_frame_kept(transaction, frame, certificate_der, signature, ports=ports),
         kiosk_id=kiosk_id,
         unique_person=alone and trusted.kind == PLASTIC and one_of_one_person(name, key, ports=ports),
+    )
+
+
+def _judge_licence(
+    transaction: CardTransaction,
+    certificate: bytes,
+    frame: bytes,
+    signature: bytes,
+    hints: tuple[str, str],
+    *,
+    now: datetime,
+    ports: Ports,
+) -> CardAnswer:
+    """The same for an HPKI card. No MyNumber certificate passes here, and no HPKI one elsewhere: the paths differ."""
+    card_challenge.verify_signature(parse(certificate).spki, frame, signature, algorithm="RS256")
+    _check_never_raw(frame, documents_to_sign.read(transaction.action), None, ports=ports)
+    judged = licences.judge(certificate, now=now, ports=ports)
+    context = transaction.interaction_id.encode()
+    serial = _serial_bytes(judged.trusted.serial)
+    return CardAnswer(
+        key=judged.key,
+        serial_sealed=ports.keys.seal(serial, context=judged.key.serial_fingerprint),
+        kind=judged.trusted.kind,
+        not_after=judged.trusted.not_after,
+        answered_at=now,
+        pin_entry=hints[0],
+        reader_kind=hints[1],
+        revocation_source=judged.proved.address,
+        revocation_this_update=judged.proved.this_update,
+        evidence=CardEvidence(
+            kind=Kind.LOGIN,
+            transaction_id=transaction.transaction_id,
+            tag=transaction.tag,
+            action=transaction.action,
+            frame=frame,
+            decisions=(judged.decision(now=now),),
+        ).to_json(),
+        proof_sealed=ports.keys.seal(licence.to_json(judged.licence), context=context),
+    )
+
+
+def _frame(transaction: CardTransaction, certificate: bytes, *, ports: Ports) -> bytes:
+    """What the card must have signed, from our own store alone (design 4.4)."""
+    return card_challenge.frame(
+        card_challenge.CardChallenge(
+            tag=transaction.tag,
+            issuer=ports.policy.issuer,
+            origin=ports.policy.origin,
+            request_key_thumbprint=transaction.request_key_thumbprint,
+            nonce=transaction.nonce,
+            client_id=transaction.client_id,
+            transaction=transaction.transaction_id,
+            action=transaction.action,
+            previous=linking.previous_of(transaction, ports=ports),
+            issued_at_ms=int(transaction.issued_at.timestamp()) * 1000,
+        ),
+        certificate,
     )
 
 

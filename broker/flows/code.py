@@ -7,7 +7,7 @@ from datetime import datetime
 
 from broker.audit.entry import Entry, Event
 from broker.errors import InvalidRequestURI, ProtocolError
-from broker.flows import proofing, signing
+from broker.flows import joints, proofing, signing
 from broker.flows.login_ports import Authenticated
 from broker.flows.ports import Ports, Transaction
 from broker.flows.receipts import seal, told_to
@@ -80,6 +80,7 @@ def issue_code(
         keep_certificate(tx, grant, InteractionID(reference), ports=ports)
         proofing.keep(tx, grant, InteractionID(reference), ports=ports)
         signing.complete(tx, request, grant, InteractionID(reference), ports=ports)
+        joints.settle(tx, request, grant, InteractionID(reference), now=now, ports=ports)
     tx.audit.append(
         Entry(
             at=now,

@@ -20,6 +20,7 @@ def provider_metadata(ports: Ports) -> dict[str, Any]:
         front_channel_logout=ports.policy.front_channel_logout,
         backchannel=bool(ports.policy.approver_channel),
         identity=bool(ports.policy.sign_anchors),
+        licences=ports.healthcare is not None,
     )
 
 

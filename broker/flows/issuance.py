@@ -9,7 +9,7 @@ from broker.accounts.account import State
 from broker.audit.entry import Entry, Event
 from broker.delegation.answering import Authority
 from broker.errors import InvalidGrant, ProtocolError
-from broker.flows import mandate_answers, proofing
+from broker.flows import joints, mandate_answers, proofing
 from broker.flows.ports import Ports, Transaction
 from broker.flows.secret import digest, mint
 from broker.flows.token_request import Issued, TokenRequest
@@ -43,6 +43,7 @@ def redeem_grant(tx: Transaction, grant: Grant, request: TokenRequest, *, ports:
         token=token,
         grant=grant,
         proof=proofing.told(tx, grant, ports=ports),
+        stated=joints.told(tx, grant, grant.scope, ports=ports),
         refresh_token=refresh_token,
         authority=authority,
     )

@@ -158,6 +158,8 @@ def _check_own(interaction: Interaction) -> None:
 
 
 def _act_of(tag: str, action: str) -> SiteAct | None:
+    if tag in {challenge.PROFESSION, challenge.JOINT}:
+        raise KioskActOff("neither a licence nor a matter between two people is for a terminal that everybody uses")
     if tag in {challenge.LINK_START, challenge.LINK_COMMIT}:
         return SiteAct.LINK
     if tag == challenge.PROOF:

@@ -25,7 +25,17 @@ from broker.errors import (
     InteractionUnknown,
     ProtocolError,
 )
-from broker.flows import documents_to_sign, kiosks, linking, mandate_cards, proofing, restoring, signing
+from broker.flows import (
+    documents_to_sign,
+    joints,
+    kiosks,
+    licences,
+    linking,
+    mandate_cards,
+    proofing,
+    restoring,
+    signing,
+)
 from broker.flows.assurance import fresh_signature
 from broker.flows.card_act import act_of
 from broker.flows.code import RefusedToClient, ReturnToClient
@@ -44,8 +54,10 @@ from broker.flows.session import replace_session
 from broker.flows.sign_documents import SignDocument
 from broker.ids import AccountID, CredentialID, InteractionID, KioskID, Secret, SessionID, Subject, TransactionID
 from broker.jose import b64url, public_jwk, sign_jws
+from broker.jpki.challenge import PROFESSION
 from broker.oidc import consent as consents
-from broker.oidc.authorization import check_person, check_strength
+from broker.oidc import licence
+from broker.oidc.authorization import AuthorizationRequest, check_person, check_strength
 from broker.oidc.client import Client
 from broker.oidc.release import narrowed
 
@@ -77,6 +89,13 @@ class CardPrompt:
     """What the client asks for beside it (oidc.release.BY_LOGIN)."""
     documents: tuple[SignDocument, ...] = ()
     """What the client wants signed, to be shown beside the form."""
+    joint: joints.Shown | None = field(default=None, repr=False)
+    """What this login is half of, to be shown beside the form."""
+
+    @property
+    def needs_licence(self) -> bool:
+        """Whether an HPKI card answers, and no MyNumber card."""
+        return licence.SCOPE in self.interaction.request.scope
 
 
 def peek(interaction_id: InteractionID, browser_secret: str | None, *, ports: Ports) -> tuple[Interaction, Client]:
@@ -152,6 +171,7 @@ def prompt(
             nonce=nonce,
             ports=ports,
         )
+        joint = joints.shown(tx, interaction, now=issued_at, ports=ports)
         kiosks.begun_at(tx, kiosk_id, interaction, tag=act.tag, action=act.action)
         transaction = CardTransaction(
             transaction_id=transaction_id,
@@ -171,6 +191,8 @@ def prompt(
         )
         tx.cards.begin(transaction)
     issuers = ports.policy.accepted_issuers + (ports.policy.sign_issuers if act.signs else ())
+    if act.tag == PROFESSION and ports.healthcare is not None:
+        issuers = ports.healthcare.issuer_hashes
     request = sign_jws(
         {
             "iss": issuer,
@@ -205,6 +227,7 @@ def prompt(
         released=act.released,
         asked=act.asked,
         documents=act.documents,
+        joint=joint,
     )
 
 
@@ -273,6 +296,7 @@ def finish(
         try:
             check_person(interaction.request, who.subject)
             check_strength(interaction.request, {reached(interaction.request, who.authentication).acr})
+            joints.check_licence(tx, interaction, answer, now=now, ports=ports)
             linking.start(tx, interaction, who, released, now=now, ports=ports)
         except ProtocolError as refusal:
             return _unwanted(tx, interaction, client, refusal, answer, account=who.account, now=now)
@@ -295,26 +319,7 @@ def finish(
                 kiosk_id=answer.kiosk_id,
             )
         )
-        tx.audit.append(
-            Entry(
-                at=now,
-                event=Event.LOGIN,
-                client_id=client.client_id,
-                account=who.account,
-                reference=transaction_id,
-                detail={
-                    "interaction": interaction.interaction_id,
-                    "kind": answer.kind,
-                    "pin_entry": answer.pin_entry,
-                    "reader_kind": answer.reader_kind,
-                    "kiosk": answer.kiosk_id,
-                    "revocation_source": answer.revocation_source,
-                    "revocation_this_update": answer.revocation_this_update.isoformat()
-                    if answer.revocation_this_update
-                    else None,
-                },
-            )
-        )
+        tx.audit.append(_login_entry(transaction, answer, who, client, now=now))
         activity = login_activity(interaction, answer, who.account, at=now, session_id=who.session_id)
         request = interaction.request
         if request.own is not None:
@@ -326,17 +331,16 @@ def finish(
                 then=mandate_cards.done(tx, interaction, transaction, answer, who, now=now, ports=ports)
                 or restoring.restore(tx, interaction, who, now=now),
             )
-        kept_secret = session_secret if answer.kiosk_id is None else None  # no browser of a kiosk keeps a login (R4)
+        # No browser of a kiosk keeps a login (R4), nor one to which two people's cards may come (R1).
+        kept_secret = None if answer.kiosk_id is not None or licence.SCOPES & request.scope else session_secret
         then: ReturnToClient | AnsweredElsewhere | None = None
         if interaction.request.link is not None:
             tx.activities.note(activity)
             return Finished(
                 interaction_id=interaction.interaction_id, session_secret=kept_secret, then=None, links=True
             )
-        if asked.proved:
-            proofing.agree(tx, transaction, answer, agreed=agreed, who=who, client=client, now=now, ports=ports)
+        settled = _agreed_by_card(tx, (transaction, answer), agreed, who, client, now=now, ports=ports)
         consent = tx.consents.get(who.account, client.client_id)
-        settled = bool(asked.proved) and agreed.scope - consents.EACH_TIME <= proofing.PROVED | proofing.BESIDE
         if not agreed.questions and (
             settled
             or (
@@ -361,6 +365,49 @@ def finish(
     return Finished(interaction_id=interaction.interaction_id, session_secret=kept_secret, then=then)
 
 
+def _agreed_by_card(
+    tx: Transaction,
+    released: tuple[CardTransaction, CardAnswer],
+    agreed: AuthorizationRequest,
+    who: Authenticated,
+    client: Client,
+    *,
+    now: datetime,
+    ports: Ports,
+) -> bool:
+    """Whether what the card signed is the consent to all of the request, so that no page asks after it."""
+    transaction, answer = released
+    if licence.SCOPES & agreed.scope:
+        licences.agree(tx, agreed, who, client, reference=transaction.transaction_id, now=now)
+        return True
+    if not documents_to_sign.read(transaction.action).proved:
+        return False
+    proofing.agree(tx, transaction, answer, agreed=agreed, who=who, client=client, now=now, ports=ports)
+    return agreed.scope - consents.EACH_TIME <= proofing.PROVED | proofing.BESIDE
+
+
+def _login_entry(
+    transaction: CardTransaction, answer: CardAnswer, who: Authenticated, client: Client, *, now: datetime
+) -> Entry:
+    this_update = answer.revocation_this_update
+    return Entry(
+        at=now,
+        event=Event.LOGIN,
+        client_id=client.client_id,
+        account=who.account,
+        reference=transaction.transaction_id,
+        detail={
+            "interaction": transaction.interaction_id,
+            "kind": answer.kind,
+            "pin_entry": answer.pin_entry,
+            "reader_kind": answer.reader_kind,
+            "kiosk": answer.kiosk_id,
+            "revocation_source": answer.revocation_source,
+            "revocation_this_update": None if this_update is None else this_update.isoformat(),
+        },
+    )
+
+
 def _unwanted(
     tx: Transaction,
     interaction: Interaction,
@@ -374,6 +421,7 @@ def _unwanted(
     """A good card, but not the person or the strength that the client asked for: it is told so, and nothing more."""
     interaction_id = interaction.interaction_id
     tx.interactions.finish(interaction_id, now=now)
+    joints.given_up(tx, interaction, now=now)
     tx.audit.append(
         Entry(
             at=now,
@@ -502,6 +550,7 @@ def cancel(
         tx.interactions.finish(interaction_id, now=now)
         taken_back(tx, interaction, now=now)
         linking.given_up(tx, interaction, now=now)
+        joints.given_up(tx, interaction, now=now)
         tx.audit.append(
             Entry(
                 at=now,

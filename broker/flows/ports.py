@@ -24,7 +24,9 @@ from broker.flows.approval_ports import BackchannelRequestStore, ClientPings, De
 from broker.flows.client_keys import ClientKeys
 from broker.flows.client_ports import ClientStore, InitialAccessStore, ManagedClientStore, SectorStore
 from broker.flows.documents import ClientDocuments
+from broker.flows.joint_ports import JointStore
 from broker.flows.kiosk_ports import KioskStore
+from broker.flows.licence_ports import Healthcare
 from broker.flows.link_ports import LinkStore
 from broker.flows.login_ports import CardTransactionStore, IdentityProofStore, InteractionStore
 from broker.flows.logout_ports import LogoutDeliveryStore, LogoutReceivers
@@ -297,6 +299,8 @@ class Transaction(Protocol):
     @property
     def raw_digests(self) -> RawDigestStore: ...
     @property
+    def joints(self) -> JointStore: ...
+    @property
     def register(self) -> RegisterStore: ...
     @property
     def register_tree(self) -> RegisterTree: ...
@@ -476,6 +480,8 @@ class Ports:
     """None where the operator has no access to the mapping: then a renewed certificate begins a new account."""
     notices: RevocationNotices | None = None
     """None where no platform operator tells of revocations."""
+    healthcare: Healthcare | None = None
+    """None where no HPKI authority is accepted: then nobody logs in by such a card."""
     register: Register | None = None
     """None where the operator keeps no register: then there are no mandates."""
     seal: SealPort | None = None

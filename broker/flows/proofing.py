@@ -185,8 +185,14 @@ def told(tx: Transaction, grant: Grant, *, ports: Ports) -> IdentityProof | None
     """What was proved for a grant that has not ended; None where it releases nothing of the kind."""
     if not grant.scope & set(IDENTITY):
         return None
+    data = kept(tx, grant, ports=ports)
+    return None if data is None else proofs.from_json(data)
+
+
+def kept(tx: Transaction, grant: Grant, *, ports: Ports) -> bytes | None:
+    """What lies beside a grant that has not ended, unsealed: a proof, or the licence of a professional login."""
     sealed = tx.identity_proofs.get(grant.grant_id)
-    return None if sealed is None else proofs.from_json(ports.keys.unseal(sealed, context=_context(grant.grant_id)))
+    return None if sealed is None else ports.keys.unseal(sealed, context=_context(grant.grant_id))
 
 
 def _context(grant_id: GrantID) -> bytes:

@@ -104,6 +104,7 @@ def _response(issued: Issued, client: Client, *, exchanged: bool, ports: Ports) 
                 now=token.issued_at,
                 scope=token.scope,
                 proof=issued.proof,
+                stated=issued.stated,
                 linked=links.told_of(grant, token.scope, ports=ports),
                 refreshed=issued.refreshed,
                 authority=told_authority(issued.authority, issuer=issuer, now=token.issued_at),

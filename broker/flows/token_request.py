@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from broker.delegation.answering import Authority
 from broker.errors import InvalidRequest, ProtocolError
@@ -48,6 +49,8 @@ class Issued:
     """What a resident agreed to; None for the client's own token."""
     proof: IdentityProof | None = field(default=None, repr=False)
     """What that lets the client know of who they are."""
+    stated: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """What a login of another kind proved, as claims (flows.joints)."""
     refresh_token: Secret | None = field(default=None, repr=False)
     refreshed: bool = False
     authority: tuple[Authority, ...] = field(default=(), repr=False)

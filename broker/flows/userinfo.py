@@ -9,7 +9,7 @@ from typing import Any
 
 from broker.accounts.activity import Activity, How, Kind, daily
 from broker.errors import InvalidAccessToken
-from broker.flows import links, mandate_answers, proofing
+from broker.flows import joints, links, mandate_answers, proofing
 from broker.flows.attributes import released
 from broker.flows.call import Call
 from broker.flows.envelope import encrypted_for, signed_for
@@ -43,6 +43,7 @@ def userinfo(call: Call, *, ports: Ports) -> UserInfo:
         proof = None if grant is None else proofing.told(tx, grant, ports=ports)
         linked = None if grant is None else links.told(tx, grant, token.scope, ports=ports)
         still = mandate_answers.standing(tx, token.authorization_details, client=client, now=now, ports=ports)
+        stated = None if grant is None else joints.told(tx, grant, token.scope, ports=ports)
         claims = userinfo_claims(
             token,
             grant,
@@ -50,6 +51,7 @@ def userinfo(call: Call, *, ports: Ports) -> UserInfo:
             now=now,
             proof=proof,
             linked=linked,
+            stated=stated,
             authority=told_authority(still.authority, issuer=ports.policy.issuer, now=now),
         )
         claims = _registered(tx, token, grant, now=now, ports=ports) | claims

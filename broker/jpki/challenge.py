@@ -28,7 +28,10 @@ CONSENT: Final = "JPKI-FED-CONSENT/1"
 PROOF: Final = "JPKI-FED-PROOF/1"
 MANDATE: Final = "JPKI-FED-MANDATE/1"
 ACCEPT: Final = "JPKI-FED-ACCEPT/1"
-TAGS: Final = frozenset({AUTH, LINK_START, LINK_COMMIT, CONSENT, PROOF, MANDATE, ACCEPT})
+PROFESSION: Final = "JPKI-FED-PROFESSION/1"
+"""By an HPKI card's key, and no other."""
+JOINT: Final = "JPKI-FED-JOINT/1"
+TAGS: Final = frozenset({AUTH, LINK_START, LINK_COMMIT, CONSENT, PROOF, MANDATE, ACCEPT, PROFESSION, JOINT})
 """Every purpose the auth key may sign for; a frame of one is never a frame of another."""
 
 CARD_ALGORITHMS: Final = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512"})

@@ -151,6 +151,32 @@ def read_sources(path: Path, guard: OutboundGuard, *, anchors: Sequence[bytes]) 
     )
 
 
+def read_foreign_lists(path: Path, guard: OutboundGuard, *, authorities: Sequence[bytes]) -> tuple[Source, ...]:
+    """The lists of other authorities (HPKI), one at least for each certificate (DER) of `authorities`.
+
+    A file of the same form, of lists alone. Raises SettingsError naming the row and what is wrong or missing.
+    """
+    rows = _document(path).get("source", [])
+    if not isinstance(rows, list):
+        raise SettingsError(f"{path.name}: unknown word source")
+    issuers = {issuer_key_hash(authority): authority for authority in authorities}
+    found: list[Source] = []
+    for number, row in enumerate(rows, 1):
+        try:
+            kind = _checked(row)
+            key_hash = _key_hash(row)
+            if kind in {"platform", "ocsp"} or key_hash not in issuers:
+                raise SettingsError("not the list of a configured root or authority")
+            of = issuers[key_hash]
+            made = _lists(row, kind=kind, key_hash=key_hash, folder=path.parent, guard=guard, anchor=of)
+            found += [Source(*each) for each in made]
+        except SettingsError as wrong:
+            raise SettingsError(f"{path.name}: source {number}: {wrong}") from None
+    if set(issuers) - {each.issuer_key_hash for each in found}:
+        raise SettingsError(f"{path.name}: no list for an HPKI root or authority")
+    return tuple(found)
+
+
 def _document(path: Path) -> Mapping[str, Any]:
     try:
         if path.stat().st_size > MAX_FILE:

@@ -28,7 +28,15 @@ from broker.errors import (
     UnsupportedResponseType,
 )
 from broker.ids import ClientID, Subject
-from broker.oidc import authorization_details, claims_request, mandate_question, resource, sign_transaction
+from broker.oidc import (
+    authorization_details,
+    claims_request,
+    joint,
+    licence,
+    mandate_question,
+    resource,
+    sign_transaction,
+)
 from broker.oidc.client import Client, GrantType, SecurityProfile, is_loopback
 from broker.oidc.linked_id import SCOPE as LINKED_ID
 from broker.oidc.mandate_question import MandateQuestion
@@ -61,6 +69,7 @@ SCOPES = frozenset(
         PROFILE,
         LINKED_ID,
         sign_transaction.SCOPE,
+        *licence.SCOPES,
         *claims_request.IDENTITY,
         *claims_request.ATTRIBUTE_SCOPES,
     }
@@ -102,6 +111,8 @@ class AuthorizationRequest:
     """SHA-256 (hex) of the request_uri it came by; used up when the login completes (RFC 9126 §7.3)."""
     sign_transaction: str | None = None
     """`sign_transaction_id`: what is signed in this login (`oidc.sign_transaction`)."""
+    joint: str | None = None
+    """`joint_transaction_id`: which matter this login is one half of (`oidc.joint`)."""
     link: str | None = field(default=None, repr=False)
     """SHA-256 (hex) of the link_request that this login answers (accounts.link)."""
     binding_message: str | None = None
@@ -219,6 +230,10 @@ def check(parameters: Mapping[str, str], client: Client, *, hinted: Subject | No
     details = _details(parameters.get("authorization_details"), client)
     if "link_request" in parameters and authorization_details.questions(details):
         raise InvalidRequest("a link is made by itself, without a question about mandates")
+    joined = joint.read_parameter(parameters.get(joint.PARAMETER))
+    licence.check_request(asked, scope, joined, prompt, client)
+    if details and licence.SCOPES & scope:
+        raise InvalidRequest("a licence is asked for by itself, without authorization_details")
     return AuthorizationRequest(
         client_id=client.client_id,
         redirect_uri=parameters["redirect_uri"],
@@ -238,6 +253,7 @@ def check(parameters: Mapping[str, str], client: Client, *, hinted: Subject | No
         resources=resource.parse(parameters.get("resource", ""), known=client.resources),
         dpop_jkt=_jkt(parameters.get("dpop_jkt")),
         sign_transaction=sign_transaction.read_request(parameters.get("sign_transaction_id"), asked, client),
+        joint=joined,
         link=_link(parameters.get("link_request"), scope, prompt),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -23,14 +24,16 @@ def id_token_claims(
     scope: frozenset[str] | None = None,
     proof: IdentityProof | None = None,
     linked: LinkedID | None = None,
+    stated: Mapping[str, Any] | None = None,
     refreshed: bool = False,
     authority: VerifiedData | None = None,
 ) -> dict[str, Any]:
     """`acr` and `amr` are absent when a session answered, never null (design 4.10).
 
     `scope` is what of the grant the token is for (None: all of it), `proof` what was proved of the person, `linked` the
-    client's own number for them, `authority` which powers of theirs were confirmed. A refreshed one repeats the
-    original authentication, without nonce, session (OIDC Core §12.2) and receipt.
+    client's own number for them, `stated` what a login of another kind proved (oidc.licence), `authority` which powers
+    of theirs were confirmed. A refreshed one repeats the original authentication, without nonce, session (OIDC Core
+    §12.2) and receipt.
     """
     claims: dict[str, Any] = {
         "iss": issuer,
@@ -48,6 +51,7 @@ def id_token_claims(
         claims["receipt"] = grant.receipt_id
     agreed = grant.scope if scope is None else scope
     told = _told(grant, agreed, proof, linked, Place.ID_TOKEN, issuer=issuer, now=now, authority=authority)
+    told |= dict(stated or {})
     return told | claims  # nothing that was asked for by name takes the place of what a token must say
 
 
@@ -60,6 +64,7 @@ def userinfo_claims(
     proof: IdentityProof | None = None,
     linked: LinkedID | None = None,
     authority: VerifiedData | None = None,
+    stated: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The claims that the token's scope allows, and those asked for by name; unknown ones are absent, never null.
 
@@ -70,7 +75,7 @@ def userinfo_claims(
     if grant is None:
         return {"sub": token.subject}
     told = _told(grant, token.scope, proof, linked, Place.USERINFO, issuer=issuer, now=now, authority=authority)
-    return told | {"sub": token.subject}
+    return told | dict(stated or {}) | {"sub": token.subject}
 
 
 def _authentication(grant: Grant) -> dict[str, Any]:

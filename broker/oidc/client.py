@@ -67,6 +67,8 @@ class Right(StrEnum):
     """It identifies customers under 犯収法, so that what is proved to it may be called so (`verified_claims`)."""
     FAMILY_MANDATES = "family_mandates"
     """People may act for a child or a parent at it, and it confirms what shows a guardianship."""
+    HEALTHCARE = "healthcare"
+    """It may ask for healthcare licences by HPKI card, and join a patient's login with a doctor's (design 4.14)."""
     DIRECT_SIGNING = "direct_signing"
     """Its requests to sign need not be pushed (RFC 9126): its software was written for an interface without that."""
     MANDATE_QUESTIONS = "mandate_questions"

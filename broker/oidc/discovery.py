@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from broker import jwe
-from broker.oidc import claims_request, verified_claims
+from broker.oidc import claims_request, joint, licence, verified_claims
 from broker.oidc.authorization import PROFILE, PROMPTS, SCOPES
 from broker.oidc.authorization_details import TYPES
 from broker.oidc.ciba import DELIVERY_MODES
@@ -37,13 +37,14 @@ def metadata(
     front_channel_logout: bool = False,
     backchannel: bool = False,
     identity: bool = False,
+    licences: bool = False,
 ) -> dict[str, Any]:
     """The document of `/.well-known/openid-configuration` and `/.well-known/oauth-authorization-server`.
 
     `signing` and `decryption` are the algorithms (JWA names) that there are keys for now. `mtls_origin` is where the
     endpoints of MTLS_ENDPOINTS ask for a certificate, if that is another origin than the issuer's; `certificates` says
-    that certificates reach us at all, `backchannel` that CIBA is on, `identity`
-    that residents prove who they are.
+    that certificates reach us at all, `backchannel` that CIBA is on, `identity` that residents prove who they are,
+    `licences` that doctors log in by HPKI card.
     """
     document = _metadata(issuer, signing=signing, decryption=decryption)
     if identity:
@@ -52,6 +53,12 @@ def metadata(
         document |= verified_claims.metadata((own, verified_claims.JP_AML))
     else:
         document["scopes_supported"] = sorted(SCOPES - {PROFILE, *claims_request.IDENTITY})
+    if licences:
+        document["acr_values_supported"] += [licence.ACR]
+        document["claims_supported"] += [licence.ROLES, licence.INSTITUTION, joint.CLAIM]
+        document["joint_transactions_endpoint"] = f"{issuer}/api/joint-transactions"
+    else:
+        document["scopes_supported"] = [name for name in document["scopes_supported"] if name not in licence.SCOPES]
     if certificates:
         document["token_endpoint_auth_methods_supported"] += ["self_signed_tls_client_auth", "tls_client_auth"]
         document["tls_client_certificate_bound_access_tokens"] = True

@@ -43,6 +43,7 @@ from broker.storage.schema import (
     identity_proofs,
     initial_access_tokens,
     interactions,
+    joint_transactions,
     leases,
     link_alarms,
     link_requests,
@@ -148,6 +149,13 @@ PURGES: Final = (  # in this order: what refers to another goes first
     _rows(assertions, _past(assertions.c.expires_at), kept_for=CLOCK_DIFFERENCE, after="the assertion ran out"),
     # Their documents go with them, by the foreign key.
     _rows(sign_transactions, _past(sign_transactions.c.expires_at), after="the transaction, or its result, ran out"),
+    # As long as an access token of either login may ask what became of it.
+    _rows(
+        joint_transactions,
+        _past(joint_transactions.c.expires_at),
+        kept_for=ACCESS_TOKEN_LIFETIME,
+        after="the time for its next card",
+    ),
     # With their interaction and not before: an interaction's card requests are counted while it lives.
     _rows(
         card_transactions,

@@ -35,6 +35,7 @@ from broker.storage.grants import SQLGrants
 from broker.storage.identity_proofs import SQLIdentityProofs
 from broker.storage.initial_access import SQLInitialAccess
 from broker.storage.interactions import SQLInteractions
+from broker.storage.joints import SQLJoints
 from broker.storage.kiosks import SQLKiosks
 from broker.storage.leases import SQLLeases
 from broker.storage.links import SQLLinks
@@ -246,6 +247,10 @@ class SQLTransaction:
     @property
     def sign_transactions(self) -> SQLSignTransactions:
         return SQLSignTransactions(self._work)
+
+    @property
+    def joints(self) -> SQLJoints:
+        return SQLJoints(self._work)
 
     @property
     def raw_digests(self) -> SQLRawDigests:

@@ -13,7 +13,7 @@ from broker.flows.kiosks import WARNING
 from broker.oidc.client import Client
 from broker.web import cookies, furigana, headers
 from broker.web.settings import LANGUAGES, web_settings
-from broker.web.words import instant, machine, word
+from broker.web.words import instant, machine, role_words, word
 
 
 def add_headers(response: Response) -> Response:
@@ -77,6 +77,7 @@ def init_templates(app: Flask) -> None:
             "is_japanese": is_japanese,
             "in_japanese": in_japanese,
             "word": word,
+            "role_words": role_words,
             "instant": instant,
             "machine": machine,
         }

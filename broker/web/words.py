@@ -28,6 +28,9 @@ ITEMS: Final[Mapping[str, Any]] = {
     "linked_id": _("サービスでのお客さま番号"),
     "unique_person": _("お一人に一つであること"),
     "sign": _("文書への署名"),
+    "hpki": _("医療の資格、氏名、所属"),
+    "joint": _("医療者との手続き"),
+    "urn:jpki-broker:claim:joint": _("医療者との手続き"),
     "language": _("使いたい言語"),
     "called": _("呼んでほしい名前"),
     "communication": _("伝え方の配慮"),
@@ -52,6 +55,12 @@ ITEMS: Final[Mapping[str, Any]] = {
     "end_sessions": _("すべてのログインの終了"),
     "withdraw_all": _("すべての同意の取り消し"),
 }
+LICENCES: Final[Mapping[str, Any]] = {
+    "Medical Doctor": _("医師"),
+    "Director of Hospital": _("病院長"),
+    "Director of Clinic": _("診療所院長"),
+}
+"""Of the licences whose exact spelling was seen in a source (jpki.hcrole)."""
 STATES: Final[Mapping[str, Any]] = {
     "draft": _("下書き（委任者の署名を待っています）"),
     "signed": _("委任者が署名しました（承認を待っています）"),
@@ -239,6 +248,11 @@ def word(table: str, name: str) -> str:
 def act_word(act: str) -> str:
     """An act that is granted, in the language of the page."""
     return (JA if str(get_locale()) == "ja" else EN)[Act(act)]
+
+
+def role_words(role: str) -> str:
+    """A licence as its certificate states it, with its name where that is known."""
+    return f"{LICENCES[role]} ({role})" if role in LICENCES else role
 
 
 def instant(moment: datetime | None) -> str:

@@ -15,7 +15,7 @@ from typing import Final
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from sandbox import atomicfile, ledger, seals
+from sandbox import atomicfile, hpki, ledger, seals
 from sandbox.ca import Authority, Kind, Municipality
 from sandbox.cards import to_json
 from sandbox.generate import generations, issuer_key_hash, load_authority
@@ -62,6 +62,10 @@ class Registry:
     def time_stamp(self, request: bytes, *, now: datetime) -> bytes:
         """The time-stamp authority's answer (DER) to one question (DER). Raises OSError, ValueError."""
         return seals.load(self._root / "ca").stamp.answer(request, now=now)
+
+    def healthcare_crl(self, name: str, *, now: datetime) -> bytes:
+        """The list (DER) of an HPKI authority (sandbox.hpki.LISTERS), made as of `now`. Raises OSError, ValueError."""
+        return hpki.publish(self._root / "ca", name, now=now)
 
     # --- what is so ---------------------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from flask import Blueprint, Response, abort, request
 
-from sandbox import seals
+from sandbox import hpki, seals
 from sandbox.ca import KINDS, Kind, Municipality
 from sandbox.revocation import MAX_OCSP_REQUEST
 from sandbox.trouble import SLOW_SECONDS
@@ -75,6 +75,13 @@ def services_blueprint(registry: Registry, *, clock: Callable[[], datetime]) -> 
         if lister is None:
             abort(404)
         return _list(registry.seal_crl(lister, now=clock()))
+
+    @services.get("/crl/hpki/<name>.crl")
+    def healthcare_crl(name: str) -> Response:
+        if name not in hpki.LISTERS:
+            abort(404)
+        suffer(registry.trouble().crl)
+        return _list(registry.healthcare_crl(name, now=clock()))
 
     @services.post("/tsa")
     def time_stamp() -> Response:

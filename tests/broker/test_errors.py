@@ -62,7 +62,7 @@ def test_every_error_has_a_row_and_every_row_an_error() -> None:
 
 @pytest.mark.parametrize("answer", ANSWERS.values(), ids=lambda answer: answer.code)
 def test_a_row_says_all_that_is_needed(answer: Answer) -> None:
-    assert re.fullmatch(r"(BROKER|AUTH|OAUTH|REGISTER|SIGN|SEAL|DELEGATION)-[0-9]{3}", answer.code)
+    assert re.fullmatch(r"(BROKER|AUTH|OAUTH|REGISTER|SIGN|SEAL|DELEGATION|HPKI)-[0-9]{3}", answer.code)
     assert re.fullmatch(r"[a-z_]+", answer.id)
     assert 400 <= answer.http < 600
     assert answer.oauth in OAUTH_ERRORS

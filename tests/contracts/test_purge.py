@@ -85,6 +85,13 @@ def live(store: SQLStore, engine: Engine, at: datetime) -> None:
             "state": "waiting",
             "created_at": at,
         },
+        "joint_transactions": {
+            "joint_id": records.name(),
+            "client_id": login.client.client_id,
+            "state": "ordered",
+            "order_sealed": b"\x01sealed",
+            "created_at": at,
+        },
         "link_requests": {
             "digest": records.digest(),
             "link_id": records.name(),
@@ -190,6 +197,7 @@ def test_a_row_stays_until_its_time_and_is_overdue_from_then_on(own_store: SQLSt
         "grants": NOW + 10 * MINUTE,
         "pushed_requests": NOW + 5 * MINUTE,
         "link_requests": NOW + 5 * MINUTE,
+        "joint_transactions": NOW + 5 * MINUTE,
         "link_alarms": NOW + 5 * MINUTE,
         "proofs": NOW + 5 * MINUTE,
         "attempts": NOW,

@@ -52,7 +52,10 @@ def test_another_address_rewrites_the_list_of_sources_only(own_world: World) -> 
     before = contents(own_world.root)
     assert generate(own_world.root, NOW, url="http://127.0.0.1:9010").made_because is None
     after = contents(own_world.root)
-    assert {name for name in after if after[name] != before.get(name)} == {"ca/crl-sources.json"}
+    assert {name for name in after if after[name] != before.get(name)} == {
+        "ca/crl-sources.json",
+        "ca/hpki-crl-sources.json",
+    }
     rows = json.loads(own_world.crl_sources.read_bytes())
     assert all(row["url"].startswith("http://127.0.0.1:9010/crl/") for row in rows)
 

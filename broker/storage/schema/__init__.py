@@ -19,6 +19,7 @@ from broker.storage.schema.house import (
     clock,
     leases,
 )
+from broker.storage.schema.joints import joint_transactions
 from broker.storage.schema.kiosks import kiosks
 from broker.storage.schema.links import (
     link_alarms,
@@ -115,6 +116,7 @@ __all__ = [
     "identity_proofs",
     "initial_access_tokens",
     "interactions",
+    "joint_transactions",
     "kiosks",
     "leases",
     "link_alarms",

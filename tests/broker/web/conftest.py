@@ -24,6 +24,7 @@ from werkzeug.serving import make_server
 import broker.web
 from broker.flows.approval_ports import ClientPings
 from broker.flows.documents import ClientDocuments
+from broker.flows.licence_ports import Healthcare
 from broker.flows.logout_ports import LogoutReceivers
 from broker.flows.notice import RevocationNotices
 from broker.flows.ports import Policy, Ports
@@ -114,6 +115,7 @@ def houses(
         policy: Mapping[str, Any] | None = None,
         pings: ClientPings | None = None,
         receivers: LogoutReceivers | None = None,
+        healthcare: Healthcare | None = None,
     ) -> House:
         database = tmp_path / f"{len(engines)}.db"
         shutil.copy(migrated, database)
@@ -156,6 +158,7 @@ def houses(
             client_keys=PublishedKeys(published, clock),
             correspondence=correspondence,
             notices=notices,
+            healthcare=healthcare,
         )
         app = Flask("broker")
         web = WebSettings(secure=secure, help_url=help_url, client_certificate_header=client_certificate_header)

@@ -31,8 +31,8 @@ from cardreader.agent.device import DeviceKey
 from cardreader.agent.direct import answer_request
 from cardreader.agent.trust import Trust
 from cardreader.authentication import APDUCards
-from cardreader.cardfile import load
-from cardreader.emulator import SoftwareCard
+from cardreader.cardfile import CardFile, load
+from cardreader.hpki_emulator import software_card
 from cardreader.tray import SoftwareReaders, Tray
 from sandbox.ca import Kind, distribution_point
 from sandbox.generate import World
@@ -236,9 +236,12 @@ class House:
 
     def sign(self, request: str, resident: str = "hanako", *, device: DeviceKey | None = None) -> str:
         """What the agent answers, through its own core, with this resident's card; a kiosk's `device` signs too."""
-        card = load(self.world.card(resident))
+        return self.sign_with(load(self.world.card(resident)), request, device=device)
+
+    def sign_with(self, card: CardFile, request: str, *, device: DeviceKey | None = None) -> str:
+        """The same with this very card, of whatever kind it is."""
         tray = Tray()
-        tray.insert_card(SoftwareCard(card))
+        tray.insert_card(software_card(card))
         return answer_request(
             request,
             origin=self.issuer,

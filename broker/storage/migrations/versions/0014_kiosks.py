@@ -1,4 +1,4 @@
-"""Terminals that everybody uses, and the sessions that end with the card.
+"""Terminals that everybody uses, and the sessions that end with the card; what a doctor and a patient join in.
 
 Revision ID: 0014
 Revises: 0013
@@ -39,9 +39,32 @@ def upgrade() -> None:
     op.add_column("grants", sa.Column("session_ends_at", sa.DateTime(timezone=True), nullable=True))
     op.add_column("card_transactions", sa.Column("kiosk_id", sa.Text(), nullable=True))
     op.add_column("card_transactions", sa.Column("end_digest", sa.LargeBinary(), nullable=True))
+    op.create_table(
+        "joint_transactions",
+        sa.Column("joint_id", sa.Text(), nullable=False),
+        sa.Column("client_id", sa.Text(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("order_sealed", sa.LargeBinary(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("professional_account", sa.Text(), nullable=True),
+        sa.Column("professional_subject", sa.Text(), nullable=True),
+        sa.Column("professional_grant", sa.Text(), nullable=True),
+        sa.Column("licence_sealed", sa.LargeBinary(), nullable=True),
+        sa.Column("patient_subject", sa.Text(), nullable=True),
+        sa.Column("patient_grant", sa.Text(), nullable=True),
+        sa.Column("completed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["client_id"], ["clients.client_id"], name=op.f("fk_joint_transactions_client_id_clients")
+        ),
+        sa.PrimaryKeyConstraint("joint_id", name=op.f("pk_joint_transactions")),
+    )
+    for column in ("expires_at", "professional_grant", "patient_grant"):
+        op.create_index(f"ix_joint_transactions_{column}", "joint_transactions", [column])
 
 
 def downgrade() -> None:
+    op.drop_table("joint_transactions")
     op.drop_column("card_transactions", "end_digest")
     op.drop_column("card_transactions", "kiosk_id")
     op.drop_column("grants", "session_ends_at")
