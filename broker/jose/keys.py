@@ -54,17 +54,19 @@ _ROCA_SUBGROUPS: Final = tuple(  # the weak chips' moduli are powers of 65537 mo
 
 def rsa_weakness(modulus: int, exponent: int) -> str | None:
     """Why an RSA key must not be trusted, or None. Sources: RFC 7518 §3.3, FIPS 186-5 §5.4, CVE-2017-15361 (ROCA)."""
-    if modulus.bit_length() < RSA_FLOOR:
+    bits = modulus.bit_length()
+    if bits < RSA_FLOOR:
         return "RSA modulus is shorter than 2048 bits"
-    if modulus.bit_length() > RSA_CEILING:
+    if bits > RSA_CEILING:
         return "RSA modulus is longer than 8192 bits"
-    if modulus % 2 == 0:
+    if not modulus & 1:
         return "RSA modulus is even"
     if exponent % 2 == 0 or not 65537 <= exponent < 2**256:
         return "RSA exponent is out of bounds"
-    if all(modulus % prime in subgroup for prime, subgroup in _ROCA_SUBGROUPS):
-        return "RSA key carries the ROCA mark"
-    return None
+    for prime, subgroup in _ROCA_SUBGROUPS:
+        if modulus % prime not in subgroup:  # nearly always the first
+            return None
+    return "RSA key carries the ROCA mark"
 
 
 def load_public_key(jwk: Mapping[str, Any]) -> SignatureKey:
