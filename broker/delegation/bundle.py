@@ -14,7 +14,7 @@ import io
 import re
 import zipfile
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from broker.audit.leaf import SALT_SIZE
@@ -80,10 +80,14 @@ class Bundle:
     """tlog-policy lines as the issuer knows them."""
 
     def with_evidence(self, other: Bundle) -> Bundle:
-        """These documents with what `other` has for them, where the same document stands in it."""
+        """These documents with what `other` has for them, where the same document stands in it, or what the archive's
+        copy begins with.
+        """
         held = {papers.pdf: papers for papers in other.chain}
-        if len(self.chain) == 1 and self.chain[0].pdf == other.chain[-1].pdf:
-            return Bundle(chain=other.chain, statuses=(*self.statuses, *other.statuses), policy=other.policy)
+        last = other.chain[-1]
+        if len(self.chain) == 1 and self.chain[0].pdf.startswith(last.pdf):
+            chain = (*other.chain[:-1], replace(last, pdf=self.chain[0].pdf))
+            return Bundle(chain=chain, statuses=(*self.statuses, *other.statuses), policy=other.policy)
         return Bundle(
             chain=tuple(held.get(papers.pdf, papers) for papers in self.chain),
             statuses=(*self.statuses, *other.statuses),

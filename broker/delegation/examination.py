@@ -19,7 +19,7 @@ from broker.audit.tlog_proof import read_proof
 from broker.delegation import record as records
 from broker.delegation import status_list
 from broker.delegation.bundle import Bundle, Papers, StatusPaper
-from broker.delegation.faults import Fault
+from broker.delegation.faults import AHEAD, Fault
 from broker.delegation.grant import Grant
 from broker.delegation.life import State
 from broker.delegation.policy import NONE_GIVEN, Policy
@@ -38,7 +38,7 @@ from broker.delegation.verdict import (
     judge_statement,
     judge_unread,
 )
-from broker.delegation.verification import DocumentVerdict, verify_document
+from broker.delegation.verification import DocumentVerdict, verify_archived, verify_document
 from broker.errors import BrokerError, CheckpointInvalid, PolicyInvalid, PowerRefused, ProofInvalid, WitnessMissing
 
 CLOCK_DIFFERENCE: Final = timedelta(minutes=10)
@@ -155,7 +155,7 @@ def examine(
 ) -> Examination:
     """Judge the last document of `bundle`. Never raises on hostile bytes; PolicyInvalid where `policy` is none."""
     trust = trust.under(policy)
-    read = tuple(_document(papers, question.as_of, trust) for papers in bundle.chain)
+    read = tuple(_document(papers, question.as_of, now, trust) for papers in bundle.chain)
     epochs = _epochs(bundle.statuses, read, trust)
     chain = tuple(
         replace(
@@ -189,8 +189,20 @@ def _found(each: Examined) -> dict[str, Any]:
     }
 
 
-def _document(papers: Papers, at: datetime, trust: Trust) -> Examined:
+def _document(papers: Papers, as_of: datetime, now: datetime, trust: Trust) -> Examined:
+    """Judged today, whatever day is asked about: a time stamp whose authority has ended since can be anybody's work.
+    Then the archive's copy, which was stamped again in time, stands for the document.
+    """
+    at = max(as_of, now)
     document = verify_document(papers.pdf, anchors=trust.anchors, at=at)
+    if {Fault.TIME_STAMP_EXPIRED, Fault.REVISION_ADDED} <= set(document.faults):
+        document = verify_archived(papers.pdf, anchors=trust.anchors, at=at)
+    if (
+        document.sealed_at is not None
+        and document.sealed_at > as_of + AHEAD
+        and Fault.SEALED_LATER not in document.faults
+    ):
+        document = replace(document, faults=(*document.faults, Fault.SEALED_LATER))
     attached = document.record
     if attached is None:
         return Examined(document=document)

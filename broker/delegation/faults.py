@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from enum import StrEnum
 from typing import Final
 
@@ -54,3 +55,5 @@ ALTERED: Final = frozenset(
     }
 )
 """Faults of a document that somebody changed, as distinct from one that is old, foreign or of another form."""
+AHEAD: Final = timedelta(seconds=60)
+"""How far the clock of a time-stamp authority may run before the asker's, without SEALED_LATER."""

@@ -5,19 +5,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import Any, Final
+from datetime import datetime
+from typing import Any
 
 from asn1crypto import tsp
 
 from broker.delegation.document import Look, Signature, look
-from broker.delegation.faults import Fault
+from broker.delegation.faults import AHEAD, Fault
 from broker.delegation.judge.chain import Evidence, find_path, in_force, loaded, may_sign_documents, may_stamp
 from broker.delegation.judge.contents import Contents, added_only, read_contents
 from broker.delegation.judge.envelope import Envelope, open_envelope, vouched
-
-_AHEAD: Final = timedelta(seconds=60)
-"""How far the clock of a time-stamp authority may run before the asker's."""
 
 
 @dataclass(slots=True)
@@ -151,7 +148,7 @@ async def proved_time(
     if path.faults:
         faults.add(Fault.TIME_STAMP_UNTRUSTED)
         return None
-    if when > until + _AHEAD:
+    if when > until + AHEAD:
         faults.add(Fault.SEALED_LATER)
     elif not in_force(path.chain, until):
         faults.add(Fault.TIME_STAMP_EXPIRED)

@@ -80,10 +80,11 @@ class Authority(Holder):
         key = ec.generate_private_key(ec.SECP256R1())
         return cls(key=key, certificate=_ca(key, common, key, _name(common), 1, life))
 
-    def authority(self, common: str, *, life: timedelta = 15 * YEAR) -> Authority:
+    def authority(self, common: str, *, life: timedelta = 15 * YEAR, lists_at: str = "") -> Authority:
+        """`lists_at`: an address under which the lists about it are."""
         key = ec.generate_private_key(ec.SECP256R1())
         self.serial += 1
-        made = _ca(key, common, self.key, self.certificate.subject, self.serial, life)
+        made = _ca(key, common, self.key, self.certificate.subject, self.serial, life, lists_at)
         return Authority(key=key, certificate=made)
 
     def leaf(
@@ -96,8 +97,9 @@ class Authority(Holder):
         purposes: tuple[x509.ObjectIdentifier, ...] = (),
         begins: datetime = AT - 30 * DAY,
         ends: datetime = AT + 2 * YEAR,
-        names_a_source: bool = False,
+        names_a_source: bool | str = False,
     ) -> Holder:
+        """`names_a_source`: an address under which its lists are, or True for one where nobody answers."""
         key = key or ec.generate_private_key(ec.SECP256R1())
         self.serial += 1
         builder = (
@@ -108,14 +110,12 @@ class Authority(Holder):
         if purposes:
             builder = builder.add_extension(x509.ExtendedKeyUsage(purposes), critical=True)
         if names_a_source:
+            source = names_a_source if isinstance(names_a_source, str) else "http://127.0.0.1:1"
             where = x509.AccessDescription(
-                AuthorityInformationAccessOID.OCSP, x509.UniformResourceIdentifier("http://127.0.0.1:1/ocsp")
-            )
-            point = x509.DistributionPoint(
-                [x509.UniformResourceIdentifier("http://127.0.0.1:1/list.crl")], None, None, None
+                AuthorityInformationAccessOID.OCSP, x509.UniformResourceIdentifier(f"{source}/ocsp")
             )
             builder = builder.add_extension(x509.AuthorityInformationAccess([where]), critical=False)
-            builder = builder.add_extension(x509.CRLDistributionPoints([point]), critical=False)
+            builder = builder.add_extension(_lists(source), critical=False)
         return Holder(key=key, certificate=builder.sign(self.key, hashes.SHA256()))
 
     def stamper(self, *, ends: datetime = AT + 10 * YEAR, key: PrivateKey | None = None, **changed: Any) -> Holder:
@@ -166,16 +166,29 @@ def _builder(  # noqa: PLR0917 -- each call stands in this module
     )
 
 
+def _lists(source: str) -> x509.CRLDistributionPoints:
+    address = x509.UniformResourceIdentifier(f"{source}/list.crl")
+    return x509.CRLDistributionPoints([x509.DistributionPoint([address], None, None, None)])
+
+
 def _ca(  # noqa: PLR0917 -- as above
-    key: PrivateKey, common: str, issuer_key: PrivateKey, issuer: x509.Name, serial: int, life: timedelta
+    key: PrivateKey,
+    common: str,
+    issuer_key: PrivateKey,
+    issuer: x509.Name,
+    serial: int,
+    life: timedelta,
+    lists_at: str = "",
 ) -> x509.Certificate:
-    return (
+    builder = (
         _builder(common, key.public_key(), issuer, serial, AT - YEAR, AT + life)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .add_extension(_usage("key_cert_sign", "crl_sign"), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .sign(issuer_key, hashes.SHA256())
     )
+    if lists_at:
+        builder = builder.add_extension(_lists(lists_at), critical=False)
+    return builder.sign(issuer_key, hashes.SHA256())
 
 
 def page_pdf(*, record: bytes | None = RECORD, name: str = "record.json", text: str = "POWER OF ATTORNEY") -> bytes:
