@@ -22,11 +22,12 @@ from broker.flows.register_ports import Register
 from broker.flows.revocation_ports import CorrespondenceSource, RevocationSource
 from broker.jobs import start_embedded
 from broker.jpki.certificate import issuer_key_hash, parse
-from broker.jpki.foreign import MAX_INTERMEDIATES, TEST_HIERARCHY
+from broker.jpki.foreign import MAX_EVIDENCE, MAX_INTERMEDIATES, TEST_HIERARCHY
 from broker.jpki.profile import Profile, accepted_profiles, hierarchy
 from broker.keys.live import open_keys
 from broker.keys.pkcs11 import TokenURI
 from broker.network.client_keys import PublishedKeys
+from broker.network.commercial_registration import Registrar
 from broker.network.configuration import Platform, RevocationPolicy, Sources, read_foreign_lists, read_sources
 from broker.network.correspondence import CorrespondenceGateway
 from broker.network.crl import REFRESH_AFTER, CRLSource
@@ -154,6 +155,7 @@ def join(settings: Settings, *, guard: OutboundGuard, refresh_after: timedelta =
         healthcare=read_healthcare(settings, guard, beside=anchors, refresh_after=refresh_after),
         register=read_register(settings, guard),
         seal=read_seal(Path(settings.seal), guard, now) if settings.seal else None,
+        corporations=read_registrar(settings, guard),
         authorities=read_authority_policies(settings),
         notices=PlatformOperator(sources.platform, guard, now, os.urandom)
         if sources.platform is not None and sources.platform.notices
@@ -267,6 +269,19 @@ def read_authority_policies(settings: Settings) -> tuple[ProcurementPolicy, ...]
     if not read or len({each.authority for each in read}) != len(read):
         raise SettingsError("authority_policies: no policies in that folder, or two of one authority")
     return tuple(read)
+
+
+def read_registrar(settings: Settings, guard: OutboundGuard) -> Registrar | None:
+    """Who states corporations (商業登記); None where its lists are not named. Raises SettingsError."""
+    if not settings.commercial_registration_lists:
+        return None
+    if not settings.commercial_registration_anchors:
+        raise SettingsError("commercial_registration_lists: of use only with commercial_registration_anchors")
+    anchors = read_anchors(Path(settings.commercial_registration_anchors), "commercial_registration_anchors")
+    lists = settings.commercial_registration_lists
+    if len(lists) > MAX_EVIDENCE or not all(url.startswith("https://") or guard.allow_loopback_http for url in lists):
+        raise SettingsError(f"commercial_registration_lists: at most {MAX_EVIDENCE} https addresses")
+    return Registrar(anchors=anchors, lists=lists, max_age=settings.crl_max_age, guard=guard, clock=now)
 
 
 def now() -> datetime:

@@ -85,6 +85,13 @@ class Settings:
         default="",
         metadata=_means("PEM file of the registrar's roots (商業登記); empty: no such certificate is accepted"),
     )
+    commercial_registration_lists: tuple[str, ...] = field(
+        default=(),
+        metadata=_means(
+            "https addresses of the registrar's revocation lists (comma-separated); needed with its roots, so that a"
+            " corporation's own certificate can sign a power of attorney"
+        ),
+    )
     authority_policies: str = field(
         default="",
         metadata=_means(

@@ -56,6 +56,7 @@ def _desk_options(command: Callable[P, R]) -> Callable[P, R]:
             click.option("--policy", type=click.File("rb"), help="The authority's policy: signed, or your own JSON."),
             click.option("--policy-root", type=click.File("rb"), help="Its root's public key (JWK), for a signed one."),
             click.option("--anchors", type=_file(), help="PEM: authorities of seals and time stamps."),
+            click.option("--principal-anchors", type=_file(), help="PEM: authorities of principals' own signatures."),
             click.option("--log-policy", type=click.File("rb"), help="C2SP tlog-policy: logs, witnesses, quorum."),
             click.option("--status-keys", type=click.File("rb"), help="JWK Set: keys of status lists."),
         )
@@ -228,6 +229,7 @@ def _desk(
     policy: BinaryIO | None,
     policy_root: BinaryIO | None,
     anchors: Path | None,
+    principal_anchors: Path | None,
     log_policy: BinaryIO | None,
     status_keys: BinaryIO | None,
 ) -> _Desk:
@@ -248,6 +250,7 @@ def _desk(
             chosen = policies.read(text.strip(), root=_json(policy_root), at=at)
     trust = Trust(
         anchors=() if anchors is None else read_certificates(anchors),
+        principals=() if principal_anchors is None else read_certificates(principal_anchors),
         logs=LogPolicy(logs=(), witnesses=()) if log_policy is None else read_policy(log_policy.read(_MAX_POLICY)),
         status_keys={"keys": []} if status_keys is None else _json(status_keys),
     )

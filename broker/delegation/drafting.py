@@ -81,7 +81,7 @@ def grant_of(
         number=names.number,
         issuer=names.issuer,
         nonce=names.nonce,
-        method=Method.OPERATOR_FILE,
+        method=_method(box),
         principal=Party(
             kind=principal_kind,
             id=names.principal,
@@ -154,6 +154,16 @@ def _family_grant(
         ends=ends,
     )
     return read(write(grant))
+
+
+def _method(box: Boxes) -> Method:
+    """The certificate's is read here, never made."""
+    if not box.text("method"):
+        return Method.OPERATOR_FILE
+    method = box.one(Method, "method")
+    if method is Method.CERTIFICATE:
+        raise PowerRefused(Rule.FORM, "method")
+    return method
 
 
 def _midnight(day: date) -> datetime:

@@ -16,13 +16,14 @@ from broker.audit.leaf import Happening, Leaf, read_leaf
 from broker.audit.policy import Policy as LogPolicy
 from broker.audit.policy import Witnessed, read_policy
 from broker.audit.tlog_proof import read_proof
+from broker.delegation import principal_signature, status_list
 from broker.delegation import record as records
-from broker.delegation import status_list
 from broker.delegation.bundle import Bundle, Papers, StatusPaper
 from broker.delegation.faults import AHEAD, Fault
 from broker.delegation.grant import Grant
 from broker.delegation.life import State
 from broker.delegation.policy import NONE_GIVEN, Policy
+from broker.delegation.principal_signature import PrincipalSignature
 from broker.delegation.record import Frame, Record, StatementRecord
 from broker.delegation.sealing import holds
 from broker.delegation.statement import TYPE as STATEMENT
@@ -39,7 +40,16 @@ from broker.delegation.verdict import (
     judge_unread,
 )
 from broker.delegation.verification import DocumentVerdict, verify_archived, verify_document
-from broker.errors import BrokerError, CheckpointInvalid, PolicyInvalid, PowerRefused, ProofInvalid, WitnessMissing
+from broker.errors import (
+    BrokerError,
+    CardAnswerError,
+    CertificateError,
+    CheckpointInvalid,
+    PolicyInvalid,
+    PowerRefused,
+    ProofInvalid,
+    WitnessMissing,
+)
 
 CLOCK_DIFFERENCE: Final = timedelta(minutes=10)
 """By how much a time stamp may seem to be before the register's entry: two clocks."""
@@ -59,6 +69,8 @@ class Trust:
     logs: LogPolicy = field(default_factory=lambda: LogPolicy(logs=(), witnesses=()))
     status_keys: Mapping[str, Any] = field(default_factory=lambda: {"keys": []}, repr=False)
     """JWK Set."""
+    principals: tuple[bytes, ...] = field(default=(), repr=False)
+    """Certificates (DER) that principals' own certificates lead to: of JPKI, of the registrar (商業登記)."""
 
     def under(self, policy: Policy) -> Trust:
         """With what an authority's policy names of its own in the place of ours. Raises PolicyInvalid."""
@@ -67,6 +79,7 @@ class Trust:
         except CheckpointInvalid as broken:
             raise PolicyInvalid(f"logs: {broken}") from None
         return Trust(
+            principals=self.principals,
             anchors=policy.roots or self.anchors,
             logs=logs,
             status_keys={"keys": [dict(key) for key in policy.status_keys]} if policy.status_keys else self.status_keys,
@@ -96,6 +109,8 @@ class Examined:
     """Of a statement (雇用証明書)."""
     registered: Registered = field(default_factory=Registered)
     status: Status | None = None
+    principal: PrincipalSignature | None = None
+    """What its principal's own signature shows, where it travels with the record."""
 
     @property
     def frame(self) -> Frame | None:
@@ -211,9 +226,22 @@ def _document(papers: Papers, as_of: datetime, now: datetime, trust: Trust) -> E
     try:
         if records.type_of(attached) == STATEMENT:
             return Examined(document=document, stated=records.read_statement(attached))
-        return Examined(document=document, record=records.read(attached))
+        record = records.read(attached)
+        principal, faults = _principal(record, trust)
+        document = replace(document, faults=(*document.faults, *faults))
+        return Examined(document=document, record=record, principal=principal)
     except PowerRefused:
         return Examined(document=replace(document, faults=(*document.faults, Fault.RECORD_UNREADABLE)))
+
+
+def _principal(record: Record, trust: Trust) -> tuple[PrincipalSignature | None, tuple[Fault, ...]]:
+    """The principal's own signature, held against the grant; one that does not hold makes the document a forgery."""
+    if not record.signature:
+        return None, ()
+    try:
+        return principal_signature.judged(record, anchors=trust.principals), ()
+    except (CertificateError, CardAnswerError):
+        return None, (Fault.PRINCIPAL_WRONG,)
 
 
 def _registered(papers: Papers, each: Examined, trust: Trust) -> Registered:

@@ -41,6 +41,7 @@ class Fault(StrEnum):
     TIME_STAMP_UNTRUSTED = "the time stamp has no path to a trusted anchor that is proved unrevoked"
     TIME_STAMP_EXPIRED = "the time stamp's own certificates have expired: it proves nothing any more"
     SEALED_LATER = "the document was sealed later than the time that is asked about"
+    PRINCIPAL_WRONG = "the principal's signature within the record does not hold over the grant"
     UNFINISHED = "the document could not be judged to the end within the limits of time and memory"
     NOT_INSTALLED = "pyHanko is not installed: no document can be judged here"
 
@@ -52,6 +53,7 @@ ALTERED: Final = frozenset(
         Fault.CONTENT_ALTERED,
         Fault.SIGNATURE_WRONG,
         Fault.ALTERED_AFTER,
+        Fault.PRINCIPAL_WRONG,
     }
 )
 """Faults of a document that somebody changed, as distinct from one that is old, foreign or of another form."""

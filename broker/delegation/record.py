@@ -1,13 +1,17 @@
 """The record: the grant (or the statement) as it was signed, and all that made it whole: what the seal covers.
 
 It carries hashes of evidence, never evidence: no certificate, no serial, no revocation data leave with it
-(公的個人認証法 art. 52), and the signatures stay in the operator's store.
+(公的個人認証法 art. 52), and the signatures stay in the operator's store. One method of the Act is otherwise by its
+nature: where the principal chose that their own signature travels (委任者記録ファイル方式), it stands in the record,
+with the certificate in it; revocation data never does.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Mapping
+from base64 import b64decode, b64encode
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -15,7 +19,7 @@ from typing import Any, Final
 
 from broker.delegation import grant as grants
 from broker.delegation import statement as statements
-from broker.delegation.grant import Grant, canonical, stamp
+from broker.delegation.grant import Grant, Method, canonical, stamp
 from broker.delegation.rules import Rule
 from broker.delegation.statement import Statement
 from broker.errors import InvalidToken, PowerRefused
@@ -81,6 +85,8 @@ class Record(Frame):
 
     grant_bytes: bytes = field(repr=False)
     grant: Grant
+    signature: bytes = field(default=b"", repr=False)
+    """The principal's CMS (DER) over `grant_bytes`, where `grant.method` is PRINCIPAL_FILE and nowhere else."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +107,8 @@ def type_of(data: bytes) -> str:
 
 def write(record: Record) -> bytes:
     """The record's bytes, which the document carries. Raises PowerRefused, as `read` of them."""
-    data = _written(record, kind=record.grant.kind.value, grant=record.grant_bytes.decode("utf-8"))
+    travels = {"signature": b64encode(record.signature).decode()} if record.signature else {}
+    data = _written(record, kind=record.grant.kind.value, grant=record.grant_bytes.decode("utf-8"), **travels)
     if read(data) != record:
         raise PowerRefused(Rule.FORM)
     return data
@@ -109,12 +116,29 @@ def write(record: Record) -> bytes:
 
 def read(data: bytes) -> Record:
     """The record in `data`. Raises PowerRefused."""
-    members = _members(data, "grant")
+    members = _members(data, "grant", optional="signature")
     signed = _signed(members["grant"])
     grant = grants.read(signed)
     if members["type"] != grant.kind.value:
         raise PowerRefused(Rule.FORM, "type")
-    return Record(grant_bytes=signed, grant=grant, **_frame(members))
+    frame = _frame(members)
+    return Record(grant_bytes=signed, grant=grant, signature=_signature(members, grant, frame["evidence"]), **frame)
+
+
+def _signature(members: Mapping[str, Any], grant: Grant, evidence: Sequence[Evidence]) -> bytes:
+    """The one that the evidence names."""
+    if ("signature" in members) != (grant.method is Method.PRINCIPAL_FILE):
+        raise PowerRefused(Rule.FORM, "signature")
+    if "signature" not in members:
+        return b""
+    try:
+        signature = b64decode(members["signature"], validate=True)
+    except (TypeError, ValueError):
+        raise PowerRefused(Rule.FORM, "signature") from None
+    told = {each.sha256 for each in evidence if each.shows is Proof.PRINCIPAL_SIGNATURE}
+    if told != {hashlib.sha256(signature).hexdigest()}:
+        raise PowerRefused(Rule.FORM, "signature")
+    return signature
 
 
 def write_statement(record: StatementRecord) -> bytes:
@@ -152,12 +176,12 @@ def _written(frame: Frame, *, kind: str, **signed: str) -> bytes:
     )
 
 
-def _members(data: bytes, signed: str) -> dict[str, Any]:
+def _members(data: bytes, signed: str, *, optional: str = "") -> dict[str, Any]:
     try:
         members = parse_json(data, limit=MAX_BYTES)
     except InvalidToken:
         raise PowerRefused(Rule.FORM) from None
-    if members.keys() != _MEMBERS | {signed} or members["v"] != VERSION:
+    if members.keys() - {optional} != _MEMBERS | {signed} or members["v"] != VERSION:
         raise PowerRefused(Rule.FORM)
     return members
 

@@ -16,6 +16,7 @@ from broker.delegation.examination import Examination, Examined
 from broker.delegation.faults import Fault
 from broker.delegation.grant import Grant, Party, Power, stamp
 from broker.delegation.life import State
+from broker.delegation.principal_signature import PrincipalSignature
 from broker.delegation.statement import TYPE as STATEMENT
 from broker.delegation.statement import Statement
 from broker.delegation.verdict import OUTCOME_OF, TAMPERED, Outcome, Reason
@@ -43,6 +44,7 @@ class Check(StrEnum):
     """What is checked, in this order."""
 
     DOCUMENT = "document"
+    PRINCIPAL = "principal"
     REGISTER = "register"
     WITNESS = "witness"
     STATUS = "status"
@@ -53,6 +55,7 @@ class Check(StrEnum):
 
 CHECKS: Final = {
     Check.DOCUMENT: Words(ja="文書と署名", en="Document and seal"),
+    Check.PRINCIPAL: Words(ja="委任者自身の署名", en="The principal's own signature"),
     Check.REGISTER: Words(ja="登録簿への記載", en="Entry in the register"),
     Check.WITNESS: Words(ja="証人の確認", en="Witnesses"),
     Check.STATUS: Words(ja="取り消し・停止", en="Revocation and suspension"),
@@ -121,6 +124,16 @@ def _of_document(each: Examined, found: Examination) -> list[Line]:
     term = each.term
     if term is None:
         return told
+    if each.principal is not None:
+        anchored = each.principal.anchored
+        told.append(
+            Line(
+                check=Check.PRINCIPAL,
+                result=Result.UNKNOWN if anchored is None else _held(anchored),
+                evidence=_signer(each.principal),
+                at=each.principal.signed_at,
+            )
+        )
     known, seen = each.registered, each.registered.witnessed
     told.append(
         Line(
@@ -251,6 +264,12 @@ def _grant(grant: Grant) -> dict[str, Any]:
         "begins": _time(grant.begins),
         "ends": _time(grant.ends),
     }
+
+
+def _signer(principal: PrincipalSignature) -> str:
+    """Whose certificate it is, as far as it may be told: a card's says where its holder lives."""
+    known = principal.corporation
+    return "CAdES" if known is None else f"CAdES, {known.name} {known.number} {known.representative}"
 
 
 def _statement(statement: Statement) -> dict[str, Any]:

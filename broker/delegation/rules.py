@@ -47,6 +47,12 @@ class Rule(StrEnum):
     LEAVE = "leave"
     TOLD_UNTIL = "told_until"
     SUPERSEDES = "supersedes"
+    SIGNATURE_FORM = "signature_form"
+    SIGNED_OTHER_BYTES = "signed_other_bytes"
+    SIGNER_REFUSED = "signer_refused"
+    SIGNER_UNPROVED = "signer_unproved"
+    SIGNER_CORPORATION = "signer_corporation"
+    SIGNER_REPRESENTATIVE = "signer_representative"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,6 +219,36 @@ WORDS: Final[Mapping[Rule, Words]] = MappingProxyType(
             ja="訂正できるのは、ご自分が発行し、いま取り下げられていない証明書だけです。番号を確かめてください。",
             en="Only a certificate of your own that still stands can be corrected: check its number.",
             source="statement model",
+        ),
+        Rule.SIGNATURE_FORM: Words(
+            ja="署名ファイルを読めないか、署名が正しくありません。CAdES形式の分離署名（.p7s、DER）を作り直してください。",
+            en="The signature cannot be read or does not hold. Make a detached CAdES signature (.p7s, DER) again.",
+            source="RFC 5652; ETSI EN 319 122-1",
+        ),
+        Rule.SIGNED_OTHER_BYTES: Words(
+            ja="別のファイルへの署名です。この画面からダウンロードしたファイルに、そのまま署名してください。",
+            en="It signs another file. Sign the file that this page gives, exactly as it is.",
+            source="RFC 5652 §5.4",
+        ),
+        Rule.SIGNER_REFUSED: Words(
+            ja="署名に使われた証明書は受け入れられません（商業登記電子証明書でないか、期限切れか、失効しています）。",
+            en="The certificate is not accepted: no commercial registration certificate, expired, or revoked.",
+            source="商業登記法 art. 12の2",
+        ),
+        Rule.SIGNER_UNPROVED: Words(
+            ja="証明書が失効していないことを、いま確認できません。時間をおいて、もう一度お試しください。",
+            en="That the certificate is unrevoked cannot be proved just now. Try again later.",
+            source="商業登記法 art. 12の2",
+        ),
+        Rule.SIGNER_CORPORATION: Words(
+            ja="署名に使われた証明書は、この法人番号の法人のものではありません。",
+            en="The certificate is not that of the corporation with this number.",
+            source="会社法人等番号",
+        ),
+        Rule.SIGNER_REPRESENTATIVE: Words(
+            ja="代表者の氏名が、証明書に記録された氏名と違います。証明書のとおりに書いた委任で、やり直してください。",
+            en="The representative's name differs from the certificate's. Draft it again with the name stated there.",
+            source="商業登記法 art. 12の2",
         ),
     }
 )

@@ -87,6 +87,7 @@ LABELS: Final[Mapping[str, Words]] = {
     "sha256": Words(ja="SHA-256", en="SHA-256"),
     "service_name": Words(ja="サービスの名称", en="Name of the service"),
     "shows": Words(ja="示すもの", en="Shows"),
+    "signature": Words(ja="委任者の電子署名（CMS）", en="The principal's signature (CMS)"),
     "since": Words(ja="初日", en="From"),
     "starts": Words(ja="始業", en="Starts"),
     "status": Words(ja="取り消し・停止の確認先", en="Where revocation is told"),
@@ -172,6 +173,10 @@ NOTES: Final[Mapping[str, Words]] = {
     "empty": Words(ja="（空）", en="(empty)"),
     "yes": Words(ja="はい", en="yes"),
     "no": Words(ja="いいえ", en="no"),
+    "in_record": Words(
+        ja="添付の記録の中にあります（SHA-256は裏付けの記録のとおり）",
+        en="within the attached record; its SHA-256 stands among the evidence",
+    ),
     "rare": Words(ja="文字の番号", en="code points"),
     "for_checking": Words(ja="照合のための項目", en="For checking"),
     "document": Words(ja="電子文書", en="Electronic document"),

@@ -10,7 +10,7 @@ seal     the document is sealed, and the mandate holds
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -18,16 +18,25 @@ import structlog
 
 from broker.audit.entry import Entry, Event
 from broker.audit.leaf import SALT_SIZE, Happening, Leaf, commitment
+from broker.audit.receipt import Decision
 from broker.delegation import record as records
 from broker.delegation.acts import FAMILY
 from broker.delegation.content import Content, name_of, principal_of
-from broker.delegation.grant import PartyKind
+from broker.delegation.grant import Grant, Method, PartyKind
 from broker.delegation.life import Deed, State
 from broker.delegation.record import Evidence, Proof, Record, StatementRecord
+from broker.delegation.rules import Rule
 from broker.delegation.statement import Statement
 from broker.delegation.status_list import random_place
-from broker.errors import BrokerError, CertificateError, DelegationStateRefused, RevocationUnknown, WitnessMissing
-from broker.flows import register
+from broker.errors import (
+    BrokerError,
+    CertificateError,
+    DelegationStateRefused,
+    PowerRefused,
+    RevocationUnknown,
+    WitnessMissing,
+)
+from broker.flows import mandate_uploads, register
 from broker.flows.account_orders import check_operator
 from broker.flows.family_mandates import confirmed, protected
 from broker.flows.mandate_ends import change, log_changes
@@ -80,7 +89,8 @@ def _verify(mandate: Mandate, ports: Ports) -> bool:
     with ports.store.transaction() as tx:
         pieces, judges = tx.mandates.evidence(mandate.number), tx.mandates.judges(mandate.number)
         said = confirmed(tx, mandate) and not protected(tx, mandate)
-    if not said or (principal_of(content).kind is PartyKind.CORPORATION and not _agree(judges)):
+    uploaded = _uploaded(pieces)
+    if not said or (principal_of(content).kind is PartyKind.CORPORATION and not uploaded and not _agree(judges)):
         return False  # for days, perhaps: no source is asked meanwhile
     now = ports.clock()
     decisions, signer = [], None
@@ -88,17 +98,21 @@ def _verify(mandate: Mandate, ports: Ports) -> bool:
         for piece in pieces:
             if piece.shows is Proof.GUARDIANSHIP:
                 continue  # a service's word, and no card's
-            trusted, found = judged(piece.shows, opened(mandate.number, piece, ports=ports), ports=ports)
+            data = opened(mandate.number, piece, ports=ports)
+            if uploaded and piece.shows is Proof.PRINCIPAL_SIGNATURE:
+                trusted, found = _judged_upload(data, grant_bytes(mandate, ports=ports), ports=ports)
+            else:
+                trusted, found = judged(piece.shows, data, ports=ports)
             decisions.append({"shows": piece.shows.value, "sha256": piece.sha256, **found.members()})
             signer = trusted if piece.shows in SIGNATURES else signer
     except RevocationUnknown:
         raise  # it waits until somebody can tell
-    except CertificateError as refused:
+    except (CertificateError, PowerRefused) as refused:
         _log.warning("mandate_refused", number=mandate.number, reason=type(refused).__name__)
         with ports.store.transaction() as tx:
             change(tx, mandate.number, Deed.ABANDON, by=None, now=now, ports=ports)
         return False
-    if signer is None or (_needs_judges(content, signer) and not _agree(judges)):
+    if signer is None or (not uploaded and _needs_judges(content, signer) and not _agree(judges)):
         return False
     claims = {
         "iss": ports.policy.issuer,
@@ -122,6 +136,32 @@ def _verify(mandate: Mandate, ports: Ports) -> bool:
     return True
 
 
+def _uploaded(pieces: Sequence[Piece]) -> bool:
+    """Whether its principal signed with a corporation's own certificate: then no card's frame stands beside it."""
+    shown = {piece.shows for piece in pieces}
+    return Proof.PRINCIPAL_SIGNATURE in shown and Proof.PRINCIPAL_FRAME not in shown
+
+
+def _judged_upload(cms: bytes, grant: bytes, *, ports: Ports) -> tuple[TrustedCertificate, Decision]:
+    """Raises PowerRefused; RevocationUnknown where it has to wait."""
+    now = ports.clock()
+    try:
+        proved = mandate_uploads.judge(cms, grant, ports=ports)
+    except PowerRefused as refused:
+        if refused.rule == Rule.SIGNER_UNPROVED:
+            raise RevocationUnknown("the registrar's lists tell nothing now") from refused
+        raise
+    evidence = proved.evidence
+    told = Decision(
+        use=proved.certificate.profile,
+        kind=proved.certificate.kind,
+        source=evidence.source,
+        this_update=evidence.this_update,
+        checked_at=now,
+    )
+    return proved.certificate, told
+
+
 def _needs_judges(content: Content, signer: TrustedCertificate) -> bool:
     """A card proves a person and never a corporation; nor a business whose name is not its holder's."""
     if principal_of(content).kind is PartyKind.CORPORATION:
@@ -137,7 +177,9 @@ def to_judge(*, ports: Ports) -> tuple[tuple[MandateNumber, Content, int], ...]:
     """The mandates that wait for an extract to be held against them, and how many have done so."""
     with ports.store.transaction() as tx:
         waiting = [
-            (known(tx, number), len(tx.mandates.judges(number))) for number in tx.mandates.waiting(State.ACCEPTED)
+            (known(tx, number), len(tx.mandates.judges(number)))
+            for number in tx.mandates.waiting(State.ACCEPTED)
+            if not _uploaded(tx.mandates.evidence(number))
         ]
     return tuple(
         (mandate.number, content_of(mandate, ports=ports), count)
@@ -177,7 +219,7 @@ def _chain_holds(tx: Transaction, mandate: Mandate) -> bool:
 def _enter(mandate: Mandate, ports: Ports) -> bool:
     """Record, document and commitment; the row and the register's entry commit together."""
     now = ports.clock().replace(microsecond=0)
-    origin = register.origin_at(ports.policy.issuer, now)
+    origin, number = register.origin_at(ports.policy.issuer, now), mandate.number
     with ports.store.transaction() as tx:
         pieces = tx.mandates.evidence(mandate.number)
         place = random_place(ports.entropy)
@@ -186,9 +228,12 @@ def _enter(mandate: Mandate, ports: Ports) -> bool:
     evidence = [
         Evidence(shows=piece.shows, sha256=piece.sha256, at=piece.at.replace(microsecond=0)) for piece in pieces
     ]
+    content = content_of(mandate, ports=ports)
+    travels = [piece for piece in pieces if piece.shows is Proof.PRINCIPAL_SIGNATURE]
     data = _record(
         grant_bytes(mandate, ports=ports),
-        content_of(mandate, ports=ports),
+        content,
+        signature=opened(number, travels[-1], ports=ports) if _own_file(content) and travels else b"",
         issued_at=now,
         evidence=tuple(evidence),
         status_list=f"{ports.policy.issuer}{STATUS_PATH}",
@@ -198,7 +243,7 @@ def _enter(mandate: Mandate, ports: Ports) -> bool:
     )
     unsigned = print_record(data, ports=ports)
     salt = ports.entropy(SALT_SIZE)
-    number, commit = mandate.number, commitment(salt, data, unsigned)
+    commit = commitment(salt, data, unsigned)
     with ports.store.transaction() as tx:
         if tx.mandates.lock(number) is not State.VERIFIED or not _chain_holds(tx, mandate):
             return False
@@ -229,11 +274,16 @@ def _enter(mandate: Mandate, ports: Ports) -> bool:
     return True
 
 
-def _record(signed: bytes, content: Content, **frame: Any) -> bytes:
+def _own_file(content: Content) -> bool:
+    """Whether its principal's own signature travels with it (委任者記録ファイル方式)."""
+    return isinstance(content, Grant) and content.method is Method.PRINCIPAL_FILE
+
+
+def _record(signed: bytes, content: Content, *, signature: bytes, **frame: Any) -> bytes:
     """Raises PowerRefused."""
     if isinstance(content, Statement):
         return records.write_statement(StatementRecord(statement_bytes=signed, statement=content, **frame))
-    return records.write(Record(grant_bytes=signed, grant=content, **frame))
+    return records.write(Record(grant_bytes=signed, grant=content, signature=signature, **frame))
 
 
 # --- witness, seal ---------------------------------------------------------------------------------------------------

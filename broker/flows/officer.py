@@ -170,6 +170,7 @@ def _policy(authority: str, ports: Ports) -> Policy:
 def own_trust(tx: Transaction, ports: Ports) -> Trust:
     """What this operator itself relies on. Without a seal or a register nothing is believed."""
     return Trust(
+        principals=(*ports.policy.sign_anchors, *(() if ports.corporations is None else ports.corporations.anchors)),
         anchors=() if ports.seal is None else ports.seal.anchors,
         logs=register.own_policy(tx, ports=ports),
         status_keys=ports.keys.history(KeyUse.MANDATE_STATUS),

@@ -23,6 +23,7 @@ from broker.delegation.policy import Policy as ProcurementPolicy
 from broker.flows.approval_ports import BackchannelRequestStore, ClientPings, DeviceCodeStore
 from broker.flows.client_keys import ClientKeys
 from broker.flows.client_ports import ClientStore, InitialAccessStore, ManagedClientStore, SectorStore
+from broker.flows.corporate_ports import CorporateCertificates
 from broker.flows.documents import ClientDocuments
 from broker.flows.joint_ports import JointStore
 from broker.flows.kiosk_ports import KioskStore
@@ -486,5 +487,7 @@ class Ports:
     """None where the operator keeps no register: then there are no mandates."""
     seal: SealPort | None = None
     """None where no seal is set up: then no document is sealed."""
+    corporations: CorporateCertificates | None = None
+    """None where no registrar is trusted: then a corporation's own certificate signs nothing."""
     authorities: tuple[ProcurementPolicy, ...] = ()
     """Procuring authorities whose rules officers may choose on the page of verification."""

@@ -33,6 +33,7 @@ from broker.web import (
     register_log,
     release,
     statements,
+    uploads,
     verify,
 )
 from broker.web.endpoint import MAX_BODY
@@ -96,6 +97,7 @@ def register(app: Flask, ports: Ports, *, web: WebSettings) -> None:
         health,
         register_log,
         statements,
+        uploads,
         verify,
     ):
         app.register_blueprint(module.blueprint)

@@ -20,6 +20,7 @@ from broker.flows import (
     mandate_ends,
     mandate_papers,
     mandate_status,
+    mandate_uploads,
     mandates,
 )
 from broker.flows.mandates import MandateView
@@ -67,13 +68,12 @@ def form() -> Response:
 
 
 def _form(who: Visit, typed: dict[str, str], wrong: PowerRefused | None) -> Response:
-    words = None if wrong is None else _words(wrong)
     return my(
         "delegation_new.html",
         who,
         400 if wrong is not None else 200,
         typed=typed,
-        wrong=words,
+        wrong=None if wrong is None else _words(wrong),
         acts=[(act.value, act_word(act.value)) for act in Act if act in PROCUREMENT],
         categories=CATEGORIES,
         again_url=url_for("delegations.form"),
@@ -170,10 +170,20 @@ def one(number: str) -> Response:
     view = mandates.see(who, MandateNumber(number), ports=ports())
     if view.mandate.kind in FAMILY:
         return _family(who, view)
+    return shown(who, view)
+
+
+def shown(who: Visit, view: MandateView, *, refused: PowerRefused | None = None) -> Response:
+    """Its page; with `refused`, the rule that a signature file broke."""
+    number = view.mandate.number
+    own = view.role is Role.PRINCIPAL
     return my(
         "delegation.html",
         who,
+        200 if refused is None else 400,
         view=view,
+        refused=None if refused is None else _words(refused),
+        takes_upload=own and mandate_uploads.takes_upload(view.mandate, view.grant, ports=ports()),
         deeds=[deed.value for deed in Deed if _may(view, deed)],
         act_word=act_word,
         sealed=view.mandate.log_index is not None and view.mandate.state.value in {"active", "suspended"},

@@ -26,6 +26,7 @@ ACTS: Final = (
     "appoint_subagent", "view_record", "write_record", "book",
 )  # fmt: skip
 """In the order of showing them."""
+METHODS: Final = ("operator_file", "principal_file")
 MAX_GRANT: Final = 16 * 1024  # characters
 Step = Literal["grant", "resume", "approve", "accept"]
 Kind = Literal["poa.business", "poa.person", "poa.guardian"]
@@ -78,6 +79,8 @@ class Mandate:
     ends: str
     """The last day, YYYY-MM-DD."""
     sub_delegation: int
+    travels: bool
+    """Whether the signature, and with it the certificate, goes to everybody who receives the document."""
     approvals: int
     """How many people have to agree as well; 0 for none."""
     sha256: bytes
@@ -109,9 +112,12 @@ def parse_mandate(tag: str, action: Mapping[str, Any]) -> Mandate:
     approval = grant.get("approval", {})
     if not isinstance(approval, dict) or not isinstance(approval.get("approvers", []), list):
         raise RequestMalformed("approval is no object with approvers")
+    if grant["method"] not in METHODS:
+        raise ActionUnknown("a method of recording without a template")
     return Mandate(
         step=step,
         kind=_kind(grant["type"]),
+        travels=grant["method"] == "principal_file" and step == "grant",
         principal=party_line(grant["principal"]),
         agent=party_line(grant["agent"]),
         powers=tuple(_power(power) for power in powers),

@@ -153,6 +153,9 @@ def _mandate_facts(mandate: Mandate, _: Gettext) -> list[tuple[str, str]]:
     facts.append((_("期間"), _("%(begins)sから%(ends)sまで") % {"begins": mandate.begins, "ends": mandate.ends}))
     if mandate.sub_delegation:
         facts.append((_("復代理"), _("%(steps)s段まで認める") % {"steps": mandate.sub_delegation}))
+    if mandate.travels:
+        told = _("あなたの署名と電子証明書（氏名・住所・生年月日・性別）は、委任状を受け取るすべての人に渡ります")
+        facts.append((_("署名の渡し先"), told))
     if mandate.approvals:
         facts.append((_("承認者"), _("%(count)s人") % {"count": mandate.approvals}))
     return facts

@@ -172,7 +172,7 @@ class Page(HTMLParser):
             self._form = {"action": values["action"], "method": values["method"], "fields": {}}
             self.forms[values["id"]] = self._form
         if tag == "input" and self._form is not None:
-            self._form["fields"][values["name"]] = values["value"]
+            self._form["fields"][values["name"]] = values.get("value", "")
         if tag == "a" and identifier:
             self.links[identifier] = values["href"]
         self.addresses += [values[name] for name in ("href", "src", "action", "srcset", "data") if name in values]
