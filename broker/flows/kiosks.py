@@ -104,7 +104,7 @@ def begun_at(tx: Transaction, kiosk_id: KioskID | None, interaction: Interaction
     if kiosk_id is not None:
         kiosk = _standing(tx, kiosk_id)
         _check_act(kiosk, tag=tag, action=action)
-        _check_own(interaction)
+        _check_own(kiosk, interaction)
 
 
 def answered_at(transaction: CardTransaction, envelope: Mapping[str, Any], *, ports: Ports) -> KioskID | None:
@@ -134,8 +134,7 @@ def answered_at(transaction: CardTransaction, envelope: Mapping[str, Any], *, po
 def released_at(tx: Transaction, kiosk_id: KioskID | None, interaction: Interaction) -> None:
     """The last look before a session opens. Raises KioskRefused (stopped meanwhile), KioskActOff."""
     if kiosk_id is not None:
-        _standing(tx, kiosk_id)
-        _check_own(interaction)
+        _check_own(_standing(tx, kiosk_id), interaction)
 
 
 def _standing(tx: Transaction, kiosk_id: KioskID) -> Kiosk:
@@ -151,10 +150,14 @@ def _check_act(kiosk: Kiosk, *, tag: str, action: str) -> None:
         raise KioskActOff(f"{act} is off at this kiosk")
 
 
-def _check_own(interaction: Interaction) -> None:
-    """What is approved for another device outlives the session, so it is never approved here."""
+def _check_own(kiosk: Kiosk, interaction: Interaction) -> None:
+    """What is approved for another device outlives the session, so it is never approved here; and nobody acts for
+    somebody else at a terminal that everybody uses, unless its site allows it.
+    """
     if interaction.request.elsewhere:
         raise KioskActOff("another device is not logged in from a kiosk")
+    if interaction.request.questions and SiteAct.MANDATE not in kiosk.allows:
+        raise KioskActOff("questions about mandates are off at this kiosk")
 
 
 def _act_of(tag: str, action: str) -> SiteAct | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
@@ -17,8 +18,9 @@ from broker.errors import DelegationUnknown
 from broker.flows.mandate_ports import Decided, Happened, Mandate, Note, Part
 from broker.flows.my_page import Visit, check_own
 from broker.flows.ports import Ports, Transaction
-from broker.ids import AccountID, MandateNumber
+from broker.ids import AccountID, ClientID, MandateNumber
 from broker.jose import compact_json
+from broker.oidc.client import Client
 
 STATUS_PATH: Final = "/status-lists/1"
 """Where the one status list is published."""
@@ -37,6 +39,8 @@ class MandateView:
     mine: Part = field(repr=False)
     story: tuple[Happened, ...] = ()
     decisions: tuple[Decided, ...] = ()
+    askers: Mapping[ClientID, Client] = field(default_factory=dict)
+    """Who asked; one that was removed since is missing."""
 
 
 def context(number: MandateNumber, what: str) -> bytes:
@@ -83,6 +87,8 @@ def see(who: Visit, number: MandateNumber, *, ports: Ports) -> MandateView:
     with ports.store.transaction() as tx:
         mandate = known(tx, number)
         mine = part_of(tx, number, who.account)
+        decisions = tx.mandates.decisions(number)
+        asked = {client_id: tx.clients.get(client_id) for client_id in {each.client_id for each in decisions}}
         view = MandateView(
             mandate=mandate,
             grant=grant_of(mandate, ports=ports),
@@ -90,7 +96,8 @@ def see(who: Visit, number: MandateNumber, *, ports: Ports) -> MandateView:
             parts=tx.mandates.parts(number),
             mine=mine,
             story=tx.mandates.story(number),
-            decisions=tx.mandates.decisions(number),
+            decisions=decisions,
+            askers={client_id: client for client_id, client in asked.items() if client is not None},
         )
     if view.mine.account is not None:
         check_own(who, view.mine.account)

@@ -29,6 +29,7 @@ from broker.ids import MandateNumber
 from broker.web import cookies
 from broker.web.me import door, my, posted, visit
 from broker.web.pages import language, see_other
+from broker.web.questions import entity_name
 from broker.web.settings import ports
 from broker.web.words import act_word, word
 
@@ -185,6 +186,7 @@ def shown(who: Visit, view: MandateView, *, refused: PowerRefused | None = None)
         refused=None if refused is None else _words(refused),
         takes_upload=own and mandate_uploads.takes_upload(view.mandate, view.grant, ports=ports()),
         deeds=[deed.value for deed in Deed if _may(view, deed)],
+        entity_name=entity_name,
         act_word=act_word,
         sealed=view.mandate.log_index is not None and view.mandate.state.value in {"active", "suspended"},
         again_url=url_for("delegations.one", number=number),

@@ -30,7 +30,9 @@ from tests.broker.web.house import House, Page, Receivers, returned, transaction
 from tests.broker.web.linkhouse import service
 from tests.broker.web.my_page import add_service, code_of
 from tests.broker.web.program import register
+from tests.broker.web.pushing import pushed, visit
 from tests.broker.web.test_web_device import begun, confirm
+from tests.broker.web.test_web_mandate_answers import ASKED, bidding
 from tests.broker.web.test_web_proofing import agree, shop
 
 START = "http://127.0.0.3:8002/welcome"
@@ -459,6 +461,21 @@ def test_proofing_is_off_unless_the_site_allows_it(house: House, device: DeviceK
     booth = enrolled(house, device)
     page = agree(shop(house), booth.browser, scope="openid name birthdate")
     assert (page.status_code, code_of(page)) == (403, "AUTH-071")
+
+
+def test_a_question_about_a_mandate_is_off_unless_the_site_allows_it(house: House, device: DeviceKey) -> None:
+    program = bidding(house)
+
+    def asked() -> str:
+        request = pushed(program, authorization_details=json.dumps([ASKED]))
+        return visit(program, request, booth.browser).headers["Location"]
+
+    booth = enrolled(house, device)
+    page = house.get(booth.browser, asked())
+    assert (page.status_code, code_of(page)) == (403, "AUTH-071")
+    booth.browser = house.browser()  # one that does not say what it is: the kiosk's signature decides
+    assert code_of(booth.read(house.get(booth.browser, asked()), device=device).page) == "AUTH-071"
+    assert rows(house, "SELECT count(*) FROM sessions") == [(0,)]
 
 
 def test_no_file_is_saved_at_a_kiosk(booth: Booth) -> None:

@@ -147,6 +147,7 @@ def test_yes_inside_the_power_no_outside_and_no_after_the_principal_has_revoked_
     assert decisions(tokens(program)) == ["deny"]
     for party in (principal, agent):
         shown = Page(party.get(path).text).texts["decisions"]
+        assert "架空県電子入札 入札 100001 4,000,000円" in shown, "who asked, what, and about how much"
         assert shown.count("認めた") == 1
         assert shown.count("認めなかった") == 6
 
