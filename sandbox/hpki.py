@@ -191,7 +191,8 @@ def load_authority(folder: Path, name: str) -> HealthcareAuthority:
 def publish(folder: Path, name: str, *, now: datetime) -> bytes:
     """The list (DER) of one of LISTERS as of `now`. Raises OSError, ValueError."""
     authority = load_authority(folder, name)
-    made = build_list(authority, revoked=_revoked(folder).get(name, ()), number=int(now.timestamp()), at=now)
+    at = now - timedelta(minutes=1)  # so that whoever asked a moment before it was made finds it in force
+    made = build_list(authority, revoked=_revoked(folder).get(name, ()), number=int(now.timestamp()), at=at)
     return made.public_bytes(Encoding.DER)
 
 

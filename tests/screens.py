@@ -19,6 +19,8 @@ SCREENS: Final = {
     "login": ("カードを置く", "place the card"),
     "login-asked": ("カードを置く（求めているもの）", "place the card: what is asked for"),
     "login-mandate": ("カードを置く（代理の問い合わせ）", "place the card: may you act for somebody?"),
+    "login-licence": ("HPKIカードを置く", "place the HPKI card"),
+    "login-joint": ("カードを置く（医療者との手続き）", "place the card: a matter with a doctor"),
     "login-unvetted": ("審査していないサービス", "a service whose name is not reviewed"),
     "choose": ("カードの使い方を選ぶ", "choose how to use the card"),
     "handover": ("別の機器で確かめる", "have the card checked elsewhere"),

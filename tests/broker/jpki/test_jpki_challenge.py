@@ -17,7 +17,17 @@ from hypothesis import strategies as st
 
 from broker.errors import SignatureInvalid
 from broker.jose import b64url_decode, raw_ecdsa
-from broker.jpki.challenge import AUTH, LINK_COMMIT, LINK_START, TAGS, CardChallenge, frame, verify_signature
+from broker.jpki.challenge import (
+    AUTH,
+    JOINT,
+    LINK_COMMIT,
+    LINK_START,
+    PROFESSION,
+    TAGS,
+    CardChallenge,
+    frame,
+    verify_signature,
+)
 from broker.jpki.subject import serial_fingerprint
 from tests.broker.jpki.jpki_authority import PrivateKey, rsa_key, tlv
 
@@ -101,11 +111,11 @@ def test_challenge_cannot_be_built_wrong(wrong: dict[str, Any]) -> None:
         dataclasses.replace(LOGIN, **wrong)
 
 
-def test_tags_are_the_designs() -> None:
+def test_tags_are_the_designs_and_the_two_of_doctor_and_patient() -> None:
     assert {
         f"JPKI-FED-{purpose}/1"
         for purpose in ("AUTH", "LINK-START", "LINK-COMMIT", "CONSENT", "PROOF", "MANDATE", "ACCEPT")
-    } == TAGS
+    } == TAGS - {PROFESSION, JOINT}  # decision 68: an HPKI card's, and a patient's beside a doctor
     assert AUTH == "JPKI-FED-AUTH/1"
 
 

@@ -42,6 +42,7 @@ from broker.storage.store import SQLStore
 from broker.web.settings import WebSettings
 from cardreader.agent.trust import parse_trust
 from sandbox.generate import World, generate
+from tests.broker.web import doctors
 from tests.broker.web.house import (
     AGENT,
     BANK,
@@ -210,7 +211,7 @@ def house(make_house: Callable[..., House]) -> House:
 
 
 @pytest.fixture
-def served(make_house: Callable[..., House], tmp_path: Path) -> Iterator[House]:
+def served(make_house: Callable[..., House], world: World, tmp_path: Path) -> Iterator[House]:
     """The broker on a port of its own, under the issuer it is reached by."""
     holder: dict[str, House] = {}
 
@@ -227,7 +228,10 @@ def served(make_house: Callable[..., House], tmp_path: Path) -> Iterator[House]:
     create(
         tmp_path / "keys", PASSPHRASE, issuer=issuer, now=datetime.now(UTC), agent_root_out=tmp_path / "root" / "r.json"
     )
-    holder["house"] = make_house(issuer=issuer, keys_of=open_keys(tmp_path / "keys", PASSPHRASE))
+    lists = doctors.Lists(world, lambda: holder["house"].clock())  # noqa: PLW0108 -- the house is made with it
+    holder["house"] = make_house(
+        issuer=issuer, keys_of=open_keys(tmp_path / "keys", PASSPHRASE), healthcare=doctors.healthcare(world, lists)
+    )
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     yield holder["house"]

@@ -15,11 +15,12 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.x509 import load_der_x509_certificate
 
+from cardreader.agent.action import parse_action
 from cardreader.agent.app import create_agent
 from cardreader.agent.direct import answer_request
 from cardreader.agent.entry import PinPrompt, Secret, write_prompt
 from cardreader.agent.frame import build_frame
-from cardreader.agent.joint import Joint
+from cardreader.agent.joint import JOINT_TAGS, Joint
 from cardreader.agent.request import SignRequest, verify_request
 from cardreader.agent.trust import AgentState
 from cardreader.authentication import APDUCards
@@ -43,6 +44,9 @@ from tests.cardreader.agent.conftest import ISSUER, NOW, Broker, Desk, Hierarchy
 from tests.cardreader.conftest import CardMaker
 
 PROFESSION, JOINT = "JPKI-FED-PROFESSION/1", "JPKI-FED-JOINT/1"
+FRAMES: list[dict[str, Any]] = json.loads(
+    (Path(__file__).parents[2] / "vectors/card-frame/frames.json").read_text(encoding="utf-8")
+)
 JOINT_ID = b64url(b"j" * 24)
 DOCTOR = {"name": "見本 太郎", "organization": "見本病院（試験用）", "roles": ["Medical Doctor"]}
 
@@ -287,3 +291,10 @@ def test_a_card_without_a_certificate_for_authentication_is_not_taken(
 ) -> None:
     with pytest.raises(MalformedCardData):
         answered(broker, replace(licence(), auth=replace(licence().auth, certificate=b"not a certificate")))
+
+
+@pytest.mark.parametrize("vector", [row for row in FRAMES if row["tag"] in JOINT_TAGS], ids=lambda row: row["name"])
+def test_actions_of_the_published_frames_are_read(vector: dict[str, Any]) -> None:
+    act = parse_action(vector["tag"], vector["action"], issued_at=NOW)
+    assert act.kind == ("joint" if vector["tag"] == JOINT else "profession")
+    assert (act.joint is None) is (vector["action"] == "{}")

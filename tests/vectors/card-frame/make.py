@@ -155,6 +155,18 @@ def vectors() -> list[dict[str, object]]:
             tag="JPKI-FED-PROOF/1",
             action=proof(documents(), kind="sign", release=[]),
         ),
+        vector("a doctor's login by HPKI card", tag="JPKI-FED-PROFESSION/1"),
+        vector(
+            "a doctor's half of a joint transaction",
+            tag="JPKI-FED-PROFESSION/1",
+            action='{"joint":"ampqampqampqampqampqampqampqampq","purpose":"検査の説明と同意"}',
+        ),
+        vector(
+            "the patient's half, with the doctor as certified",
+            tag="JPKI-FED-JOINT/1",
+            action='{"doctor":{"name":"見本 太郎","organization":"見本病院","roles":["Medical Doctor"]},'
+            '"joint":"ampqampqampqampqampqampqampqampq","purpose":"検査の説明と同意"}',
+        ),
     ]
 
 
