@@ -30,7 +30,7 @@ FONTS: Final = (
     Path("/usr/share/fonts/truetype/ipamj/ipamjm.ttf"),
 )
 """Where Debian puts IPAexGothic, and IPAmjMincho for the characters of family registers (戸籍)."""
-SECONDS: Final = 30.0
+SECONDS: Final = 120.0
 """For a second process, which loads 50 MB of fonts."""
 
 _STANDARD: Final = "a-3u"
