@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from datetime import UTC
 from http.cookies import CookieError, SimpleCookie
 from typing import Any, Final
 
@@ -15,12 +16,13 @@ from broker.app import join
 from broker.commands.exits import answering
 from broker.errors import InvalidToken, OutboundFailed
 from broker.flows.discovery import provider_metadata, published_keys
-from broker.flows.ports import Ports
+from broker.flows.ports import KeyUse, Ports
 from broker.jose import parse_json
 from broker.network.front import MAX_ANSWER, Front
 from broker.network.outbound import OutboundGuard
 from broker.settings import Settings, read
 
+_LAST_MONTH: Final = 12
 _JUNK: Final = "not%20a%20certificate"
 
 
@@ -101,6 +103,17 @@ def _certificates(visit: Visit) -> str:
     return ""
 
 
+def _next_log(visit: Visit) -> str:
+    """A policy takes one log for each key (C2SP tlog-policy), so each year's log needs its own."""
+    now, register = visit.ports.clock().astimezone(UTC), visit.ports.register
+    if register is None or now.month != _LAST_MONTH:
+        return ""
+    known = visit.ports.keys.history(KeyUse.REGISTER_LOG)["keys"]
+    if any(jwk.get("nbf", 0) > now.timestamp() for jwk in known):
+        return ""
+    return f"the log of {now.year + 1} has no key yet: broker keys rotate --use register-log, and tell its witnesses"
+
+
 CHECKS: Final[dict[str, Callable[[Visit], str]]] = {
     "metadata": _metadata,
     "keys": _keys,
@@ -108,6 +121,7 @@ CHECKS: Final[dict[str, Callable[[Visit], str]]] = {
     "headers": _headers,
     "cookies": _cookies,
     "certificates": _certificates,
+    "register": _next_log,
 }
 """Each answers what to do, or nothing where all is well."""
 

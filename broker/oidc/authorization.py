@@ -62,12 +62,15 @@ _LONG = frozenset(
 )
 OFFLINE_ACCESS = "offline_access"
 PROFILE = "profile"
+DELEGATIONS = "delegations"
+"""To read and to end the person's powers of attorney for them."""
 SCOPES = frozenset(
     {
         "openid",
         OFFLINE_ACCESS,
         PROFILE,
         LINKED_ID,
+        DELEGATIONS,
         sign_transaction.SCOPE,
         *licence.SCOPES,
         *claims_request.IDENTITY,
@@ -302,6 +305,7 @@ def _scope(asked: frozenset[str], needed: frozenset[str], client: Client) -> fro
     if (asked & identity) - known - tried:
         raise ProofNotAllowed("the client is not registered for what says who a resident is")
     granted = needed & SCOPES & known
+    granted -= frozenset() if client.asks_mandates else {DELEGATIONS}
     granted -= {name for name in granted & claims_request.ATTRIBUTE_SCOPES if client.use_of(name) is None}
     return granted if GrantType.REFRESH_TOKEN in client.grant_types else granted - {OFFLINE_ACCESS}
 

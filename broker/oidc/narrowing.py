@@ -10,6 +10,7 @@ from typing import Final
 
 from broker.errors import InvalidScope
 from broker.oidc import authorization_details, licence, resource
+from broker.oidc.authorization import DELEGATIONS
 from broker.oidc.claims_request import ATTRIBUTE_SCOPES, IDENTITY
 from broker.oidc.client import Client
 from broker.oidc.grants import Grant
@@ -21,7 +22,9 @@ RECEIPTS: Final = "receipts"
 """The scope by which a client fetches its receipts; it has it on its own."""
 OWN_SCOPES: Final = frozenset({RECEIPTS})
 """What our own endpoints for clients ask for; a resident is never asked about them."""
-_PERSONAL: Final = frozenset({"openid", "offline_access", "profile", licence.SCOPE, *IDENTITY, *ATTRIBUTE_SCOPES})
+_PERSONAL: Final = frozenset(
+    {"openid", "offline_access", "profile", DELEGATIONS, licence.SCOPE, *IDENTITY, *ATTRIBUTE_SCOPES}
+)
 """Scopes that a resident grants; no client has them on its own."""
 
 

@@ -79,6 +79,8 @@ def wants_scope(path: str) -> str | None:
         return "openid"
     if path.startswith("/api/receipts"):
         return "receipts"
+    if path.startswith("/api/delegations"):
+        return "delegations"
     return "sign" if path.startswith("/api/sign-transactions") else None
 
 

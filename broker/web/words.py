@@ -31,6 +31,7 @@ ITEMS: Final[Mapping[str, Any]] = {
     "hpki": _("医療の資格、氏名、所属"),
     "joint": _("医療者との手続き"),
     "urn:jpki-broker:claim:joint": _("医療者との手続き"),
+    "delegations": _("電子委任状の一覧と状態。あなたに代わって停止や取り消しもできます"),
     "language": _("使いたい言語"),
     "called": _("呼んでほしい名前"),
     "communication": _("伝え方の配慮"),
