@@ -30,12 +30,14 @@ from broker.delegation.document import MAX_DOCUMENT
 from broker.delegation.examination import Examination, Trust, examine
 from broker.delegation.policy import NONE_GIVEN, Policy
 from broker.delegation.report import RESULTS, check_words, claims, lines, sentence, states
+from broker.delegation.report_sheet import Sheet, print_sheets
 from broker.delegation.verdict import EXIT_STATUS, Outcome
 from broker.delegation.wording import STATES, TOTAL, explanation, outcome_words, reason_words
 from broker.errors import BundleInvalid, InvalidToken, PolicyInvalid, QuestionInvalid, SealFailed
 from broker.flows.sealed_documents import archived, proved_until
 from broker.jose import parse_json
 
+_SOFTWARE: Final = f"jpki-broker {version('jpki-broker')}"
 _MAX_POLICY: Final = 1024 * 1024
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -143,9 +145,12 @@ def delegation_verify(
 @delegation.command("batch")
 @click.argument("file", type=_file())
 @click.option("--out", type=click.File("w", encoding="utf-8-sig"), default="-", help="CSV; else stdout.")
+@click.option(
+    "--report", type=click.Path(path_type=Path, dir_okay=False), help="PDF: a table and a sheet for each row."
+)
 @_desk_options
 @answering
-def delegation_batch(*, file: Path, out: Any, **desk: Any) -> None:
+def delegation_batch(*, file: Path, out: Any, report: Path | None, **desk: Any) -> None:
     """Check every row of FILE: a CSV beside its documents, or a zip of batch.csv and them. At most 1,000 rows.
 
     Columns: file, as_of, act, entity, category, case_number, amount, tax_included, service. Exit status as of the worst
@@ -156,7 +161,7 @@ def delegation_batch(*, file: Path, out: Any, **desk: Any) -> None:
         data = opened.read(batches.MAX_ZIP + 1)
     packed = bundles.is_zip(data)
     rows, files = batches.unpack(data) if packed else (batches.rows(data), {})
-    told, worst = [], Outcome.VALID
+    told, sheets, worst = [], list[Sheet](), Outcome.VALID
     for row in rows:
         found = None
         document = files.get(row.file) if packed else _beside(file, row.file)
@@ -173,7 +178,10 @@ def delegation_batch(*, file: Path, out: Any, **desk: Any) -> None:
                 click.echo(f"broker: row {row.number}: {unread}", err=True)
         worst = min(worst, found.verdict.outcome if found else Outcome.CANNOT_TELL, key=list(Outcome).index)
         told.append(batches.line(row, found))
+        sheets.append(Sheet(row=row.number, file=row.file, found=found))
     out.write(batches.answer(told))
+    if report is not None:
+        report.write_bytes(print_sheets(sheets, at=officer.at, software=_SOFTWARE))
     sys.exit(EXIT_STATUS[worst])
 
 
@@ -266,7 +274,7 @@ def _json(file: BinaryIO) -> Mapping[str, Any]:
 
 def told(found: Examination) -> dict[str, Any]:
     """The report as it is printed here: by whoever runs the command, and not signed."""
-    report = claims(found, number="", issuer="", software=f"jpki-broker {version('jpki-broker')}")
+    report = claims(found, number="", issuer="", software=_SOFTWARE)
     return {name: value for name, value in report.items() if name not in {"iss", "jti"}}
 
 

@@ -39,31 +39,30 @@ _VARIATION_SELECTORS: Final = frozenset(range(0xE0100, 0xE01F0)) | frozenset(ran
 _ROOM: Final = threading.BoundedSemaphore(1)
 
 
+def compiler(source: bytes, *, root: Path, fonts: Sequence[Path]) -> tuple[Any, Any]:
+    """The typst module and a compiler of `source` with these fonts alone. Raises SettingsError: typst is missing."""
+    try:
+        import typst  # noqa: PLC0415 -- extra [pades]: only who seals or prints needs it
+    except ImportError as absent:
+        raise SettingsError("typst is not installed (extra [pades])") from absent
+    folders = sorted({str(font.parent) for font in fonts})
+    known = typst.Fonts(include_system_fonts=False, include_embedded_fonts=False, font_paths=folders)
+    return typst, typst.Compiler(source, root=root, font_paths=known)
+
+
 class Renderer:
     """Prints records with one template and one set of fonts. Threads share it; one prints at a time."""
 
     def __init__(self, *, fonts: Sequence[Path] = FONTS, template: Path = TEMPLATE) -> None:
         """Raises SettingsError: typst (extra [pades]) or a font is missing."""
-        try:
-            import typst  # noqa: PLC0415 -- extra [pades]: only who seals needs it
-        except ImportError as absent:
-            raise SettingsError("typst is not installed (extra [pades])") from absent
-        self._typst, self._lock, self._fonts = typst, threading.Lock(), tuple(fonts)
+        self._lock, self._fonts = threading.Lock(), tuple(fonts)
         self._words = vocabulary.table()
         try:
             self._source = template.read_bytes()
             digests = [hashlib.sha256(font.read_bytes()).hexdigest() for font in fonts]
         except OSError as missing:
             raise SettingsError(f"{missing.filename}: a font or the template cannot be read") from missing
-        self._compiler = typst.Compiler(
-            self._source,
-            root=template.parent,
-            font_paths=typst.Fonts(
-                include_system_fonts=False,
-                include_embedded_fonts=False,
-                font_paths=sorted({str(font.parent) for font in fonts}),
-            ),
-        )
+        self._typst, self._compiler = compiler(self._source, root=template.parent, fonts=fonts)
         identity = {
             "fonts": digests,
             "qr": version("segno"),

@@ -69,7 +69,7 @@ def end(call: Call, number: str, deed: str, *, ports: Ports) -> dict[str, Any]:
         state = tx.mandates.lock(name)
         view = _view(tx, account, name, ports)
         if state is not None:
-            after(state, wanted, role=view.role, card=False)
+            after(state, wanted, role=view.role, card=False, kind=view.mandate.kind)
         change(tx, name, wanted, by=account, now=now, ports=ports)
         tx.mandates.notify(Note(number=name, account=account, deed=wanted, at=now))  # a service did it, not they
         return whole(_view(tx, account, name, ports))

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Final
 
 from broker.audit.entry import Entry, Event
-from broker.delegation.life import ENDED, State
+from broker.delegation.life import ENDED, Deed, State, roles
 from broker.errors import DelegationStateRefused, OperatorRefused
 from broker.flows import mandate_ends
 from broker.flows.account_orders import ORDER_LIFETIME, check_operator
@@ -90,7 +90,8 @@ def _possible(mandate: Mandate, action: Action) -> bool:
         case Action.REVOKE:
             return mandate.state not in ENDED
         case Action.BLOCK:
-            return mandate.state in HELD and mandate.blocked_at is None
+            may_rest = bool(roles(Deed.SUSPEND, mandate.kind))  # a family's holds, or it has ended
+            return may_rest and mandate.state in HELD and mandate.blocked_at is None
         case Action.UNBLOCK:
             return mandate.state is State.SUSPENDED and mandate.blocked_at is not None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import subprocess
 import zipfile
 from base64 import b64encode
 from collections.abc import Callable
@@ -27,6 +28,7 @@ from broker.errors import BundleInvalid
 from broker.jose import public_jwk, sign_jws
 from broker.keys.algorithms import signer
 from tests.broker.delegation.officer import DAY, Operator
+from tests.broker.delegation.test_sealing import program
 from tests.broker.delegation.workshop import other_page
 
 pytest.importorskip("typst", reason="missing: typst")
@@ -258,3 +260,28 @@ def test_nothing_is_written_beside_the_files(run: Verify, desk: SimpleNamespace)
     before = sorted(path.name for path in Path(desk.folder).iterdir())
     run("verify", "good.zip", *ASKED)
     assert sorted(path.name for path in Path(desk.folder).iterdir()) == before
+
+
+def test_a_batch_on_paper_is_a_table_and_a_sheet_of_each_row(
+    desk: SimpleNamespace, run: Verify, tmp_path: Path
+) -> None:
+    (desk.folder / "paper.csv").write_text(
+        "file,as_of,act,entity,amount\n"
+        f"good.zip,{DAY.isoformat()},bid,mlit-01,10000000\n"
+        f"good.zip,{DAY.isoformat()},bid,mlit-01,10000001\n"
+        f"forged.pdf,{DAY.isoformat()},bid,mlit-01,1\n"
+        "nowhere.pdf,,,,\n"
+    )
+    paper = tmp_path / "one.pdf"
+    done = run("batch", "paper.csv", "--report", str(paper))
+    assert done.exit_code == 13, done.output
+    printed = subprocess.run([program("pdftotext"), "-layout", paper, "-"], capture_output=True, text=True, check=True)
+    pages = printed.stdout.split("\f")[:-1]
+    assert len(pages) == 5
+    for words in ("有効です", "権限の範囲外です", "改ざん・偽造のおそれがあります", "確認できません", "nowhere.pdf"):
+        assert words in pages[0]
+    assert "株式会社見本 → 𠮷田 花子" in pages[1]
+    assert "10,000,000" in pages[1]
+    assert "金額が上限を超えています" in pages[2]
+    assert "この行または文書を読めませんでした" in pages[4]
+    assert all("法律上の判断ではありません" in page for page in pages)
