@@ -115,3 +115,22 @@ def test_two_operators_end_one_by_an_order_and_its_confirmation(house: BrokerHou
     assert confirmed(order, "endo").exit_code == 1
     assert run(house, "mandate", "orders").stdout == ""
     assert ordered("revoke").exit_code == 1, "it has ended"
+
+
+def test_a_file_of_procuring_entities_is_shown_or_refused_before_it_is_used(tmp_path: Path) -> None:
+    file = tmp_path / "entities.toml"
+    file.write_text('[[entity]]\ncode = "100001"\nname = "架空県"\nname_en = "Kakuu"\n', encoding="utf-8")
+    shown = CliRunner().invoke(main, ["mandate", "entities", str(file)])
+    assert (shown.exit_code, shown.output) == (0, "100001  架空県  Kakuu\n")
+    told = json.loads(CliRunner().invoke(main, ["mandate", "entities", str(file), "--json"]).output)
+    assert told == {"code": "100001", "name": "架空県", "name_en": "Kakuu"}
+    file.write_text("[[entity]]\ncode = 1\n", encoding="utf-8")
+    refused = CliRunner().invoke(main, ["mandate", "entities", str(file)])
+    assert refused.exit_code != 0
+    assert "code, name" in refused.output
+
+
+def test_the_sandbox_lists_its_own_offices(house: BrokerHouse) -> None:
+    shown = CliRunner().invoke(main, ["mandate", "entities"], env=house.environment())
+    assert shown.exit_code == 0, shown.output
+    assert "100001  架空県  Kakuu Prefecture" in shown.output

@@ -11,6 +11,7 @@ from typing import Any
 
 import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 from werkzeug.test import TestResponse
 
 from broker.delegation.entity import ProcuringEntity
@@ -396,3 +397,34 @@ def test_a_refresh_asks_again_and_may_ask_for_less(house: House, street: Neighbo
     assert more.get_json()["error"] == "invalid_authorization_details"
     assert principal.press(path, "revoke-form").status_code == 303
     assert decisions(refreshed().get_json()) == ["deny"]
+
+
+def test_a_token_for_acting_is_bound_to_the_key_of_the_login_and_no_other_exchanges_it(
+    house: House, street: Neighbours
+) -> None:
+    mandate(house, Person.at(house, "hanako"), Person.at(house, "shain"))
+    program = bidding(house, dpop_bound_tokens=True)
+    page = asking(program)
+    browser = page.browser  # type: ignore[attr-defined]
+    code = returned(house.submit(browser, page, "consent-form", decision="approve"))["code"]
+    told = program.token(code, dpop=program.proof()).get_json()
+    assert told["token_type"] == "DPoP"
+
+    def swapped(proof: str) -> TestResponse:
+        form = {
+            "grant_type": EXCHANGE,
+            "subject_token": told["authorization_details"][0]["decision_id"],
+            "subject_token_type": DECISION,
+            "actor_token": told["access_token"],
+            "actor_token_type": ACCESS_TOKEN,
+        }
+        return program.post("/token", headers=[("DPoP", proof)], **form)
+
+    other = ec.generate_private_key(ec.SECP256R1())
+    assert swapped(program.proof(key=other)).status_code == 400
+    acting = swapped(program.proof()).get_json()
+    claims = [
+        jwt.decode(token, options={"verify_signature": False})
+        for token in (told["access_token"], acting["access_token"])
+    ]
+    assert claims[0]["cnf"] == claims[1]["cnf"]
