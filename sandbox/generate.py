@@ -64,7 +64,7 @@ class World:
 
     @property
     def healthcare_anchors(self) -> Path:
-        """PEM root of the healthcare PKI (HPKI). No verifier of the sandbox trusts it until it is told to."""
+        """PEM root of the healthcare PKI (HPKI), which the sandbox's broker trusts for logins of doctors alone."""
         return self.root / "ca" / "hpki-anchors.pem"
 
     @property

@@ -1,7 +1,7 @@
 """The healthcare PKI of the sandbox (HPKI, 保健医療福祉分野PKI): a test root, two authorities, a doctor's card.
 
 Shapes are those of MHLW's root, MEDIS's authorities and MEDIS's public test certificate as far as they are known in
-the open; every name says that it is a test. No program of the sandbox trusts this root until it is told to.
+the open; every name says that it is a test. The sandbox's broker trusts this root for logins of doctors.
 """
 
 from __future__ import annotations

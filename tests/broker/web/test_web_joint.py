@@ -14,6 +14,9 @@ import jwt
 import pytest
 from cryptography.x509 import load_der_x509_certificate
 
+from broker.errors import KioskActOff
+from broker.flows import kiosks
+from broker.jpki import challenge
 from broker.oidc.client import GrantType
 from broker.oidc.licence import ACR
 from cardreader.agent import signing
@@ -23,7 +26,7 @@ from sandbox import hpki
 from sandbox.generate import World
 from tests.broker.web import doctors
 from tests.broker.web.doctors import DOCTOR, PATIENT, PURPOSE, Clinic, Lists
-from tests.broker.web.house import Clock, House, Page
+from tests.broker.web.house import Clock, House, Page, transaction_of
 from tests.broker.web.pushing import push, visit
 
 CLAIM = "urn:jpki-broker:claim:joint"
@@ -358,3 +361,27 @@ def test_the_metadata_tell_of_it(clinic: Clinic) -> None:
     assert ACR in told["acr_values_supported"]
     assert {"hcrole", CLAIM} <= set(told["claims_supported"])
     assert told["joint_transactions_endpoint"] == f"{clinic.house.issuer}/api/joint-transactions"
+
+
+def test_a_terminal_that_everybody_uses_takes_neither_half() -> None:
+    for tag in (challenge.PROFESSION, challenge.JOINT):
+        with pytest.raises(KioskActOff):
+            kiosks._act_of(tag, "{}")
+
+
+def test_a_licence_is_asked_for_without_authorization_details(clinic: Clinic) -> None:
+    answer = push(clinic.program, scope="openid hpki", authorization_details='[{"type":"x"}]')
+    assert answer.status_code == 400
+
+
+def test_a_frame_that_another_request_was_signed_for_is_refused(clinic: Clinic) -> None:
+    """Replay: the answer to one transaction is none to another, and none the second time."""
+    browser = clinic.house.browser()
+    first, second = clinic.page(browser, "hpki"), clinic.page(browser, "hpki")
+    requests = [Page(page.text).forms["card-form"]["fields"]["request"] for page in (first, second)]
+    sealed = clinic.house.sign_with(load(clinic.house.world.card(DOCTOR)), requests[0])
+    other = clinic.house.post_answer(transaction_of(requests[1]), {"answer": sealed})
+    assert other.status_code == 400
+    assert clinic.house.post_answer(transaction_of(requests[0]), {"answer": sealed}).status_code == 303
+    again = clinic.house.post_answer(transaction_of(requests[0]), {"answer": sealed})
+    assert again.status_code in {400, 403, 409}
