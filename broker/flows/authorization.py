@@ -246,7 +246,9 @@ def _by_session(
         raise ConsentRequired("not yet agreed to")
     if tx.standings.state(session.account) is not State.OPEN:
         raise LoginRequired("the account is not open")
-    request = replace(request, scope=consents.allowed(consent, request.scope))
+    allowed = consents.allowed(consent, request.scope)
+    if allowed != request.scope:
+        request = replace(request, scope=allowed)
     tx.sessions.touch(session.digest, now=now)
     who = Authenticated(
         account=session.account,

@@ -74,7 +74,7 @@ def issue_of_grant(
     made = mandate_answers.answered(tx, grant, request.client, details, now=request.now, ports=ports)
     token = issue_access_token(
         tx,
-        replace(part, authorization_details=made.details),
+        part if made.details == details else replace(part, authorization_details=made.details),
         request,
         account=grant.account,
         subject=grant.subject,

@@ -180,6 +180,6 @@ def pairs(raw: bytes) -> list[tuple[str, str]]:
         )
     except ValueError as malformed:  # too many fields, or octets that are not UTF-8
         raise InvalidRequest("parameters are too many or not UTF-8") from malformed
-    if any("\x00" in name or "\x00" in value for name, value in found):
+    if b"\x00" in raw or b"%00" in raw:
         raise InvalidRequest("a parameter holds NUL")  # a database may not be able to keep it
     return found
