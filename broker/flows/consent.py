@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from broker.accounts.activity import Activity, How, Kind, Result
 from broker.audit.entry import Entry, Event
 from broker.errors import AccessDenied, FormTokenInvalid, InteractionUnknown
+from broker.flows import family_mandates
 from broker.flows.code import RefusedToClient, ReturnToClient
 from broker.flows.elsewhere import AnsweredElsewhere, complete, decline
 from broker.flows.interaction import check_session, client_of, find
@@ -83,6 +84,8 @@ def decide(
 
     Raises InvalidRequest, FormTokenInvalid, InteractionUnknown, BrowserMismatch, InvalidRequestURI (as `login.finish`).
     """
+    if approve:
+        _ask_principals(interaction_id, browser_secret=browser_secret, ports=ports)
     now = ports.clock()
     with ports.store.transaction() as tx:
         interaction = find(tx, interaction_id, browser_secret, now=now)
@@ -140,6 +143,17 @@ def decide(
         tx.sessions.end(who.session_digest, now=now)  # nothing was agreed to: nothing stays open
         cause = AccessDenied("the resident did not agree")
         return decline(tx, request, client, cause, account=who.account, reference=interaction_id, now=now)
+
+
+def _ask_principals(interaction_id: InteractionID, *, browser_secret: str | None, ports: Ports) -> None:
+    """Whoever of the family could be acted for has a good certificate, or will be refused: a source is asked now."""
+    now = ports.clock()
+    with ports.store.transaction() as tx:
+        interaction = find(tx, interaction_id, browser_secret, now=now)
+        asked = interaction.agreed.authorization_details if interaction.authenticated is not None else ""
+        client, who = client_of(tx, interaction), interaction.authenticated
+        found = () if who is None else choices(tx, asked, who.account, client, now=now, ports=ports)
+    family_mandates.ask((number for each in found for number in each.numbers if number is not None), ports=ports)
 
 
 def _who(interaction: Interaction) -> Authenticated:

@@ -8,9 +8,9 @@ acting        the certificate of the person acted for is good now
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
@@ -29,6 +29,8 @@ from broker.flows.my_page import Visit, check_own
 from broker.flows.ports import Ports, Transaction
 from broker.ids import AccountID, ClientID, MandateNumber
 
+FRESH: Final = timedelta(seconds=60)
+"""How long the word on a principal's certificate counts as "now"."""
 _CARD_OF_PRINCIPAL: Final[Mapping[StrEnum, Proof]] = {
     Kind.PERSON: Proof.PRINCIPAL_FRAME,
     Kind.GUARDIAN: Proof.CHILD_CARD,
@@ -119,6 +121,34 @@ def standing(who: Visit, view: MandateView, *, ports: Ports) -> Standing:
     if view.mine.account is not None:
         check_own(who, view.mine.account)
     return Standing(waits_for=waits, others=found)
+
+
+# --- acting ----------------------------------------------------------------------------------------------------------
+
+
+def ask(numbers: Iterable[str], *, ports: Ports) -> None:
+    """Ask now, before a unit of work that answers a service, whether who is acted for has a good certificate, and write
+    down that it is; `may_act` reads that. Only powers of families are asked about.
+    """
+    for number in frozenset(numbers):
+        with ports.store.transaction() as tx:
+            mandate = tx.mandates.get(MandateNumber(number))
+        if mandate is None or mandate.kind not in FAMILY or mandate.state is not State.ACTIVE:
+            continue
+        asked_at = ports.clock()
+        if principal_is_good(mandate, ports=ports):
+            with ports.store.transaction() as tx:
+                tx.mandates.seen_good(mandate.number, at=asked_at)
+
+
+def may_act(tx: Transaction, number: MandateNumber, principal: AccountID, *, now: datetime) -> bool:
+    """Whether nothing about the person acted for forbids it: no protection notice stands, and their certificate was
+    asked about within the last minute and was good.
+    """
+    mandate = tx.mandates.get(number)
+    if mandate is None or mandate.principal_good_at is None or tx.mandates.protected(principal):
+        return False
+    return now - mandate.principal_good_at <= FRESH
 
 
 # --- ending ----------------------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from broker.delegation.answering import Authority, Standing, allowing, authority
 from broker.delegation.life import ENDED, Role, State
 from broker.delegation.verdict import Question
 from broker.errors import DelegationUnknown
+from broker.flows import family_mandates
 from broker.flows.mandate_ports import Decided, Mandate
 from broker.flows.mandates import HELD, chain, grant_of, known
 from broker.flows.ports import Ports, Transaction
@@ -116,6 +117,12 @@ def answered(tx: Transaction, grant: Grant, client: Client, details: str, *, now
         if made.authority is not None:
             confirmed.append(made.authority)
     return Answered(details=authorization_details.to_json(tuple(told)), authority=tuple(confirmed))
+
+
+def pins(details: str) -> tuple[str, ...]:
+    """The mandates that granted questions rest on."""
+    found = (part.members.get(PIN) for part in authorization_details.from_json(details))
+    return tuple(each for each in found if isinstance(each, str))
 
 
 def _pinned(grant: Grant, part: Detail) -> dict[str, Any]:
@@ -225,7 +232,9 @@ def _locked(tx: Transaction, asked: MandateQuestion, grant: Grant, *, ports: Por
 
 
 def stands(tx: Transaction, standing: Standing, principal: AccountID | None, *, now: datetime, ports: Ports) -> bool:
-    """What must be so of the principal, beside the mandate itself. A corporation needs no account here."""
+    """What must be so of the principal, beside the mandate itself. A corporation needs no account here; somebody of the
+    family has a certificate that is good now (`family_mandates.ask` has been before).
+    """
     if standing.last.principal.corporate_number:
         return True
     if principal is None:
@@ -233,7 +242,8 @@ def stands(tx: Transaction, standing: Standing, principal: AccountID | None, *, 
     state = tx.standings.state(principal)
     if standing.last.kind is Kind.BUSINESS:
         return state is not AccountState.DELETED
-    return state is AccountState.OPEN
+    number = MandateNumber(standing.last.number)
+    return state is AccountState.OPEN and family_mandates.may_act(tx, number, principal, now=now)
 
 
 def subject_of(

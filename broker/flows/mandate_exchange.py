@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from broker.errors import InvalidAccessToken, InvalidGrant, InvalidRequest, InvalidTarget, InvalidToken, ProtocolError
-from broker.flows import mandate_answers
+from broker.flows import family_mandates, mandate_answers
 from broker.flows.issuance import issue_access_token
 from broker.flows.mandate_answers import ALLOW
 from broker.flows.own_token import read_access_token
@@ -32,6 +32,10 @@ def swap_decision(asked: ExchangeRequest, request: TokenRequest, ports: Ports) -
     if asked.actor_token is None or asked.actor_token_type != ACCESS_TOKEN:
         raise InvalidRequest("actor_token: the access token of who acts")
     audience = _audience(asked, request, ports)
+    with ports.store.transaction() as tx:
+        before = tx.mandates.decision(asked.subject_token)
+    if before is not None and before.client_id == request.client.client_id:
+        family_mandates.ask((before.number,), ports=ports)
     return atomically(request, lambda tx: _swap(tx, asked, audience, request, ports), ports=ports)
 
 

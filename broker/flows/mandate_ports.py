@@ -41,6 +41,8 @@ class Mandate:
     resume_origin: str | None = None
     resume_index: int | None = None
     """The entry by which its principal resumes it; it holds again once witnesses have seen that."""
+    principal_good_at: datetime | None = None
+    """Of a family's: when the certificate of who is acted for was last asked about and was good."""
     blocked_at: datetime | None = None
     """Since when its principal cannot resume it: somebody who need not say why has stopped it."""
 
@@ -205,6 +207,9 @@ class MandateStore(Protocol):
         """A protection notice stands for this person; a second one changes nothing."""
 
     def unprotect(self, account: AccountID) -> None: ...
+
+    def seen_good(self, number: MandateNumber, *, at: datetime) -> None:
+        """The certificate of the principal was asked about then, and was good."""
 
     def protected(self, account: AccountID) -> bool: ...
 

@@ -11,7 +11,7 @@ from broker.accounts.activity import Activity, How, Kind, daily
 from broker.accounts.credential import CredentialKey
 from broker.audit.entry import Event
 from broker.errors import CertificateError, CertificateRevoked, InvalidGrant, ProtocolError, RevocationUnknown
-from broker.flows import proofing
+from broker.flows import family_mandates, mandate_answers, proofing
 from broker.flows.evidence import prove_unrevoked
 from broker.flows.issuance import end_replayed, issue_of_grant, issue_refresh_token, refusal_entry
 from broker.flows.ports import Ports, Transaction
@@ -48,6 +48,9 @@ def refresh(request: TokenRequest, ports: Ports) -> Issued:
     )
     part = of_grant(grant, request.client, request.parameters, issuer=ports.policy.issuer, refresh=True)
     fault = None if token.used_at is not None else _certificate_fault(grant.grant_id, sealed, request, ports)
+
+    if fault is None:
+        family_mandates.ask(mandate_answers.pins(grant.authorization_details), ports=ports)
 
     def issue(tx: Transaction) -> Issued | ProtocolError:
         return _refresh(tx, token, part, request, ports) if fault is None else _stopped(tx, grant, fault, request)

@@ -45,6 +45,9 @@ _JUDGE = per_engine(
 _JUDGES = select(mandate_judges).where(mandate_judges.c.number == bindparam("b_number"))
 _PROTECT = per_engine(lambda insert: insert(protections).on_conflict_do_nothing(index_elements=["account"]))
 _UNPROTECT = delete(protections).where(protections.c.account == bindparam("b_account"))
+_SEEN_GOOD = (
+    update(mandates).where(mandates.c.number == bindparam("b_number")).values(principal_good_at=bindparam("b_at"))
+)
 _PROTECTED = select(protections.c.account).where(protections.c.account == bindparam("b_account"))
 _HAPPEN = insert(mandate_events)
 _STORY = select(mandate_events).where(_events.number == bindparam("b_number")).order_by(_events.event_id)
@@ -96,6 +99,9 @@ class SQLMandatePapers:
 
     def unprotect(self, account: AccountID) -> None:
         self._work.write(_UNPROTECT, b_account=account)
+
+    def seen_good(self, number: MandateNumber, *, at: datetime) -> None:
+        self._work.write(_SEEN_GOOD, b_number=number, b_at=at)
 
     def protected(self, account: AccountID) -> bool:
         return self._work.read(_PROTECTED, b_account=account).one_or_none() is not None

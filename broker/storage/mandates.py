@@ -302,6 +302,7 @@ def _mandate(row: Any) -> Mandate:
         log_index=row.log_index,
         resume_origin=row.resume_origin,
         resume_index=row.resume_index,
+        principal_good_at=row.principal_good_at,
         blocked_at=row.blocked_at,
     )
 

@@ -38,6 +38,7 @@ mandates = Table(
     Column("log_index", BigInteger),
     Column("resume_origin", Text),
     Column("resume_index", BigInteger),
+    Column("principal_good_at", UTCDateTime),
     Column("blocked_at", UTCDateTime),
     Index(None, "parent"),
     Index(None, "state", "changed_at"),

@@ -37,6 +37,7 @@ def upgrade() -> None:
         sa.Column("log_index", sa.BigInteger(), nullable=True),
         sa.Column("resume_origin", sa.Text(), nullable=True),
         sa.Column("resume_index", sa.BigInteger(), nullable=True),
+        sa.Column("principal_good_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("blocked_at", sa.DateTime(timezone=True), nullable=True),
         sa.ForeignKeyConstraint(["parent"], ["mandates.number"], name=op.f("fk_mandates_parent_mandates")),
         sa.ForeignKeyConstraint(["supersedes"], ["mandates.number"], name=op.f("fk_mandates_supersedes_mandates")),
