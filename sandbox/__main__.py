@@ -36,6 +36,7 @@ def main() -> None:
 @click.option("--broker-port", type=click.IntRange(1, 65535), default=8000, show_default=True)
 @click.option("--bank-port", type=click.IntRange(1, 65535), default=8001, show_default=True)
 @click.option("--bidding-port", type=click.IntRange(1, 65535), default=8006, show_default=True)
+@click.option("--clinic-port", type=click.IntRange(1, 65535), default=8005, show_default=True)
 @click.option("--television-port", type=click.IntRange(1, 65535), default=8003, show_default=True)
 @click.option("--membership-port", type=click.IntRange(1, 65535), default=8007, show_default=True)
 @click.option("--world-port", type=click.IntRange(1, 65535), default=8010, show_default=True)

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 from cardreader.softcard import CannotStart, PrivatePCSCD, why_not
 from cardreader.tray import TrayClient
-from sandbox import atomicfile, bank, bidding, contracts, membership, plan, television, tlsfront, witness
+from sandbox import atomicfile, bank, bidding, clinic, contracts, membership, plan, television, tlsfront, witness
 from sandbox.broker import BehindTLS, BrokerHouse, mtls_paths, set_up
 from sandbox.contracts import key as contracts_key
 from sandbox.generate import World, generate
@@ -47,6 +47,7 @@ class Addresses:
     broker_port: int = 8000
     bank_port: int = 8001
     bidding_port: int = bidding.PORT
+    clinic_port: int = clinic.PORT
     television_port: int = television.PORT
     membership_port: int = membership.PORT
     world_port: int = 8010
@@ -82,6 +83,11 @@ class Addresses:
         return f"http://{bidding.HOST}:{self.bidding_port}"
 
     @property
+    def clinic(self) -> str:
+        """The sample clinic."""
+        return f"http://{clinic.HOST}:{self.clinic_port}"
+
+    @property
     def television(self) -> str:
         return f"http://{television.HOST}:{self.television_port}"
 
@@ -115,6 +121,7 @@ class Addresses:
                 ("broker", "127.0.0.1", self.broker_port, "--broker-port"),
                 ("sample bank", "127.0.0.2", self.bank_port, "--bank-port"),
                 ("sample e-bidding", bidding.HOST, self.bidding_port, "--bidding-port"),
+                ("sample clinic", clinic.HOST, self.clinic_port, "--clinic-port"),
                 ("sample television", television.HOST, self.television_port, "--television-port"),
                 ("sample library, event and staff pass", membership.HOST, self.membership_port, "--membership-port"),
                 ("outside world", "127.0.0.1", self.world_port, "--world-port"),
@@ -239,6 +246,7 @@ def sandbox(
         registered = [
             bank.registration(addresses.bank, bank_keys),
             bidding.registration(addresses.bidding, bidding.public_jwks(root / "bidding")),
+            clinic.registration(addresses.clinic, clinic.public_jwks(root / "clinic")),
             television.registration(addresses.television),
             *membership.registrations(addresses.membership, membership.public_jwks(root / "membership")),
             contracts.registration(contracts_key.public_jwks(root / "contracts")),
@@ -270,6 +278,7 @@ def sandbox(
         for name, place, begins in (
             ("bank", addresses.bank, "/"),
             ("bidding", addresses.bidding, "/"),
+            ("clinic", addresses.clinic, "/"),
             ("membership", addresses.membership, "/library/"),
         ):
             start(_service(name, place, begins, root=root, addresses=addresses, tls=tls))
@@ -351,7 +360,14 @@ def _forget(root: Path, world: World, addresses: Addresses, tls: TLSFiles | None
     atomicfile.write(told, now)
     if world.made_because is None and before == now:
         return False
-    kept = ("broker/broker.db*", "bank/bank.db*", "bidding/bidding.db*", "membership/*.db*", "witness/seen.db*")
+    kept = (
+        "broker/broker.db*",
+        "bank/bank.db*",
+        "bidding/bidding.db*",
+        "clinic/clinic.db*",
+        "membership/*.db*",
+        "witness/seen.db*",
+    )
     books = [book for pattern in kept for book in root.glob(pattern)]
     for book in books:
         book.unlink()
@@ -501,6 +517,7 @@ def welcome(running: Running, *, seconds: float) -> list[str]:
         f"  bank  {running.addresses.bank}/   television {running.addresses.television}/   "
         f"library, event, staff pass {running.addresses.membership}/   (ready in {seconds:.1f} s)",
         f"  bids  {running.addresses.bidding}/   powers of attorney {running.addresses.broker}/delegations",
+        f"  clinic {running.addresses.clinic}/   acting for a child {running.addresses.broker}/delegations/new/child",
         f"  PIN   {pin}",
         "  stop  Ctrl-C",
         f"  logs  {os.path.relpath(running.root / 'logs')}/",

@@ -31,11 +31,12 @@ def free_ports(count: int) -> list[int]:
 
 
 def free_addresses() -> Addresses:
-    broker, bank, bidding, television, membership, world, agent, witness, tls, mtls = free_ports(10)
+    broker, bank, bidding, clinic, television, membership, world, agent, witness, tls, mtls = free_ports(11)
     return Addresses(
         broker_port=broker,
         bank_port=bank,
         bidding_port=bidding,
+        clinic_port=clinic,
         television_port=television,
         membership_port=membership,
         world_port=world,
