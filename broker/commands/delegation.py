@@ -288,6 +288,9 @@ def shown(found: Examination, name: str, lang: str) -> list[str]:
     ]
     if who := sentence(found.chain, lang):
         text.append(f"  {who}")
+    certificate = found.chain[-1].certificate
+    if certificate is not None:
+        text += [f"  {certificate.subject}", *(f"  {name}: {value}" for name, value in certificate.stated)]
     if verdict.later is not None and verdict.later_at is not None:
         text.append(f"  ! {STATES[verdict.later].into(lang)}: {verdict.later_at.isoformat()}")
     if verdict.total_unchecked:

@@ -16,8 +16,9 @@ from broker.audit.leaf import Happening, Leaf, read_leaf
 from broker.audit.policy import Policy as LogPolicy
 from broker.audit.policy import Witnessed, read_policy
 from broker.audit.tlog_proof import read_proof
-from broker.delegation import principal_signature, status_list
+from broker.delegation import agent_certificate, principal_signature, status_list
 from broker.delegation import record as records
+from broker.delegation.agent_certificate import AgentCertificate
 from broker.delegation.bundle import Bundle, Papers, StatusPaper
 from broker.delegation.faults import AHEAD, Fault
 from broker.delegation.grant import Grant
@@ -36,6 +37,7 @@ from broker.delegation.verdict import (
     Status,
     Verdict,
     judge,
+    judge_certificate,
     judge_statement,
     judge_unread,
 )
@@ -109,6 +111,8 @@ class Examined:
     """Of a statement (雇用証明書)."""
     registered: Registered = field(default_factory=Registered)
     status: Status | None = None
+    certificate: AgentCertificate | None = None
+    """Instead of a document: an agent's certificate that states a power (電子証明書方式)."""
     principal: PrincipalSignature | None = None
     """What its principal's own signature shows, where it travels with the record."""
 
@@ -189,6 +193,9 @@ def examine(
     elif alone is not None and alone.stated is not None:
         stated = Stated(statement=alone.stated.statement, **_found(alone))
         verdict = judge_statement(stated, question, policy=policy)
+    elif alone is not None and alone.certificate is not None:
+        certificate = alone.certificate
+        verdict = judge_certificate(question, begins=certificate.not_before, ends=certificate.not_after, policy=policy)
     else:
         verdict = judge_unread((fault for each in chain for fault in each.document.faults), policy=policy)
     digest = hashlib.sha256(bundle.chain[-1].pdf).digest()
@@ -208,6 +215,10 @@ def _document(papers: Papers, as_of: datetime, now: datetime, trust: Trust) -> E
     """Judged today, whatever day is asked about: a time stamp whose authority has ended since can be anybody's work.
     Then the archive's copy, which was stamped again in time, stands for the document.
     """
+    if agent_certificate.is_certificate(papers.pdf):
+        shown = agent_certificate.read(papers.pdf, anchors=trust.principals)
+        unread = DocumentVerdict(faults=() if shown is not None else (Fault.NOT_A_PDF,))
+        return Examined(document=unread, certificate=shown)
     at = max(as_of, now)
     document = verify_document(papers.pdf, anchors=trust.anchors, at=at)
     if {Fault.TIME_STAMP_EXPIRED, Fault.REVISION_ADDED} <= set(document.faults):

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from broker.delegation.acts import EN, JA, Act
+from broker.delegation.agent_certificate import AgentCertificate
 from broker.delegation.examination import Examination, Examined
 from broker.delegation.faults import Fault
 from broker.delegation.grant import Grant, Party, Power, stamp
@@ -116,6 +117,8 @@ def _held(holds: bool) -> Result:
 
 
 def _of_document(each: Examined, found: Examination) -> list[Line]:
+    if each.certificate is not None:
+        return _of_certificate(each.certificate, found)
     faults = set(each.document.faults)
     failed = bool(faults & (TAMPERED | {Fault.REVOKED}))
     result = Result.FAILED if failed else Result.UNKNOWN if faults else Result.PASSED
@@ -170,6 +173,16 @@ def _of_document(each: Examined, found: Examination) -> list[Line]:
     )
     told.append(Line(check=Check.TERM, result=_held(term[0] <= found.question.as_of < term[1])))
     return told
+
+
+def _of_certificate(certificate: AgentCertificate, found: Examination) -> list[Line]:
+    """Its issuer is shown to be one that is trusted here, or not; that it is unrevoked never is."""
+    result = Result.UNKNOWN if certificate.anchored is None else _held(certificate.anchored)
+    return [
+        Line(check=Check.DOCUMENT, result=result, evidence=certificate.issuer),
+        Line(check=Check.STATUS, result=Result.UNKNOWN),
+        Line(check=Check.TERM, result=_held(certificate.in_period(found.question.as_of)), at=certificate.not_after),
+    ]
 
 
 def claims(found: Examination, *, number: str, issuer: str, software: str) -> dict[str, Any]:
@@ -233,6 +246,16 @@ def _link(each: Examined) -> dict[str, Any]:
     told: dict[str, Any] = {"faults": [fault.name.lower() for fault in each.document.faults]}
     if each.document.sealed_at is not None:
         told["sealed_at"] = _time(each.document.sealed_at)
+    if each.certificate is not None:
+        shown = each.certificate
+        told["certificate"] = {
+            "subject": shown.subject,
+            "issuer": shown.issuer,
+            "not_before": _time(shown.not_before),
+            "not_after": _time(shown.not_after),
+            "stated": [{"name": name, "value": value} for name, value in shown.stated],
+            "extensions_not_read": list(shown.others),
+        }
     if each.frame is None:
         return told
     if each.record is not None:

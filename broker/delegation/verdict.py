@@ -85,6 +85,7 @@ class Reason(StrEnum):
     NO_LIMIT = "no_limit"
     FOREIGN_OFFICE = "foreign_office"
     STATES_ONLY = "states_only"
+    CERTIFICATE_METHOD = "certificate_method"
 
 
 OUTCOME_OF: Final = {
@@ -97,6 +98,7 @@ OUTCOME_OF: Final = {
     Reason.NOT_WITNESSED: Outcome.CANNOT_TELL,
     Reason.STATUS_MISSING: Outcome.CANNOT_TELL,
     Reason.STATUS_OLD: Outcome.CANNOT_TELL,
+    Reason.CERTIFICATE_METHOD: Outcome.CANNOT_TELL,
     Reason.SEAL_REVOKED: Outcome.REVOKED,
     Reason.REVOKED: Outcome.REVOKED,
     Reason.SUSPENDED: Outcome.REVOKED,
@@ -230,6 +232,16 @@ def judge_statement(stated: Stated, question: Question, *, policy: Policy = NONE
         later=None if status is None else status.later,
         later_at=None if status is None else status.later_at,
     )
+
+
+def judge_certificate(question: Question, *, begins: datetime, ends: datetime, policy: Policy = NONE_GIVEN) -> Verdict:
+    """The verdict on an agent's certificate (電子証明書方式): what it states is shown, and never called valid here."""
+    reasons = {Reason.CERTIFICATE_METHOD}
+    if question.as_of < begins:
+        reasons.add(Reason.NOT_YET)
+    if question.as_of > ends:  # RFC 5280 §4.1.2.5: the last moment is part of it
+        reasons.add(Reason.ENDED)
+    return _told(reasons, policy)
 
 
 def judge_unread(faults: Iterable[Fault], *, policy: Policy = NONE_GIVEN) -> Verdict:

@@ -137,6 +137,12 @@ REASONS: Final[Mapping[Reason, Words]] = {
         ja="お尋ねの機関は、選んだ方針の発注機関に含まれません。",
         en="That office is not one of the authority whose policy was chosen.",
     ),
+    Reason.CERTIFICATE_METHOD: Words(
+        ja="電子証明書方式の委任です。書かれた内容は表示しますが、失効の有無と、受任者本人が使ったことは、ここでは"
+        "確認できません。発行した認証局と、受任者の署名で確かめてください。",
+        en="The power stands in its agent's certificate. What it states is shown; whether it is revoked, and whether"
+        " its holder used it, is for its authority and the agent's signature to show.",
+    ),
     Reason.STATES_ONLY: Words(
         ja="この文書は事実の証明です。権限を与えるものではありません。",
         en="This document states facts. It empowers nobody.",

@@ -6,7 +6,7 @@ from flask import Blueprint, Response, url_for
 from flask_babel import get_locale
 
 from broker.delegation import rules
-from broker.delegation.bundle import Papers
+from broker.delegation.bundle import Papers, write
 from broker.delegation.grant import JST
 from broker.delegation.life import STEPS, Deed, Role
 from broker.delegation.rules import Rule
@@ -158,6 +158,14 @@ def act(number: str, deed: str) -> Response:
     response = see_other(f"{ports().policy.issuer}/login/{begun.interaction_id}")
     cookies.keep_login(response, begun.interaction_id, begun.browser_secret)
     return response
+
+
+@blueprint.get("/statements/<handle:number>/bundle.zip")
+def bundle(number: str) -> Response:
+    """Everything that whoever receives it needs, to check it without us."""
+    who, name = visit(), MandateNumber(number)
+    statements.see(who, name, ports=ports())
+    return _file(write(mandate_papers.bundle(who, name, ports=ports())), "application/zip", "bundle.zip")
 
 
 @blueprint.get("/statements/<handle:number>/statement.pdf")

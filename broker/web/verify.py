@@ -49,7 +49,7 @@ _LONGEST: Final = 200
 _FIELDS: Final = ("number", "check", *PARTS, "policy")
 _JSON: Final = "application/json"
 _MOST_NAMED: Final = 1024
-_TYPES: Final = {"application/pdf", "application/zip", "application/octet-stream"}
+_TYPES: Final = {"application/pdf", "application/zip", "application/octet-stream", "application/pkix-cert"}
 _MARKS: Final[Mapping[Outcome, str]] = {
     Outcome.VALID: "✓",
     Outcome.EXPIRED: "△",

@@ -8,10 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from broker.audit.leaf import read_leaf
-from broker.audit.tlog_proof import read_proof
 from broker.delegation import record as records
-from broker.delegation.bundle import Bundle, Papers, StatusPaper
+from broker.delegation.bundle import submitted
 from broker.delegation.examination import examine
 from broker.delegation.rendering import FONTS
 from broker.delegation.verdict import Outcome, Question, Reason
@@ -22,7 +20,7 @@ from broker.flows.officer import own_trust
 from broker.ids import MandateNumber
 from tests.broker.web.house import House, Page
 from tests.broker.web.mandatehouse import Person, equip, work
-from tests.broker.web.test_web_mandates import STATUS, granted
+from tests.broker.web.test_web_mandates import granted
 from tests.registerhouse import Neighbours
 
 FORM = {
@@ -80,25 +78,12 @@ def stated(house: House, **changed: str) -> tuple[Person, Person, str]:
 
 
 def examined(house: House, employee: Person, path: str) -> tuple[Outcome, tuple[Reason, ...]]:
-    """What an officer finds who was handed everything."""
-    pdf, salt = employee.get(f"{path}/statement.pdf").data, employee.get(f"{path}/statement.salt").data
-    shown = employee.get(f"{path}/statement.tlog-proof").data
-    token = house.browser().get(STATUS, base_url=house.issuer).data
+    """What an officer finds, at a desk of their own, who was handed the bundle."""
     register.witness_all(house.ports)
+    bundle = submitted(employee.get(f"{path}/bundle.zip").data)
+    assert bundle.chain[0].pdf == employee.get(f"{path}/statement.pdf").data
     with house.ports.store.transaction() as tx:
         trust = own_trust(tx, house.ports)
-        origin = trust.logs.logs[0].key.name
-        index = read_proof(shown).index
-        (entry,) = tx.register_tree.entries(origin, index, 1)
-        epoch = tx.mandates.epoch(f"{house.issuer}{STATUS}", at=house.clock())
-        assert epoch is not None
-        (status,) = tx.register_tree.entries(epoch.log_origin, epoch.log_index, 1)
-        status_proof = register.proof(tx, origin=epoch.log_origin, index=epoch.log_index).to_bytes()
-    assert read_leaf(entry).commit
-    bundle = Bundle(
-        chain=(Papers(pdf=pdf, salt=salt, entry=entry, proof=shown),),
-        statuses=(StatusPaper(token=token, entry=status, proof=status_proof),),
-    )
     found = examine(bundle, Question(as_of=house.clock()), trust=trust, now=house.clock())
     return found.verdict.outcome, found.verdict.reasons
 
@@ -226,6 +211,9 @@ def test_the_officers_page_tells_it_in_words_of_its_own(house: House, street: Ne
     )
     page = Page(answered.text)
     assert answered.status_code == 200
+    assert "本物で、取り下げられていません" in page.texts["outcome"], "our own store has what is missing"
+        "what is missing beside the PDF is taken from our own store"
+    )
     assert "社員働助" in page.texts["who"]
     assert "雇用している" in page.texts["who"]
     assert "取り下げ・訂正" in answered.text

@@ -51,6 +51,8 @@ def test_a_certificate_goes_from_hand_to_hand_on_accessible_pages(
     log_in(page, served, "hanako", "/statements")
     look("statements")
     page.locator("#new-statement").click()
+    page.locator("#statement-form").wait_for()
+    look("statement-new")
     page.locator("summary").click()
     for name, value in FORM.items():
         box = page.locator(f"#{name}")
@@ -64,7 +66,6 @@ def test_a_certificate_goes_from_hand_to_hand_on_accessible_pages(
     look("statement-refused")
     assert page.locator("#employee_name").input_value() == FORM["employee_name"]
     page.locator("#employed_since").fill("2024-04-01")
-    look("statement-new")
     page.locator("#draft").click()
     invitation = page.locator("#employee-url").inner_text()
     look("statement-drafted")
