@@ -13,6 +13,7 @@ from broker.audit.leaf import Happening
 from broker.delegation.acts import Act, Kind
 from broker.delegation.life import STEPS, Deed, Role, State
 from broker.delegation.record import Proof
+from broker.delegation.statement import StatementKind
 from broker.flows.mandate_ports import Decided, Epoch, Mandate, MandateOrder, Note, Part, Piece
 from broker.ids import AccountID, MandateNumber
 from broker.storage.store import SQLStore, StoreMisused
@@ -99,6 +100,20 @@ def test_what_was_drafted_is_answered_as_it_was(store: SQLStore) -> None:
         assert tx.mandates.of(agent) == ()
         assert tx.mandates.get(MandateNumber("nobody\x00")) is None
         assert tx.mandates.lock(MandateNumber("nobody")) is None
+
+
+def test_statements_and_powers_are_never_answered_for_one_another(store: SQLStore) -> None:
+    person = records.log_in(store).who().account
+    power, statement = mandate(), mandate(kind=StatementKind.EMPLOYMENT)
+    with store.transaction() as tx:
+        for made in (power, statement):
+            part = Part(number=made.number, part_id="principal-0123456", role=Role.PRINCIPAL, account=person)
+            tx.mandates.draft(made, (part,))
+            tx.mandates.notify(Note(number=made.number, account=person, deed=Deed.SIGN, at=NOW))
+        assert tx.mandates.of(person) == ((power, Role.PRINCIPAL),)
+        assert tx.mandates.of(person, statements=True) == ((statement, Role.PRINCIPAL),)
+        assert [each.number for each in tx.mandates.notes(person)] == [power.number]
+        assert [each.number for each in tx.mandates.notes(person, statements=True)] == [statement.number]
 
 
 def test_an_invitation_is_taken_up_once_and_in_time(store: SQLStore) -> None:

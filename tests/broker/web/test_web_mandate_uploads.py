@@ -14,6 +14,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from playwright.sync_api import Page as BrowserPage
 from werkzeug.test import TestResponse
 
 from broker.delegation import record as records
@@ -31,8 +32,11 @@ from sandbox import registrar
 from sandbox.registrar import Corporation, Registrar
 from tests.broker.web.house import House, Page
 from tests.broker.web.mandatehouse import Person, equip, work
+from tests.broker.web.test_web_statements_browser import LOCALES, log_in
+from tests.browser import assert_accessible, screen
 
 pytest.importorskip("pyhanko_certvalidator", reason="missing: pyhanko-certvalidator")
+Keys = tuple[rsa.RSAPrivateKey, rsa.RSAPrivateKey]
 COMPANY = Corporation(
     name="株式会社架空製作所",
     corporate_number="7000012050002",
@@ -121,13 +125,13 @@ class Office:
 
 
 @pytest.fixture(scope="module")
-def keys() -> tuple[rsa.RSAPrivateKey, rsa.RSAPrivateKey]:
+def keys() -> Keys:
     first, second = (rsa.generate_private_key(public_exponent=65537, key_size=2048) for _ in range(2))
     return first, second
 
 
 @pytest.fixture
-def office(house: House, tmp_path: Path, keys: tuple[rsa.RSAPrivateKey, rsa.RSAPrivateKey]) -> Office:
+def office(house: House, tmp_path: Path, keys: Keys) -> Office:
     if not all(font.exists() for font in FONTS):
         pytest.skip("missing: fonts-ipaexfont-gothic, fonts-ipamj-mincho")
     equip(house, tmp_path)
@@ -289,3 +293,26 @@ def test_only_the_principal_takes_the_bytes_and_only_of_the_principals_own_file(
     assert principal.get(f"{plain}/grant.json").status_code == 409
     assert upload(principal, plain, office.desk.sign(b"{}")).status_code == 409
     assert principal.fill(method="certificate").status_code == 400
+
+
+@pytest.mark.parametrize("language", ["ja", "en"])
+def test_the_page_that_takes_the_signature_is_accessible_and_says_what_is_wrong_with_it(
+    served: House, new_page: Callable[..., BrowserPage], tmp_path: Path, keys: Keys, language: str
+) -> None:
+    if not all(font.exists() for font in FONTS):
+        pytest.skip("missing: fonts-ipaexfont-gothic, fonts-ipamj-mincho")
+    equip(served, tmp_path)
+    lists = Lists(registrar=registrar.establish(keys[0], today=served.clock().date()), clock=served.clock)
+    served.ports = served.app.extensions["broker"] = replace(served.ports, corporations=lists)
+    path, _ = Person.at(served, "hanako").draft(**FORM)
+    page = new_page(locale=LOCALES[language])
+    log_in(page, served, "hanako", path)
+    page.goto(f"{served.issuer}{path}")
+    page.locator("#upload-form").wait_for()
+    assert_accessible(page)
+    (tmp_path / "wrong.p7s").write_bytes(b"%PDF-1.7")
+    page.locator("#signature").set_input_files(tmp_path / "wrong.p7s")
+    page.locator("#upload").click()
+    page.locator("#error").wait_for()
+    assert_accessible(page)
+    screen(page, "delegation-upload", language)

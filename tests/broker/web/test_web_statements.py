@@ -212,8 +212,6 @@ def test_the_officers_page_tells_it_in_words_of_its_own(house: House, street: Ne
     page = Page(answered.text)
     assert answered.status_code == 200
     assert "本物で、取り下げられていません" in page.texts["outcome"], "our own store has what is missing"
-        "what is missing beside the PDF is taken from our own store"
-    )
     assert "社員働助" in page.texts["who"]
     assert "雇用している" in page.texts["who"]
     assert "取り下げ・訂正" in answered.text
