@@ -53,7 +53,7 @@ bench: ## print every figure that the README may quote
 
 campaigns: ## the long forms of the tests: mutated evidence, hostile cards and forms, faults, the provider, races (hours)
 	@$(PROVISION) test
-	@for campaign in mutated_evidence sealed_documents hostile_card agent faults bombs provider races; do \
+	@for campaign in mutated_evidence sealed_documents hostile_card agent faults bombs provider races register_kills seal_kills; do \
 		echo "campaign: $$campaign"; $(VENV)/python -m tests.campaigns.$$campaign || exit 1; \
 	done
 

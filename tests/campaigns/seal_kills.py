@@ -243,7 +243,7 @@ def main() -> int:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         outcome = campaign(given.kills, folder=Path(folder), points=given.point or POINTS)
-    sys.stdout.write(json.dumps(outcome, indent=2) + "\n")
+    sys.stdout.write(json.dumps(outcome) + "\n")  # the last line; the log stands above it
     return 0 if all(not sum(list(counts.values())[1:]) for counts in outcome.values()) else 1
 
 
