@@ -514,10 +514,10 @@ def welcome(running: Running, *, seconds: float) -> list[str]:
     )
     return [
         *lines,
-        f"  bank  {running.addresses.bank}/   television {running.addresses.television}/   "
+        f"  bank  {running.addresses.bank}/   clinic {running.addresses.clinic}/   "
+        f"e-bidding {running.addresses.bidding}/   "
+        f"television {running.addresses.television}/   "
         f"library, event, staff pass {running.addresses.membership}/   (ready in {seconds:.1f} s)",
-        f"  bids  {running.addresses.bidding}/   powers of attorney {running.addresses.broker}/delegations",
-        f"  clinic {running.addresses.clinic}/   acting for a child {running.addresses.broker}/delegations/new/child",
         f"  PIN   {pin}",
         "  stop  Ctrl-C",
         f"  logs  {os.path.relpath(running.root / 'logs')}/",
