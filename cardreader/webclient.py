@@ -41,6 +41,12 @@ class Form:
     fields: Mapping[str, str] = field(repr=False)
     more: Sequence[tuple[str, str]] = field(default=(), repr=False)
     """Further values of names that stand in `fields`, in their order."""
+    boxes: Sequence[tuple[str, str]] = field(default=(), repr=False)
+    """The boxes that are not ticked: names and what each would send."""
+
+    def all_ticked(self) -> Form:
+        """The form of somebody who ticks every box."""
+        return replace(self, fields={**self.fields, **dict(self.boxes)}, boxes=())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +83,7 @@ class Elements(HTMLParser):
         """The data attributes, without `data-`, of each list item that has any, in order."""
         self._form: dict[str, str] | None = None
         self._more: list[tuple[str, str]] = []
+        self._boxes: list[tuple[str, str]] = []
         self._select = ""
         self._open: list[tuple[str, str | None]] = []
         self.feed(text)
@@ -87,16 +94,21 @@ class Elements(HTMLParser):
         attributes = {name: value or "" for name, value in attrs}
         identifier = attributes.get("id")
         if tag == "form":
-            self._form, self._more = {}, []
+            self._form, self._more, self._boxes = {}, [], []
             if identifier:
                 method = attributes.get("method", "get").lower()
                 self.forms[identifier] = Form(
-                    action=attributes.get("action", ""), method=method, fields=self._form, more=self._more
+                    action=attributes.get("action", ""),
+                    method=method,
+                    fields=self._form,
+                    more=self._more,
+                    boxes=self._boxes,
                 )
         elif tag == "input" and self._form is not None and "name" in attributes:
             name, value = attributes["name"], attributes.get("value", "")
             if attributes.get("type") in {"checkbox", "radio"} and "checked" not in attributes:
-                pass  # it is not sent
+                if attributes["type"] == "checkbox":
+                    self._boxes.append((name, value))  # it is not sent
             elif name in self._form:
                 self._more.append((name, value))
             else:

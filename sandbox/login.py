@@ -223,7 +223,7 @@ class _Login:
         offered = page.form("release-form")
         if offered is not None:
             self._enter("release")
-            page = self._browser.submit(offered, origin=origin_of(page.url))
+            page = self._browser.submit(offered.all_ticked(), origin=origin_of(page.url))
         form = self._form(page, "card-form")
         self._enter("card")
         broker_origin, agent_origin = origin_of(page.url), origin_of(form.action)

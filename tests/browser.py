@@ -19,6 +19,12 @@ PHONE = {"width": 320, "height": 640}
 """The narrowest window WCAG 1.4.10 asks for, CSS pixels."""
 WINDOW = {"width": 1280, "height": 720}
 """At which text of twice the size must fit (WCAG 1.4.4)."""
+HEAVIEST = 30_000
+"""Octets that a page may bring over the wire, with its pictures, style and scripts."""
+_HEADERS = 600
+"""Octets counted for the headers of each answer: more than ours have (the CSP is the longest)."""
+_LOADED = """[...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')]
+  .map(e => [e.name, e.encodedBodySize])"""
 _RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 
@@ -55,6 +61,15 @@ def browser_page(new_page: Callable[..., Page]) -> Page:
     return new_page()
 
 
+def assert_light(page: Page) -> None:
+    """At most 30 kB over the wire, as encoded there, and every octet from where the page came from."""
+    loaded = [(name, size) for name, size in page.evaluate(_LOADED) if not name.startswith(("about:", "data:"))]
+    origin = page.evaluate("location.origin")
+    assert [name for name, _ in loaded if not name.startswith(f"{origin}/")] == [], page.url
+    weight = sum(size + _HEADERS for _, size in loaded)
+    assert weight <= HEAVIEST, f"{page.url} weighs {weight} octets: {loaded}"
+
+
 _FOCUSABLE = "a[href], button, input:not([type=hidden]), select, textarea, summary"
 _VISIBLE = f"""[...document.querySelectorAll('{_FOCUSABLE}')].filter(e => e.checkVisibility() && !e.disabled)"""
 _REACHED = """(() => {
@@ -65,7 +80,9 @@ _REACHED = """(() => {
 
 def assert_accessible(page: Page) -> None:
     """No finding of axe (WCAG 2.2 A and AA, and its best practice), in forced colours neither; no sideways scroll at
-    320 pixels, nor with text of twice the size; everything that can be pressed is reached by Tab, and seen to be."""
+    320 pixels, nor with text of twice the size; everything that can be pressed is reached by Tab, and seen to be; and
+    the page is light and asks nobody else for anything (`assert_light`)."""
+    assert_light(page)
     _judge(page, {"type": "tag", "values": _RULES})
     page.emulate_media(forced_colors="active")
     _judge(page, {"type": "rule", "values": ["color-contrast"]})  # what they can change

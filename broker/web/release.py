@@ -38,7 +38,7 @@ def release_page(prompt: ReleasePrompt) -> Response:
         {
             "name": item.name,
             "required": item.name in prompt.required,
-            "chosen": chosen is None or item.name in chosen,
+            "chosen": chosen is not None and item.name in chosen,  # privacy is what holds where nothing was done
             "purposes": application.purposes(prompt.client, item, language),
             "retention": use.words(language)[1] if (use := prompt.client.use_of(item.name)) is not None else "",
         }

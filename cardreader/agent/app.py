@@ -80,6 +80,9 @@ def create_agent(
     if kiosk is not None:
         app.before_request(kiosk.on_request)
     app.extensions["card-desk"] = desk
+    app.jinja_env.globals["shared_terminal"] = (
+        kiosk is not None
+    )  # nobody chose a phrase for it: it is on a notice there
     _mount_forms(app, desk, phrase=trust.phrase)
 
     @app.get("/")

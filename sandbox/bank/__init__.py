@@ -42,7 +42,7 @@ def registration(base_url: str, jwks: Mapping[str, Any]) -> dict[str, Any]:
                 "purpose_en": "To verify who opens the account",
                 "retention": "口座を解約してから7年間",
                 "retention_en": "Seven years after the account is closed",
-                "optional": True,
+                "optional": item == "gender",
             }
             for item in ("name", "address", "birthdate", "gender")
         },

@@ -77,7 +77,7 @@ class Resident:
         """The card's part, with what is agreed to before it; answers the page that follows in this browser."""
         release = page.form("release-form")
         if release is not None:
-            page = self.browser.submit(release, origin=self._broker)
+            page = self.browser.submit(release.all_ticked(), origin=self._broker)
         form = page.form("card-form")
         if form is None:
             raise _stuck(page)

@@ -18,7 +18,7 @@ from broker.ids import TransactionID
 from cardreader.agent.device import DeviceKey, device_key
 from cardreader.agent.kiosk import tell_ended
 from tests.broker.web.house import BANK, House, transaction_of
-from tests.browser import assert_accessible, screenshot
+from tests.browser import assert_accessible, screen
 
 BACK = 8
 """How often the next person presses the button: more often than there were pages."""
@@ -145,14 +145,16 @@ def test_every_page_of_a_kiosk_is_accessible(
     booth = Booth(served, page, device_key(tmp_path / "state"), start=start)
     page.goto(f"{served.issuer}/authorize?{urlencode(served.parameters())}")
     assert page.locator("html").get_attribute("class") == "kiosk"
+    assert page.locator("#kiosk-phrase").is_visible()
+    assert "パソコン" not in page.locator("main").inner_text()
     assert_accessible(page)
-    screenshot(page, f"broker-kiosk-login-{language}")
+    screen(page, "kiosk-login", language)
     booth.put_card()
     assert_accessible(page)
-    screenshot(page, f"broker-kiosk-consent-{language}")
+    screen(page, "kiosk-consent", language)
     page.goto(f"{served.issuer}/kiosk/still-there?to=/me")
     assert_accessible(page)
-    screenshot(page, f"broker-kiosk-still-there-{language}")
+    screen(page, "kiosk-still-there", language)
     page.goto(f"{served.issuer}/kiosk/end")
     assert_accessible(page)
-    screenshot(page, f"broker-kiosk-end-{language}")
+    screen(page, "kiosk-end", language)
