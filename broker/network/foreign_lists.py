@@ -21,7 +21,9 @@ _log = structlog.get_logger("broker.network.foreign_lists")
 
 @dataclass(slots=True)
 class _Held:
-    """What this process has of one source. `asked_at` is the last fetch, `fetched_at` the last that brought a list."""
+    """What this process has of one source. `asked_at` is the last fetch that brought nothing, `fetched_at` the last
+    that brought a list.
+    """
 
     source: Source
     der: bytes | None = None
@@ -58,3 +60,5 @@ class ForeignLists:
             held.der, held.fetched_at = b"".join(fetcher.chunks(limit=MAX_LIST)), now
         except (OutboundRefused, OutboundFailed) as failed:
             _log.warning("list_not_replaced", source=fetcher.address, cause=str(failed))
+        else:
+            held.asked_at = None  # whoever answers well may be asked as often as lists are wanted

@@ -65,6 +65,15 @@ def test_a_list_is_kept_while_it_is_fresh_and_the_last_one_stays_when_none_comes
     assert lists.current() == (b"third",)
 
 
+def test_a_place_that_answers_is_asked_as_often_as_lists_are_wanted() -> None:
+    place, clock = Place(), Clock()
+    lists = ForeignLists([Source("one", b"k" * 32, place)], clock, refresh_after=timedelta(seconds=3))
+    assert lists.current() == (b"first",)
+    place.list = b"second"
+    clock.now += timedelta(seconds=3)
+    assert lists.current() == (b"second",)
+
+
 def test_what_never_came_is_left_out() -> None:
     place, clock = Place(), Clock()
     place.list = None
