@@ -281,7 +281,8 @@ CORPORATION = {
 }
 BAD = {
     "no act": ({"act_bid": "", "act_contract": ""}, Rule.ACTS),
-    "an act of another kind": ({"kind": "poa.person", "service": "clinic", "act_bid": "yes"}, Rule.ACTS),
+    "an act of another kind": ({"act_view_record": "yes"}, Rule.ACTS),
+    "a service that lets nobody act": ({"kind": "poa.person", "service": "clinic", "act_bid": "yes"}, Rule.SERVICE),
     "a wrong corporate number": ({**CORPORATION, "principal_corporate_number": "1234567890123"}, Rule.CORPORATE_NUMBER),
     "twelve digits": ({**CORPORATION, "principal_corporate_number": "700001205000"}, Rule.CORPORATE_NUMBER),
     "no corporate number": (CORPORATION, Rule.CORPORATE_NUMBER),
