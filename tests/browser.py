@@ -61,6 +61,12 @@ def browser_page(new_page: Callable[..., Page]) -> Page:
     return new_page()
 
 
+def assert_light_and_accessible(page: Page) -> None:
+    """Both; for the pages that residents meet on their way."""
+    assert_light(page)
+    assert_accessible(page)
+
+
 def assert_light(page: Page) -> None:
     """At most 30 kB over the wire, as encoded there, and every octet from where the page came from."""
     loaded = [(name, size) for name, size in page.evaluate(_LOADED) if not name.startswith(("about:", "data:"))]
@@ -80,9 +86,7 @@ _REACHED = """(() => {
 
 def assert_accessible(page: Page) -> None:
     """No finding of axe (WCAG 2.2 A and AA, and its best practice), in forced colours neither; no sideways scroll at
-    320 pixels, nor with text of twice the size; everything that can be pressed is reached by Tab, and seen to be; and
-    the page is light and asks nobody else for anything (`assert_light`)."""
-    assert_light(page)
+    320 pixels, nor with text of twice the size; everything that can be pressed is reached by Tab, and seen to be."""
     _judge(page, {"type": "tag", "values": _RULES})
     page.emulate_media(forced_colors="active")
     _judge(page, {"type": "rule", "values": ["color-contrast"]})  # what they can change
