@@ -40,6 +40,7 @@ from broker.web.card import card_agent_document
 from sandbox import approver, atomicfile, door, seals, witness
 from sandbox.ca import PHONE_POLICIES
 from sandbox.generate import World
+from sandbox.registrar import ANCHORS
 from sandbox.tls import TLSFiles
 from sandbox.tlsfront import HEADER
 
@@ -80,7 +81,8 @@ class BrokerHouse:
     witness: str = ""
     """Where the sandbox's witness takes checkpoints; empty: no register is kept."""
     world: str = ""
-    """Where the outside world answers for lists of seals and for time stamps; empty: no document is sealed."""
+    """Where the outside world answers for lists of seals and of corporations, and for time stamps; empty: no document
+    is sealed, and no corporation signs with its own certificate."""
     front: BehindTLS | None = None
     door: bool = False
     """Whether a test resident may log in by a form on the login page (`sandbox.door`)."""
@@ -126,6 +128,8 @@ class BrokerHouse:
             "BROKER_HPKI_CRL_SOURCES": str(self.root / "ca" / "hpki-crl-sources.json"),
             "BROKER_CORRESPONDENCE_URL": self.mapping,
             "BROKER_SEAL": str(self.seal) if self.world else "",
+            "BROKER_COMMERCIAL_REGISTRATION_ANCHORS": str(self.root / "ca" / ANCHORS) if self.world else "",
+            "BROKER_COMMERCIAL_REGISTRATION_LISTS": f"{self.world}/crl/registrar.crl" if self.world else "",
             "BROKER_PROCURING_ENTITIES": str(Path(__file__).with_name("procuring-entities.toml")),
             "BROKER_AGENT_ORIGINS": ",".join(self.agent_origins),
             "BROKER_HOST": urlsplit(self.issuer).hostname or "localhost",

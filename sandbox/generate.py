@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -20,19 +20,20 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from sandbox import atomicfile, ca, hpki, ledger, seals
+from sandbox import atomicfile, ca, hpki, ledger, registrar, seals
 from sandbox.ca import Authority, Kind
 from sandbox.cards import index_document, to_json
 from sandbox.office import Office, keys_needed
-from sandbox.residents import RESIDENTS_FILE, Population, load_residents
+from sandbox.residents import RESIDENTS_FILE, Population, Resident, load_residents
 
-VERSION: Final = 7  # raise it when the shape of certificates or files changes: everything is made anew
+VERSION: Final = 8  # raise it when the shape of certificates or files changes: everything is made anew
 HPKI_SOURCES: Final = "hpki-crl-sources.json"
 WORLD_URL: Final = "http://127.0.0.1:8010"
 RENEW_BEFORE: Final = timedelta(days=30)  # a world this close to the first expiry that matters is made anew
 
 _GENERATIONS: Final = ((1, -7), (2, -3))  # generation, years from now to its beginning; each lasts ten years
 _CA_YEARS: Final = 10
+_FOLDERS: Final = ("ca", "cards", "corporations")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +82,16 @@ class World:
     def seal_anchors(self) -> Path:
         """PEM root of the authorities of sealed documents and of time stamps."""
         return self.root / "ca" / "seal-anchors.pem"
+
+    @property
+    def registrar_anchors(self) -> Path:
+        """PEM root of the 商業登記 registrar, who states corporations."""
+        return self.root / "ca" / registrar.ANCHORS
+
+    @property
+    def corporations(self) -> Path:
+        """The folder of what representatives sign with: `<resident>.cert.pem` and `<resident>.key.pem`."""
+        return self.root / "corporations"
 
     @property
     def crl_sources(self) -> Path:
@@ -180,11 +191,15 @@ def _seal(root: Path, source: bytes, now: datetime) -> None:
     ends += [
         x509.load_der_x509_certificate(path.read_bytes()).not_valid_after_utc for path in (root / "ca").glob("*.cer")
     ]
+    ends += [
+        x509.load_pem_x509_certificate(path.read_bytes()).not_valid_after_utc
+        for path in (root / "corporations").glob("*.cert.pem")
+    ]
     document = {
         "version": VERSION,
         "residents": hashlib.sha256(source).hexdigest(),
         "usable_until": min(ends).isoformat(),
-        "files": sorted(str(path.relative_to(root)) for name in ("ca", "cards") for path in _files(root / name)),
+        "files": sorted(str(path.relative_to(root)) for name in _FOLDERS for path in _files(root / name)),
     }
     atomicfile.write(root / "ca" / "generation.json", to_json(document))
 
@@ -200,11 +215,17 @@ def _files(folder: Path) -> list[Path]:
 def _make(root: Path, population: Population, today: date) -> None:
     folder = root / "ca"
     (folder / "generation.json").unlink(missing_ok=True)
-    for stale in (*folder.glob("*.cer"), *folder.glob("*.key"), *(root / "cards").glob("*.json")):
+    for stale in (
+        *folder.glob("*.cer"),
+        *folder.glob("*.key"),
+        *(root / "cards").glob("*.json"),
+        *(root / "corporations").glob("*.pem"),
+    ):
         stale.unlink()
     plan = _plan()
+    represented = [resident for resident in population.residents if resident.company_number is not None]
     of_residents = sum(keys_needed(resident) for resident in population.residents)
-    keys = iter(ca.new_private_keys(2 * len(plan) + hpki.KEYS_NEEDED + of_residents))
+    keys = iter(ca.new_private_keys(2 * len(plan) + hpki.KEYS_NEEDED + of_residents + 1 + len(represented)))
     authorities = {authority.name: authority for authority in (_establish(row, keys, today) for row in plan)}
     for authority in authorities.values():
         _keep(folder, authority)
@@ -222,6 +243,7 @@ def _make(root: Path, population: Population, today: date) -> None:
         for name, document in cards.items():
             atomicfile.write(root / "cards" / f"{name}.json", to_json(document))
     atomicfile.write(root / "cards" / "index.json", to_json(index_document(population.residents)))
+    _register_corporations(root, represented, keys, today)
     ledger.write(folder / "ledger.json", office.ledger)
 
 
@@ -267,6 +289,18 @@ def _keep_healthcare(folder: Path, healthcare: hpki.HealthcarePKI) -> None:
     atomicfile.write(folder / "hpki-anchors.pem", healthcare.root.certificate.public_bytes(Encoding.PEM))
     issuer = healthcare.issuers["auth"].certificate
     atomicfile.write(folder / "hpki-authorities.pem", issuer.public_bytes(Encoding.PEM))
+
+
+def _register_corporations(
+    root: Path, represented: Iterable[Resident], keys: Iterator[rsa.RSAPrivateKey], today: date
+) -> None:
+    """The registrar, and a certificate with its key for each representative."""
+    issuer = registrar.establish(next(keys), today=today)
+    registrar.keep(root / "ca", issuer)
+    for resident in represented:
+        key = next(keys)
+        certificate = issuer.issue(registrar.corporation_of(resident), key.public_key(), today=today)
+        registrar.hand_out(root / "corporations", resident.name, certificate, key)
 
 
 def _write_anchors(folder: Path, kind: Kind) -> None:

@@ -10,22 +10,28 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
 from typing import Final
 
 from asn1crypto import core
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 from cryptography.x509.oid import NameOID
 
+from sandbox import atomicfile
 from sandbox.ca import end_of_day_in_japan, key_usage, years_from
+from sandbox.residents import Resident
 
 ORGANIZATION: Final = "REGISTRAR-TEST"
 REGISTERED_CORPORATION: Final = x509.ObjectIdentifier("1.2.392.100300.1.1.3")
 _ROOT: Final = f"{ORGANIZATION} Registrar"
 _CRL_URL: Final = "http://crl.registrar-test.example/registrar.crl"  # resolves nowhere (RFC 2606)
 _LIST_LIFETIME: Final = timedelta(days=1)
+_FILE: Final = "registrar"
+ANCHORS: Final = "registrar-anchors.pem"
+"""The root for verifiers, in the `ca` folder."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +122,42 @@ def establish(private_key: rsa.RSAPrivateKey, *, today: date) -> Registrar:
     return Registrar(certificate=certificate, private_key=private_key)
 
 
+def corporation_of(resident: Resident) -> Corporation:
+    """The company that a resident represents. Raises ValueError where none is registered for them."""
+    name, number, address = resident.company, resident.company_number, resident.company_address
+    if name is None or number is None or address is None or resident.company_role is None:
+        raise ValueError(f"{resident.name} represents no registered company")
+    return Corporation(
+        name=name,
+        corporate_number=number,
+        address=address,
+        representative=resident.label,
+        title=resident.company_role,
+    )
+
+
+def keep(folder: Path, registrar: Registrar) -> None:
+    """Write root and key to the `ca` folder; the root also as PEM, for verifiers."""
+    atomicfile.write(folder / f"{_FILE}.cer", registrar.der)
+    atomicfile.write(folder / f"{_FILE}.key", _key_pem(registrar.private_key))
+    atomicfile.write(folder / ANCHORS, registrar.certificate.public_bytes(Encoding.PEM))
+
+
+def load(folder: Path) -> Registrar:
+    """Read what `keep` wrote. Raises OSError, ValueError, and TypeError for a key that is not RSA."""
+    key = load_pem_private_key((folder / f"{_FILE}.key").read_bytes(), password=None)
+    if not isinstance(key, rsa.RSAPrivateKey):
+        raise TypeError(f"not an RSA key: {_FILE}.key")
+    certificate = x509.load_der_x509_certificate((folder / f"{_FILE}.cer").read_bytes())
+    return Registrar(certificate=certificate, private_key=key)
+
+
+def hand_out(folder: Path, name: str, certificate: x509.Certificate, private_key: rsa.RSAPrivateKey) -> None:
+    """What a representative signs with, as two PEM files: `NAME.cert.pem` and `NAME.key.pem`."""
+    atomicfile.write(folder / f"{name}.cert.pem", certificate.public_bytes(Encoding.PEM))
+    atomicfile.write(folder / f"{name}.key.pem", _key_pem(private_key))
+
+
 def registered_corporation(corporation: Corporation) -> bytes:
     """registeredCorporationInfo (DER)."""
     number = core.PrintableString(corporation.corporate_number[1:]).dump()
@@ -136,6 +178,10 @@ def _tagged(tag: int, content: bytes) -> bytes:
         return bytes([tag, length]) + content
     size = (length.bit_length() + 7) // 8
     return bytes([tag, 0x80 | size]) + length.to_bytes(size, "big") + content
+
+
+def _key_pem(key: rsa.RSAPrivateKey) -> bytes:
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
 def _listed() -> x509.CRLDistributionPoints:

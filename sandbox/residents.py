@@ -67,6 +67,8 @@ class Resident:
     same_auth_serial_as: str | None = None
     company: str | None = None
     company_role: str | None = None
+    company_number: str | None = None  # 法人番号: with it the registrar certifies the company to this representative
+    company_address: str | None = None
 
     def __post_init__(self) -> None:
         if not self.name.isascii() or not self.name.isalnum() or self.name != self.name.lower():
@@ -86,6 +88,8 @@ class Resident:
             raise ValueError(f"{self.name}: a phone is android or iphone")
         if self.hierarchy not in (TEST_ORGANIZATION, FOREIGN_ORGANIZATION):
             raise ValueError(f"{self.name}: unknown hierarchy {self.hierarchy!r}")
+        if self.company_number is not None and None in (self.company, self.company_role, self.company_address):
+            raise ValueError(f"{self.name}: a registered company has a name, an address and a representative's title")
         for reason in (self.revoked, self.sign_revoked):
             if reason is not None and reason not in _REASONS:
                 raise ValueError(f"{self.name}: unknown revocation reason {reason!r}")

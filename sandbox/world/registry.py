@@ -15,7 +15,7 @@ from typing import Final
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from sandbox import atomicfile, hpki, ledger, seals
+from sandbox import atomicfile, hpki, ledger, registrar, seals
 from sandbox.ca import Authority, Kind, Municipality
 from sandbox.cards import to_json
 from sandbox.generate import generations, issuer_key_hash, load_authority
@@ -66,6 +66,11 @@ class Registry:
     def healthcare_crl(self, name: str, *, now: datetime) -> bytes:
         """The list (DER) of an HPKI authority (sandbox.hpki.LISTERS), made as of `now`. Raises OSError, ValueError."""
         return hpki.publish(self._root / "ca", name, now=now)
+
+    def registrar_crl(self, *, now: datetime) -> bytes:
+        """The list (DER) of corporations' certificates, made as of `now`: none is revoked. Raises as above."""
+        at = now - timedelta(minutes=1)  # so that whoever asked a moment before it was made finds it in force
+        return registrar.load(self._root / "ca").crl(now=at)
 
     # --- what is so ---------------------------------------------------------------------------------------------------
 

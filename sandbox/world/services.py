@@ -83,6 +83,11 @@ def services_blueprint(registry: Registry, *, clock: Callable[[], datetime]) -> 
         suffer(registry.trouble().crl)
         return _list(registry.healthcare_crl(name, now=clock()))
 
+    @services.get("/crl/registrar.crl")
+    def registrar_crl() -> Response:
+        suffer(registry.trouble().crl)
+        return _list(registry.registrar_crl(now=clock()))
+
     @services.post("/tsa")
     def time_stamp() -> Response:
         """RFC 3161 §3.4."""
