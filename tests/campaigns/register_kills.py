@@ -157,10 +157,16 @@ def run(place: Place, point: str) -> list[str]:
 
 def judge(place: Logged, said: list[str], known: Watched | None) -> tuple[dict[str, int], Watched | None]:
     """What the disk says now, against what was said and what a stranger saw before."""
+    faults = stands(place, said)
+    open_ended, known = published(place, known)
+    return faults | {"forks": faults["forks"] + open_ended}, known
+
+
+def stands(place: Logged, said: list[str]) -> dict[str, int]:
+    """What the disk says now, against what was said; nothing is changed by looking."""
     engine = open_engine(place.url)
-    store = SQLStore(engine)
     faults = {"lost": 0, "forks": 0, "unsigned": 0}
-    with store.transaction() as tx:
+    with SQLStore(engine).transaction() as tx:
         head = tx.register_tree.head(place.origin)
         if head is None:
             raise AssertionError("the first entry was not made")
@@ -178,21 +184,28 @@ def judge(place: Logged, said: list[str], known: Watched | None) -> tuple[dict[s
         for line in said:
             if line.startswith("proved"):
                 register.proof(tx, origin=place.origin, index=int(line.split()[1]))
+    engine.dispose()
+    return faults
+
+
+def published(place: Logged, known: Watched | None) -> tuple[int, Watched | None]:
+    """Have it witnessed and published, and look as a stranger does: how many heads were contradicted or still wait."""
+    engine = open_engine(place.url)
+    store = SQLStore(engine)
     ports: Any = SimpleNamespace(store=store, keys=place.keys, clock=place.clock, register=place.register)
     counts = register.witness(ports, place.register, origin=place.origin)
-    faults["forks"] += counts["contradicted"] + counts["waiting"]
     with store.transaction() as tx:
-        published = tx.register_tree.published(place.origin)
-        if published is None:
+        head = tx.register_tree.published(place.origin)
+        if head is None:
             raise AssertionError("nothing is published")
         found = look(
             known,
-            published.note,
+            head.note,
             policy=place.policy,
             read=lambda tile: bundle(tx.register_tree.entries(place.origin, tile.first, tile.width)),
         )
     engine.dispose()
-    return faults, found.watched
+    return counts["contradicted"] + counts["waiting"], found.watched
 
 
 def campaign(kills: int, *, folder: Path) -> dict[str, dict[str, int]]:

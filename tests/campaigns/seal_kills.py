@@ -4,7 +4,7 @@ is lost, and none is logged twice (design 4.15, delegation 5.2).
 `python -m tests.campaigns.seal_kills [KILLS]` is the full form (500 at each of six points);
 tests/contracts/test_seal_kills.py runs it with fewer. Two residents grant and accept a power with their cards; a child
 takes it through verification, register, witness and seal, and is killed at a named point. What is left on the disk is
-held against what the child had told, and another child goes on from there.
+held against what the child had told, and another child goes on from there, until it is killed one point further.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from sandbox.generate import generate
 from tests.broker.web.conftest import houses
 from tests.broker.web.house import ISSUER, PASSPHRASE, House
 from tests.broker.web.mandatehouse import WITNESS, Person, equip
-from tests.campaigns.register_kills import dying, judge
+from tests.campaigns.register_kills import dying, published, stands
 from tests.registerhouse import officers_policy
 
 POINTS: Final = (
@@ -53,6 +53,8 @@ POINTS: Final = (
 )
 _ANEW: Final = 40
 """Mandates after which the parties log in again: sessions end."""
+_TOLD_EVERY: Final = 10
+"""Mandates between two lines of progress."""
 
 
 class Place:
@@ -186,33 +188,51 @@ def faults_of(place: Place, number: MandateNumber, said: list[str]) -> dict[str,
     return faults
 
 
-def once(place: Place, point: str, known: Watched | None) -> tuple[dict[str, int], Watched | None]:
-    """One power of attorney, one kill, and what another process makes of the rest."""
-    number = place.accepted()
+def killed(place: Place, number: MandateNumber, point: str) -> list[str]:
+    """A child that died at the point, and what it had told."""
+    said: list[str] = []
     for _ in range(5):  # on a busy machine a step may have had no time: it waits for the next round
         said, status = place.child(number, point)
         if os.WIFSIGNALED(status):
-            break
-    else:
-        raise AssertionError(f"the child was not killed at {point}: status {status}, {said}")
-    faults = faults_of(place, number, said)
-    tree, known = judge(place, [], known)
+            return said
+    raise AssertionError(f"the child was not killed at {point}: status {status}, {said}")
+
+
+def finished(place: Place, number: MandateNumber) -> list[str]:
+    """What the child told that nobody killed."""
+    said: list[str] = []
     for _ in range(5):
-        again, status = place.child(number, "")
+        said, status = place.child(number, "")
         if status:
-            raise AssertionError(f"who goes on ended with {status}: {again}")
-        if again[-1:] == ["replied active"]:
+            raise AssertionError(f"who goes on ended with {status}: {said}")
+        if said[-1:] == ["replied active"]:
             break
-    after = faults_of(place, number, again)
-    faults = {name: faults[name] + after[name] for name in faults}
-    faults["lost"] += int(again[-1:] != ["replied active"]) + tree["lost"]
-    tree, known = judge(place, [], known)
-    return faults | {"forks": tree["forks"] + tree["unsigned"]}, known
+    return said
+
+
+def one(place: Place, points: Sequence[str], known: Watched | None) -> tuple[dict[str, dict[str, int]], Watched | None]:
+    """One power of attorney whose every child dies one point further than the one before, and one that ends it."""
+    number = place.accepted()
+    found = {point: _looked_at(place, number, killed(place, number, point)) for point in points}
+    said = finished(place, number)
+    after = _looked_at(place, number, said)
+    after["lost"] += int(said[-1:] != ["replied active"])
+    open_ended, known = published(place, known)
+    after["forks"] += open_ended
+    found[points[-1]] = {name: found[points[-1]][name] + count for name, count in after.items()}
+    return found, known
+
+
+def _looked_at(place: Place, number: MandateNumber, said: list[str]) -> dict[str, int]:
+    """Nothing is witnessed by looking: that is left to the next child."""
+    faults, tree = faults_of(place, number, said), stands(place, [])
+    faults["lost"] += tree["lost"]
+    return faults | {"forks": tree["forks"] + tree["unsigned"]}
 
 
 def campaign(kills: int, *, folder: Path, points: Sequence[str] = POINTS) -> dict[str, dict[str, int]]:
     """`kills` at each of the points, all on one register that goes on; what was found wrong, zeros included."""
-    outcome = {}
+    outcome = {point: {"kills": 0, "unlogged": 0, "forks": 0, "lost": 0, "doubled": 0} for point in points}
     world = generate(folder / "world", datetime.now(UTC))
     made = datetime.now(UTC) - timedelta(days=3)
     create(folder / "keys", PASSPHRASE, issuer=ISSUER, now=made, agent_root_out=folder / "root" / "root.json")
@@ -223,15 +243,15 @@ def campaign(kills: int, *, folder: Path, points: Sequence[str] = POINTS) -> dic
         _said, status = place.child(place.accepted(), "")  # the register begins
         if status:
             raise AssertionError(f"nothing is sealed here: status {status}")
-        for point in points:
-            total = {"kills": 0, "unlogged": 0, "forks": 0, "lost": 0, "doubled": 0}
-            for _ in range(kills):
-                faults, known = once(place, point, known)
-                total["kills"] += 1
+        for round_ in range(1, kills + 1):
+            found, known = one(place, points, known)
+            for point, faults in found.items():
+                outcome[point]["kills"] += 1
                 for name, count in faults.items():
-                    total[name] += count
-            outcome[point] = total
-            sys.stderr.write(f"{point:<24} {total}\n")
+                    outcome[point][name] += count
+            if not round_ % _TOLD_EVERY or round_ == kills:
+                wrong = sum(count for counts in outcome.values() for name, count in counts.items() if name != "kills")
+                sys.stderr.write(f"{round_} of {kills} at each of {len(points)} points: {wrong} wrong\n")
         place.close()
     return outcome
 
