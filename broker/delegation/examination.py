@@ -208,6 +208,7 @@ def _found(each: Examined) -> dict[str, Any]:
         "logged": each.registered.logged,
         "witnessed": each.registered.witnessed is not None,
         "status": each.status,
+        "anchored": None if each.principal is None else each.principal.anchored,
     }
 
 

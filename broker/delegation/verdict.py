@@ -86,6 +86,7 @@ class Reason(StrEnum):
     FOREIGN_OFFICE = "foreign_office"
     STATES_ONLY = "states_only"
     CERTIFICATE_METHOD = "certificate_method"
+    PRINCIPAL_UNKNOWN = "principal_unknown"
 
 
 OUTCOME_OF: Final = {
@@ -99,6 +100,7 @@ OUTCOME_OF: Final = {
     Reason.STATUS_MISSING: Outcome.CANNOT_TELL,
     Reason.STATUS_OLD: Outcome.CANNOT_TELL,
     Reason.CERTIFICATE_METHOD: Outcome.CANNOT_TELL,
+    Reason.PRINCIPAL_UNKNOWN: Outcome.CANNOT_TELL,
     Reason.SEAL_REVOKED: Outcome.REVOKED,
     Reason.REVOKED: Outcome.REVOKED,
     Reason.SUSPENDED: Outcome.REVOKED,
@@ -163,6 +165,8 @@ class Found:
     """Whether its entry stands under a checkpoint: None where no proof came with it."""
     witnessed: bool = False
     status: Status | None = None
+    anchored: bool | None = None
+    """Whether the principal's own signature leads to an authority named for it; None where there is neither."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -272,6 +276,8 @@ def _of_found(found: Found, term: tuple[datetime, datetime], question: Question,
         reasons.add(Reason.NOT_IN_REGISTER)
     elif found.logged is None or not found.witnessed:
         reasons.add(Reason.NOT_WITNESSED)
+    if found.anchored is False:
+        reasons.add(Reason.PRINCIPAL_UNKNOWN)
     reasons |= _of_status(found.status, question, policy)
     begins, ends = term
     if question.as_of < begins:

@@ -137,6 +137,10 @@ REASONS: Final[Mapping[Reason, Words]] = {
         ja="お尋ねの機関は、選んだ方針の発注機関に含まれません。",
         en="That office is not one of the authority whose policy was chosen.",
     ),
+    Reason.PRINCIPAL_UNKNOWN: Words(
+        ja="委任者自身の署名の証明書を、指定された認証局が発行したと確認できません。",
+        en="The certificate of the principal's own signature was not shown to be of an authority that was named.",
+    ),
     Reason.CERTIFICATE_METHOD: Words(
         ja="電子証明書方式の委任です。書かれた内容は表示しますが、失効の有無と、受任者本人が使ったことは、ここでは"
         "確認できません。発行した認証局と、受任者の署名で確かめてください。",
