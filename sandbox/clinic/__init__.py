@@ -1,4 +1,6 @@
-"""The sample clinic: health records of mother and child (母子健康情報), shown to a parent who acts for the child."""
+"""The sample clinic: health records of mother and child (母子健康情報), shown to a parent who acts for the child, and
+a consultation room where a doctor and a patient come with a card each.
+"""
 
 from __future__ import annotations
 
@@ -27,12 +29,13 @@ def registration(base_url: str, jwks: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "client_id": CLIENT_ID,
         "client_name": NAME,
-        "redirect_uris": [f"{base_url}/callback"],
+        "redirect_uris": [f"{base_url}/callback", f"{base_url}/consultation/callback"],
         "post_logout_redirect_uris": [f"{base_url}/signed-out"],
         "jwks": dict(jwks),
         "profile": "oidc",
         "vetted": True,
-        "scope": "openid",
-        "rights": ["family_mandates", "mandate_questions"],
+        "grant_types": ["authorization_code", "client_credentials"],
+        "scope": "openid hpki joint",
+        "rights": ["family_mandates", "healthcare", "mandate_questions"],
         "authorization_details_types": [DETAIL],
     }

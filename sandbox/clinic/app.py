@@ -1,4 +1,4 @@
-"""The sample clinic as one application: the way in and out, and its rooms (the family's is `sandbox.clinic.family`)."""
+"""The sample clinic as one application: the way in and out, and its rooms (`family`, `consultation`)."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from flask import Flask, redirect, render_template, request, session, url_for
 from werkzeug.exceptions import HTTPException, SecurityError
 from werkzeug.wrappers import Response
 
-from sandbox.clinic import family
-from sandbox.clinic.records import AnswerUnfit, Records
+from sandbox.clinic import consultation, family
+from sandbox.clinic.matters import AnswerUnfit
+from sandbox.clinic.records import Records
 from sandbox.clinic.settings import NAME, ClinicSettings
 from sandbox.party import key, language
 from sandbox.party.forms import Headers, check_form_token, form_token
@@ -36,7 +37,8 @@ def create_clinic(settings: ClinicSettings) -> Flask:
     )
     language.install(app, Path(__file__).with_name("translations"))
     records = Records(settings.state / "clinic.db")
-    relying_party = RelyingParty(app, settings, key.client_key(settings.state))
+    own_key = key.client_key(settings.state)
+    relying_party = RelyingParty(app, settings, own_key)
     clinic = _Clinic(records=records, relying_party=relying_party, log=app.logger.warning)
     app.add_url_rule("/", "home", clinic.home)
     app.add_url_rule("/login", "login", clinic.login, methods=["POST"])
@@ -45,6 +47,7 @@ def create_clinic(settings: ClinicSettings) -> Flask:
     app.add_url_rule("/signed-out", "signed_out", clinic.signed_out)
     app.add_url_rule("/jwks", "jwks", lambda: key.public_jwks(settings.state))
     family.install(app, records=records, relying_party=relying_party, visitor=clinic.visitor)
+    consultation.install(app, records=records, settings=settings, key=own_key)
     app.register_error_handler(BrokerUnavailable, clinic.unavailable)
     app.register_error_handler(LoginRefused, clinic.refused)
     app.register_error_handler(CallRefused, clinic.call_refused)

@@ -10,8 +10,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
+from sandbox.clinic.matters import AnswerUnfit, Matters
 from sandbox.clinic.settings import DETAIL
-from sandbox.party.visits import Visit, Visits
+from sandbox.party.visits import Visit
 
 PATIENTS_FILE: Final = Path(__file__).with_name("patients.toml")
 VIEW: Final[Mapping[str, Any]] = {"type": DETAIL, "actions": ["view_record"]}
@@ -24,10 +25,6 @@ CREATE TABLE IF NOT EXISTS answer (
     decision TEXT PRIMARY KEY, actor TEXT NOT NULL, principal TEXT NOT NULL, holds_until TEXT NOT NULL
 ) STRICT;
 """
-
-
-class AnswerUnfit(Exception):
-    """What the broker answered is not an answer to what was asked here."""
 
 
 class NumberTaken(Exception):
@@ -45,8 +42,8 @@ class Patient:
     checkups: tuple[Mapping[str, str], ...] = field(repr=False)
 
 
-class Records(Visits):
-    """Patients beside the visits."""
+class Records(Matters):
+    """Patients beside the visits and the consultations."""
 
     def __init__(self, path: Path) -> None:
         """Raises OSError, sqlite3.Error."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -92,11 +92,25 @@ class _BrokerApp(FlaskOAuth2App):  # type: ignore[misc]  # Authlib ships no type
 class RelyingParty:
     """One registration at one broker: code flow, PKCE S256, state, nonce, `iss` (RFC 9207), `private_key_jwt`."""
 
-    def __init__(self, app: Flask, settings: PartySettings, key: ECKey) -> None:
+    def __init__(
+        self,
+        app: Flask,
+        settings: PartySettings,
+        key: ECKey,
+        *,
+        name: str = "broker",
+        callback: str = "/callback",
+        acr: str = CARD_ACR,
+    ) -> None:
+        """Where one service logs in for several purposes, each has a name and an address to come back to: an answer
+        to the one is none to the other. `acr` is what is asked for, and nothing less is taken.
+        """
         self._settings = settings
-        self._redirect_uri = f"{settings.base_url}/callback"
+        self._acr = acr
+        self._states = f"_state_{name}_"
+        self._redirect_uri = f"{settings.base_url}{callback}"
         self._client: Any = OAuth(app).register(
-            "broker",
+            name,
             client_cls=_BrokerApp,
             client_id=settings.client_id,
             client_secret=key,
@@ -119,22 +133,26 @@ class RelyingParty:
         claims: Mapping[str, Any] | None = None,
         authorization_details: Sequence[Mapping[str, Any]] = (),
         link_request: str = "",
+        joint_transaction_id: str = "",
     ) -> Response:
-        """Send the browser to the broker; with `link_request` to bind what that names. Raises BrokerUnavailable.
+        """Send the browser to the broker; with `link_request` to bind what that names, with `joint_transaction_id` as
+        one half of that. Raises BrokerUnavailable.
 
         What says more of somebody than a pseudonym travels past the browser: the request is pushed (RFC 9126).
         """
         self._check_metadata()
-        mine = [name for name in session if name.startswith("_state_broker_")]
+        mine = [name for name in session if name.startswith(self._states)]
         for name in mine[: max(0, len(mine) - MAX_OPEN_LOGINS + 1)]:
             session.pop(name)
-        asked = {"ui_locales": ui_locales, "acr_values": CARD_ACR, "scope": " ".join(scope)}
+        asked = {"ui_locales": ui_locales, "acr_values": self._acr, "scope": " ".join(scope)}
         if claims:
             asked["claims"] = json.dumps(claims)
         if authorization_details:
             asked["authorization_details"] = json.dumps(authorization_details)
         if link_request:
             asked["link_request"] = link_request
+        if joint_transaction_id:
+            asked["joint_transaction_id"] = joint_transaction_id
         if claims or authorization_details or set(scope) - {"openid"}:
             return self._push(asked)
         response: Response = self._client.authorize_redirect(self._redirect_uri, **asked)
@@ -198,16 +216,31 @@ class RelyingParty:
 
     def call(self, path: str, parameters: Mapping[str, str]) -> dict[str, Any]:
         """What the broker answers to this service at `path`, by its own key. Raises CallRefused, BrokerUnavailable."""
+        return self._call(
+            path, lambda caller: {"data": dict(parameters), "auth": caller.client_auth("private_key_jwt")}
+        )
+
+    def call_with_token(
+        self, path: str, *, scope: str, method: str = "GET", body: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """The same with a token of the service's own (RFC 6749 §4.4), and a body of JSON. Raises as `call`."""
+        token = self.call("/token", {"grant_type": "client_credentials", "scope": scope})["access_token"]
+        headers = {"Authorization": f"Bearer {token}"}
+        return self._call(path, lambda _: {"json": body, "headers": headers}, method=method)
+
+    def _call(
+        self, path: str, options: Callable[[OAuth2Session], Mapping[str, Any]], *, method: str = "POST"
+    ) -> dict[str, Any]:
         self._check_metadata()
         metadata = self._client.load_server_metadata()
         with self._client._get_oauth_client(**metadata) as caller:
             try:
-                answer = caller.post(
+                answer = caller.request(
+                    method,
                     f"{self._settings.issuer}{path}",
-                    data=dict(parameters),
-                    auth=caller.client_auth("private_key_jwt"),
                     withhold_token=True,
                     timeout=TIMEOUT,
+                    **options(caller),
                 )
                 told = answer.json() if answer.content else {}
             except (requests.RequestException, ValueError) as unreachable:
@@ -264,7 +297,7 @@ class RelyingParty:
             "iat": {"essential": True},
             "nonce": {"essential": True},
             "auth_time": {"essential": True},
-            "acr": {"essential": True, "values": [CARD_ACR]},
+            "acr": {"essential": True, "values": [self._acr]},
         }
 
 

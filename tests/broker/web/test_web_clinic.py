@@ -18,7 +18,8 @@ from broker.delegation.rendering import FONTS
 from broker.flows import mandate_issue, register
 from sandbox import clinic
 from sandbox.clinic import ClinicSettings, create_clinic
-from sandbox.clinic.records import VIEW, AnswerUnfit, NumberTaken, Records
+from sandbox.clinic.matters import AnswerUnfit
+from sandbox.clinic.records import VIEW, NumberTaken, Records
 from sandbox.party.key import public_jwks
 from sandbox.party.visits import Visit
 from tests.broker.web.familyhouse import CHILD_FORM, draft
