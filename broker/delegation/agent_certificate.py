@@ -39,7 +39,7 @@ class AgentCertificate:
     others: tuple[str, ...]
     """Numbers of the extensions that are not read."""
     anchored: bool | None
-    """Whether an authority that is trusted here issued it; None where none was named."""
+    """Whether an authority that is trusted here issued it; None where none of its issuer's name was named."""
 
     def in_period(self, at: datetime) -> bool:
         return self.not_before <= at <= self.not_after
@@ -70,6 +70,7 @@ def _der(data: bytes) -> bytes:
 def _facts(found: UnverifiedCertificate, anchors: Sequence[bytes]) -> AgentCertificate:
     alternative = found.extension(x509.SubjectAlternativeName)
     names = [] if alternative is None else alternative.value.get_values_for_type(x509.DirectoryName)
+    named = [issuer for each in anchors if (issuer := parse(each)).x509.subject == found.x509.issuer]
     stated = [(_kind(part), str(part.value)[:MAX_VALUE]) for name in names for part in name]
     return AgentCertificate(
         subject=found.x509.subject.rfc4514_string()[: 2 * MAX_VALUE],
@@ -82,7 +83,7 @@ def _facts(found: UnverifiedCertificate, anchors: Sequence[bytes]) -> AgentCerti
             for each in found.x509.extensions
             if isinstance(each.value, x509.UnrecognizedExtension)
         ),
-        anchored=None if not anchors else any(_issued(found, parse(each)) for each in anchors),
+        anchored=any(_issued(found, issuer) for issuer in named) if named else None,
     )
 
 

@@ -32,8 +32,7 @@ def authority() -> Authority:
     return Authority.root("Agents CA")
 
 
-@pytest.fixture(scope="module")
-def certificate(authority: Authority) -> x509.Certificate:
+def issued(authority: Authority) -> x509.Certificate:
     """An agent's, as authorities write a power into it: names of a directory."""
     stated = x509.Name(
         [
@@ -57,6 +56,11 @@ def certificate(authority: Authority) -> x509.Certificate:
         )
         .sign(authority.key, hashes.SHA256())
     )
+
+
+@pytest.fixture(scope="module")
+def certificate(authority: Authority) -> x509.Certificate:
+    return issued(authority)
 
 
 def told(data: bytes, question: Question | None = None, *anchors: bytes) -> Examination:
@@ -95,6 +99,12 @@ def test_another_authoritys_name_on_it_does_not_hold(certificate: x509.Certifica
     found = told(certificate.public_bytes(Encoding.DER), None, Authority.root("Agents CA").der)
     (line,) = [each for each in lines(found) if each.check is Check.DOCUMENT]
     assert line.result is Result.FAILED
+
+
+def test_of_an_authority_that_nobody_named_nothing_is_said(certificate: x509.Certificate) -> None:
+    found = told(certificate.public_bytes(Encoding.DER), None, Authority.root("Other CA").der)
+    (line,) = [each for each in lines(found) if each.check is Check.DOCUMENT]
+    assert line.result is Result.UNKNOWN
 
 
 def test_hostile_bytes_end_in_cannot_tell(certificate: x509.Certificate) -> None:

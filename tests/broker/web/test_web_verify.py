@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 from playwright.sync_api import Page
 from werkzeug.datastructures import FileStorage
 from werkzeug.serving import make_server
@@ -33,8 +34,9 @@ from broker.keys.rotation import create
 from broker.web import verify
 from broker.web.verify import AT_A_TIME
 from tests.broker.delegation.officer import DAY, HELD, Operator
+from tests.broker.delegation.test_agent_certificate import POWER, issued
 from tests.broker.delegation.test_grant import CHILD
-from tests.broker.delegation.workshop import other_page
+from tests.broker.delegation.workshop import Authority, other_page
 from tests.broker.web.house import PASSPHRASE, House
 from tests.browser import assert_accessible, screenshot
 
@@ -207,6 +209,18 @@ def test_more_documents_than_may_be_judged_at_a_time_are_asked_to_come_again(off
     assert office.api(office.good).status_code == 200
 
 
+def test_the_api_takes_an_agents_certificate_and_never_calls_it_valid(office: Office) -> None:
+    data = issued(Authority.root("Agents CA")).public_bytes(Encoding.DER)
+    answer = office.api(data, "application/pkix-cert", act="bid")
+    assert answer.status_code == 200, answer.text
+    told = answer.get_json()["report"]
+    assert (told["verdict"], told["exit_status"]) == ("cannot_tell", 14)
+    assert [each["code"] for each in told["reasons"]] == ["certificate_method"]
+    (shown,) = [each["certificate"] for each in told["chain"]]
+    assert {"name": "2.5.4.12", "value": POWER} in shown["stated"]
+    assert office.api(data[:-1], "application/pkix-cert").get_json()["report"]["verdict"] == "cannot_tell"
+
+
 # --- as people see it ------------------------------------------------------------------------------------------------
 
 
@@ -236,6 +250,32 @@ def served(make_house: Callable[..., House], tmp_path: Path) -> Iterator[Office]
         server.server_close()
 
 
+_BROKEN = """[...document.querySelectorAll('#checks th, #checks td:nth-child(2)')].flatMap(cell =>
+  [...document.createTreeWalker(cell, NodeFilter.SHOW_TEXT).nextNode().data.matchAll(/[A-Za-z']+/g)].filter(word => {
+    const range = document.createRange(), text = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT).nextNode();
+    range.setStart(text, word.index); range.setEnd(text, word.index + word[0].length);
+    return new Set([...range.getClientRects()].map(r => r.top)).size > 1;
+  }).map(word => word[0]))"""
+
+
+def _assert_words_are_whole(page: Page, name: str) -> None:
+    """The table of checks in narrow windows: no word of a check or a result in two lines, and no sideways scroll."""
+    before = page.viewport_size
+    for width in (480, 320):
+        page.set_viewport_size({"width": width, "height": 640})
+        screenshot(page, f"{name}-{width}")
+        assert page.evaluate(_BROKEN) == [], width
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+    if before is not None:
+        page.set_viewport_size(before)
+
+
+def _kind(data: bytes) -> str:
+    if bundles.is_zip(data):
+        return "application/zip"
+    return "application/pdf" if data.startswith(b"%PDF") else "application/pkix-cert"
+
+
 @pytest.mark.parametrize("language", ["ja", "en"])
 def test_the_pages_are_accessible_and_need_no_script(
     served: Office, new_page: Callable[..., Page], tmp_path: Path, language: str
@@ -249,12 +289,12 @@ def test_the_pages_are_accessible_and_need_no_script(
         ("valid", served.good, "10000000", ""),
         ("scope", served.child, "10000001", "okinawa"),
         ("forged", other_page(served.pdf), "", ""),
+        ("certificate", issued(Authority.root("Agents CA")).public_bytes(Encoding.DER), "", ""),
         ("cannot-tell", served.pdf, "", ""),
     )
     for name, data, amount, policy in pictures:
         page.goto(f"{served.house.issuer}/verify")
-        kind = "application/zip" if bundles.is_zip(data) else "application/pdf"
-        page.locator("#document").set_input_files([{"name": "poa", "mimeType": kind, "buffer": data}])
+        page.locator("#document").set_input_files([{"name": "poa", "mimeType": _kind(data), "buffer": data}])
         page.locator("#act").select_option("bid")
         page.locator("#amount").fill(amount)
         page.locator("#policy").select_option(policy)
@@ -262,6 +302,11 @@ def test_the_pages_are_accessible_and_need_no_script(
         page.locator("#verdict").wait_for()
         assert_accessible(page)
         screenshot(page, f"officer-{name}-{language}")
+        _assert_words_are_whole(page, f"officer-{name}-{language}")
+        assert page.locator("#certificate").count() == (name == "certificate")
+        if name == "certificate":
+            assert POWER in page.locator("#certificate").inner_text()
+            assert page.locator("[data-check=document]").get_attribute("data-result") == "unknown"
         if name == "valid":
             sheet = tmp_path / "report.pdf"
             page.pdf(path=sheet, format="A4")
