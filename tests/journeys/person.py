@@ -14,12 +14,14 @@ PIN = "1234"
 
 
 class Person:
-    """One browser with its own cookies, without scripts, that speaks to bank, broker and agent alone."""
+    """One browser with its own cookies, without scripts, that speaks to services, broker and agent alone."""
 
     def __init__(self, addresses: Addresses, *, authorities: str | None = None) -> None:
         self.addresses = addresses
         self.web = WebClient(
-            origins=frozenset({addresses.broker, addresses.bank, addresses.agent, addresses.membership}),
+            origins=frozenset(
+                {addresses.broker, addresses.bank, addresses.clinic, addresses.agent, addresses.membership}
+            ),
             timeout=20,
             authorities=authorities,
         )

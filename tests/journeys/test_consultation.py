@@ -1,6 +1,7 @@
 """A doctor and a patient at a clinic, each with a card in the real pcscd: browser, broker, agent, card, and lists.
 
-The clinic is a program without pages: what its two people see is the broker's and the agent's.
+Mostly the clinic is a program without pages: what its two people see is the broker's and the agent's. Once it is the
+sample clinic's consultation room.
 """
 
 from __future__ import annotations
@@ -143,6 +144,20 @@ def test_a_doctor_and_a_patient_join_with_two_cards_on_one_reader(
     assert agreed["acr"] == "aal3"
     assert agreed[CLAIM]["professional"]["sub"] == said["sub"]
     assert clinic.userinfo(token)[CLAIM]["patient"] == {"sub": agreed["sub"]}
+
+
+def test_the_sample_clinics_room_leads_a_doctor_and_a_patient_to_one_result(
+    running: Running, person: Person, tray: TrayClient
+) -> None:
+    room = person.web.get(f"{running.addresses.clinic}/consultation")
+    doctors = card_comes(running, person, tray, person.press(room, "begin-form", purpose="検査の説明と同意"), DOCTOR)
+    turn = person.web.get(doctors.elements.links["continue-link"])
+    assert turn.elements.texts["doctor-name"] == "医師見本"
+    patients = card_comes(running, person, tray, person.press(turn, "patient-form"), PATIENT)
+    both = person.web.get(patients.elements.links["continue-link"]).elements.texts
+    assert (both["purpose"], both["doctor-name"]) == ("検査の説明と同意", "医師見本")
+    assert len(both["patient-subject"]) > 20
+    assert len(both["joint"]) > 20
 
 
 def test_the_agent_takes_each_card_for_its_own_half_only(
