@@ -81,7 +81,10 @@ SCREENS: Final = {
     "me-print": ("印刷する", "print"),
     "delegations": ("電子委任状", "powers of attorney"),
     "delegation-new": ("新しく委任する", "give a power of attorney"),
-    "delegation-upload": ("法人の電子証明書で署名する（断られたとき）", "sign with a corporation's certificate: refused"),
+    "delegation-upload": (
+        "法人の電子証明書で署名する（断られたとき）",
+        "sign with a corporation's certificate: refused",
+    ),
     "delegation": ("一つの委任状", "one power of attorney"),
     "verify": ("委任状を確認する", "check a power of attorney"),
     "verify-number": ("番号だけで確認する", "by its number alone"),
