@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from sandbox.bank.app import create_bank
-from sandbox.bank.settings import CLIENT_ID, HOST, ISSUER, NAME, OPENING_SCOPES, PORT, BankSettings
+from sandbox.bank.settings import CLIENT_ID, HOST, NAME, OPENING_SCOPES, PORT, BankSettings
 from sandbox.party.key import public_jwks
+from sandbox.party.settings import ISSUER
 
 __all__ = [
     "CLIENT_ID",

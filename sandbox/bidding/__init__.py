@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from sandbox.bidding.app import create_bidding
-from sandbox.bidding.settings import CLIENT_ID, DETAIL, HOST, ISSUER, NAME, PORT, BiddingSettings
+from sandbox.bidding.settings import CLIENT_ID, HOST, NAME, PORT, BiddingSettings
 from sandbox.party.key import public_jwks
+from sandbox.party.settings import DETAIL, ISSUER
 
 __all__ = [
     "CLIENT_ID",

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from sandbox.bidding.settings import DETAIL
+from sandbox.party.settings import DETAIL
 from sandbox.party.visits import Visit, Visits
 
 TENDERS_FILE: Final = Path(__file__).with_name("tenders.toml")

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from sandbox.clinic.app import create_clinic
-from sandbox.clinic.settings import CLIENT_ID, DETAIL, HOST, ISSUER, NAME, PORT, ClinicSettings
+from sandbox.clinic.settings import CLIENT_ID, HOST, NAME, PORT, ClinicSettings
 from sandbox.party.key import public_jwks
+from sandbox.party.settings import DETAIL, ISSUER
 
 __all__ = [
     "CLIENT_ID",

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from sandbox.clinic.matters import AnswerUnfit, Matters
-from sandbox.clinic.settings import DETAIL
+from sandbox.party.settings import DETAIL
 from sandbox.party.visits import Visit
 
 PATIENTS_FILE: Final = Path(__file__).with_name("patients.toml")

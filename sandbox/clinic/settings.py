@@ -3,37 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
+
+from sandbox.party.settings import PartyPlace
 
 CLIENT_ID: Final = "clinic"
 NAME: Final = "見本クリニック（架空の診療所）"
 HOST: Final = "127.0.0.5"
 PORT: Final = 8005
-ISSUER: Final = "http://localhost:8000"
-DETAIL: Final = "urn:jpki-broker:details:mandate"
-"""The type of a question about a power of attorney (docs/integrators.md)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ClinicSettings:
-    """`state` is the service's own folder; `base_url` is how browsers reach it, without a final slash."""
+class ClinicSettings(PartyPlace):
+    """`state` holds the clinic's key and its records."""
 
-    state: Path
     base_url: str = f"http://{HOST}:{PORT}"
-    issuer: str = ISSUER
     client_id: str = CLIENT_ID
-    issuer_ca: Path | None = None
-    """PEM file of the authorities that the issuer's certificate must lead to; None for the system's."""
-
-    def __post_init__(self) -> None:
-        for url in (self.base_url, self.issuer):
-            parts = urlsplit(url)
-            if parts.scheme not in ("http", "https") or not parts.netloc or url.endswith("/"):
-                raise ValueError(f"not a base address without a final slash: {url!r}")
-
-    @property
-    def host(self) -> str:
-        """The Host header that this clinic answers to."""
-        return urlsplit(self.base_url).netloc

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
 
 from flask import Flask, redirect, render_template, request, session, url_for
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
@@ -28,9 +27,7 @@ MAX_FORM: Final = 16 * 1024  # bytes
 
 def create_membership(settings: MembershipSettings) -> DispatcherMiddleware:
     """The WSGI application of all three, each below its own folder. Raises OSError or ValueError for a bad state."""
-    apps: dict[str, Any] = {
-        f"/{service.slug}": _create(ServiceSettings(service=service, all=settings)) for service in SERVICES
-    }
+    apps: dict[str, Any] = {f"/{service.slug}": _create(settings.of(service)) for service in SERVICES}
     return DispatcherMiddleware(_front, apps)
 
 
@@ -42,7 +39,7 @@ def _front(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[
 
 
 def _create(settings: ServiceSettings) -> Flask:
-    service, state = settings.service, settings.all.state
+    service, state = settings.service, settings.state
     app = Flask(
         f"sandbox.membership.{service.slug}", root_path=str(Path(__file__).parent), static_folder="../bank/static"
     )
@@ -54,7 +51,7 @@ def _create(settings: ServiceSettings) -> Flask:
         SESSION_COOKIE_SAMESITE="Lax",
         SESSION_COOKIE_SECURE=settings.base_url.startswith("https://"),
         MAX_CONTENT_LENGTH=MAX_FORM,
-        TRUSTED_HOSTS=[urlsplit(settings.base_url).netloc],
+        TRUSTED_HOSTS=[settings.host],
     )
     relying_party = RelyingParty(app, settings, key.client_key(state))
     pages = _Pages(

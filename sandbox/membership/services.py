@@ -5,13 +5,12 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
+
+from sandbox.party.settings import PartyPlace, Place
 
 HOST: Final = "127.0.0.7"
 PORT: Final = 8007
-ISSUER: Final = "http://localhost:8000"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,40 +105,25 @@ SERVICES: Final = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MembershipSettings:
-    """`state` is the services' own folder; `root_url` is how browsers reach them, without a final slash."""
+class ServiceSettings(PartyPlace):
+    """One service at its place."""
 
-    state: Path
-    root_url: str = f"http://{HOST}:{PORT}"
-    issuer: str = ISSUER
-    issuer_ca: Path | None = None
-
-    def __post_init__(self) -> None:
-        for url in (self.root_url, self.issuer):
-            parts = urlsplit(url)
-            if parts.scheme not in ("http", "https") or not parts.netloc or url.endswith("/"):
-                raise ValueError(f"not a base address without a final slash: {url!r}")
+    service: Service
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ServiceSettings:
-    """One service at its place, as the relying party asks for it (sandbox.party)."""
+class MembershipSettings(Place):
+    """The place that the three share: each has its folder of the address, and its files in `state`."""
 
-    service: Service
-    all: MembershipSettings
+    base_url: str = f"http://{HOST}:{PORT}"
 
-    @property
-    def issuer(self) -> str:
-        return self.all.issuer
-
-    @property
-    def issuer_ca(self) -> Path | None:
-        return self.all.issuer_ca
-
-    @property
-    def client_id(self) -> str:
-        return self.service.client_id
-
-    @property
-    def base_url(self) -> str:
-        return f"{self.all.root_url}/{self.service.slug}"
+    def of(self, service: Service) -> ServiceSettings:
+        """The place of this one."""
+        return ServiceSettings(
+            state=self.state,
+            base_url=f"{self.base_url}/{service.slug}",
+            issuer=self.issuer,
+            issuer_ca=self.issuer_ca,
+            client_id=service.client_id,
+            service=service,
+        )

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import requests
@@ -19,6 +18,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey
 from werkzeug.wrappers import Response
 
+from sandbox.party.settings import PartyPlace
 from sandbox.party.visits import Visit
 
 TIMEOUT: Final = 10.0  # seconds for one call to the broker
@@ -27,22 +27,6 @@ MAX_OPEN_LOGINS: Final = 3
 """Each login begun leaves its state in the cookie; more would outgrow the 4 kB that browsers keep."""
 CARD_ACR: Final = "aal3"
 """A fresh signature by the card with its PIN; these services accept nothing less."""
-
-
-class PartySettings(Protocol):
-    """Whose relying party it is, and at which broker."""
-
-    @property
-    def issuer(self) -> str: ...
-
-    @property
-    def issuer_ca(self) -> Path | None: ...
-
-    @property
-    def client_id(self) -> str: ...
-
-    @property
-    def base_url(self) -> str: ...
 
 
 class BrokerUnavailable(Exception):
@@ -95,7 +79,7 @@ class RelyingParty:
     def __init__(
         self,
         app: Flask,
-        settings: PartySettings,
+        settings: PartyPlace,
         key: ECKey,
         *,
         name: str = "broker",
