@@ -12,14 +12,13 @@ from werkzeug.wrappers import Response
 
 from sandbox.bank.accounts import Accounts, Customer, NumberRefused, Registered, normalize_number
 from sandbox.bank.settings import NAME, OPENING_SCOPES, BankSettings
-from sandbox.party import key, language
-from sandbox.party.forms import Headers, check_form_token, form_token
+from sandbox.party import frame, key, language
+from sandbox.party.forms import check_form_token
 from sandbox.party.language import gettext as _
 from sandbox.party.numbers import SCOPES, Numbers, Standing, Told
 from sandbox.party.relying_party import BrokerUnavailable, CallRefused, LoginRefused, RelyingParty
 from sandbox.party.visits import Visit
 
-MAX_FORM: Final = 16 * 1024  # bytes
 TRANSLATIONS: Final = Path(__file__).with_name("translations")
 
 
@@ -29,15 +28,7 @@ def create_bank(settings: BankSettings) -> Flask:
     Raises OSError or ValueError for a state folder that cannot be used, CatalogueMissing.
     """
     app = Flask("sandbox.bank", static_folder="static", template_folder="templates")
-    app.secret_key = key.cookie_key(settings.state)
-    app.config.update(
-        SESSION_COOKIE_NAME="sample-bank-session",
-        SESSION_COOKIE_HTTPONLY=True,
-        SESSION_COOKIE_SAMESITE="Lax",
-        SESSION_COOKIE_SECURE=settings.base_url.startswith("https://"),
-        MAX_CONTENT_LENGTH=MAX_FORM,
-        TRUSTED_HOSTS=[settings.host],
-    )
+    frame.install(app, settings, name="bank", bank_name=NAME, sandbox=True)
     language.install(app, TRANSLATIONS)
     relying_party = RelyingParty(app, settings, key.client_key(settings.state))
     bank = _Bank(
@@ -63,10 +54,6 @@ def create_bank(settings: BankSettings) -> Flask:
     app.register_error_handler(LoginRefused, bank.login_refused)
     app.register_error_handler(CallRefused, bank.call_refused)
     app.register_error_handler(HTTPException, _refused_page)
-    app.after_request(Headers(settings.issuer))
-    app.context_processor(
-        lambda: {"bank_name": NAME, "language": language.current(), "form_token": form_token(), "sandbox": True}
-    )
     return app
 
 
@@ -88,9 +75,8 @@ class _Bank:
 
     def home(self) -> str | Response:
         """The front door, the customer number form, or the greeting, by who is here."""
-        if request.args.get("lang") in language.LANGUAGES:
-            session["language"] = request.args["lang"]
-            return redirect(url_for("home"), 303)
+        if (again := frame.switched()) is not None:
+            return again
         visit = self._visit()
         if visit is None:
             return render_template("welcome.html")
@@ -114,12 +100,8 @@ class _Bank:
     def callback(self) -> Response:
         """Back from the broker, with a code or with an error."""
         visit = self._relying_party.finish(request.args.to_dict())
-        asked, chosen = self._numbers.under_way(), session.get("language")
-        if "visit" in session:
-            self._accounts.end_visit(str(session["visit"]))
-        session.clear()  # a new visit takes nothing over from whoever sat here before
-        if chosen is not None:
-            session["language"] = chosen
+        asked = self._numbers.under_way()
+        frame.leave(self._accounts.end_visit, chosen=session.get("language"))
         self._know(visit, None if asked is None else self._numbers.told(asked, visit))
         session["visit"] = self._accounts.open_visit(visit, now=_now())
         return redirect(url_for("home"), 303)
@@ -212,10 +194,7 @@ class _Bank:
         check_form_token()
         visit = self._visit()
         chosen = language.current()
-        if "visit" in session:
-            self._accounts.end_visit(str(session["visit"]))
-        session.clear()
-        session["language"] = chosen
+        frame.leave(self._accounts.end_visit, chosen=chosen)
         if visit is None:
             return redirect(url_for("signed_out"), 303)
         try:

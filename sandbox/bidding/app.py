@@ -13,13 +13,12 @@ from werkzeug.wrappers import Response
 
 from sandbox.bidding.books import MAX_AMOUNT, AnswerUnfit, Books, Offer, Tender
 from sandbox.bidding.settings import NAME, BiddingSettings
-from sandbox.party import key, language
-from sandbox.party.forms import Headers, check_form_token, form_token
+from sandbox.party import frame, key, language
+from sandbox.party.forms import check_form_token
 from sandbox.party.language import gettext as _
 from sandbox.party.relying_party import BrokerUnavailable, LoginRefused, RelyingParty
 from sandbox.party.visits import Visit
 
-MAX_FORM: Final = 16 * 1024  # bytes
 AUTHORITY: Final = {
     "id_token": {"verified_claims": {"verification": {"trust_framework": None}, "claims": {"authority": None}}}
 }
@@ -29,15 +28,7 @@ AUTHORITY: Final = {
 def create_bidding(settings: BiddingSettings) -> Flask:
     """The WSGI application. Raises OSError or ValueError for a state folder that cannot be used, CatalogueMissing."""
     app = Flask("sandbox.bidding", static_folder="static", template_folder="templates")
-    app.secret_key = key.cookie_key(settings.state)
-    app.config.update(
-        SESSION_COOKIE_NAME="sample-bidding-session",
-        SESSION_COOKIE_HTTPONLY=True,
-        SESSION_COOKIE_SAMESITE="Lax",
-        SESSION_COOKIE_SECURE=settings.base_url.startswith("https://"),
-        MAX_CONTENT_LENGTH=MAX_FORM,
-        TRUSTED_HOSTS=[settings.host],
-    )
+    frame.install(app, settings, name="bidding", service_name=NAME, issuer=settings.issuer)
     language.install(app, Path(__file__).with_name("translations"))
     bidding = _Bidding(
         settings=settings,
@@ -58,15 +49,6 @@ def create_bidding(settings: BiddingSettings) -> Flask:
     app.register_error_handler(BrokerUnavailable, bidding.broker_unavailable)
     app.register_error_handler(LoginRefused, bidding.login_refused)
     app.register_error_handler(HTTPException, _refused_page)
-    app.after_request(Headers(settings.issuer))
-    app.context_processor(
-        lambda: {
-            "service_name": NAME,
-            "language": language.current(),
-            "form_token": form_token(),
-            "issuer": settings.issuer,
-        }
-    )
     return app
 
 
@@ -79,9 +61,8 @@ class _Bidding:
 
     def home(self) -> str | Response:
         """The front door, or what is tendered and what one has bid."""
-        if request.args.get("lang") in language.LANGUAGES:
-            session["language"] = request.args["lang"]
-            return redirect(url_for("home"), 303)
+        if (again := frame.switched()) is not None:
+            return again
         visit = self._visit()
         if visit is None:
             return render_template("welcome.html")
@@ -132,12 +113,7 @@ class _Bidding:
             except AnswerUnfit as unfit:
                 raise LoginRefused("answer_unfit", str(unfit)) from unfit
             return redirect(url_for("outcome", bid_id=bid.id), 303)
-        if "visit" in session:
-            self._books.end_visit(str(session["visit"]))
-        chosen = session.get("language")
-        session.clear()  # a new visit takes nothing over from whoever sat here before
-        if chosen is not None:
-            session["language"] = chosen
+        frame.leave(self._books.end_visit, chosen=session.get("language"))
         session["visit"] = self._books.open_visit(visit, now=_now())
         return redirect(url_for("home"), 303)
 
@@ -159,10 +135,7 @@ class _Bidding:
         """End the visit here first: that succeeds whatever happens to the broker."""
         check_form_token()
         visit, chosen = self._visit(), language.current()
-        if "visit" in session:
-            self._books.end_visit(str(session["visit"]))
-        session.clear()
-        session["language"] = chosen
+        frame.leave(self._books.end_visit, chosen=chosen)
         if visit is None:
             return redirect(url_for("signed_out"), 303)
         try:

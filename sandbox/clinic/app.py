@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from flask import Flask, redirect, render_template, request, session, url_for
 from werkzeug.exceptions import HTTPException, SecurityError
@@ -14,27 +14,17 @@ from sandbox.clinic import consultation, family
 from sandbox.clinic.matters import AnswerUnfit
 from sandbox.clinic.records import Records
 from sandbox.clinic.settings import NAME, ClinicSettings
-from sandbox.party import key, language
-from sandbox.party.forms import Headers, check_form_token, form_token
+from sandbox.party import frame, key, language
+from sandbox.party.forms import check_form_token
 from sandbox.party.language import gettext as _
 from sandbox.party.relying_party import BrokerUnavailable, CallRefused, LoginRefused, RelyingParty
 from sandbox.party.visits import Visit
-
-MAX_FORM: Final = 16 * 1024  # bytes
 
 
 def create_clinic(settings: ClinicSettings) -> Flask:
     """The WSGI application. Raises OSError or ValueError for a state folder that cannot be used, CatalogueMissing."""
     app = Flask("sandbox.clinic", static_folder="../bank/static", template_folder="templates")
-    app.secret_key = key.cookie_key(settings.state)
-    app.config.update(
-        SESSION_COOKIE_NAME="sample-clinic-session",
-        SESSION_COOKIE_HTTPONLY=True,
-        SESSION_COOKIE_SAMESITE="Lax",
-        SESSION_COOKIE_SECURE=settings.base_url.startswith("https://"),
-        MAX_CONTENT_LENGTH=MAX_FORM,
-        TRUSTED_HOSTS=[settings.host],
-    )
+    frame.install(app, settings, name="clinic", clinic_name=NAME, issuer=settings.issuer)
     language.install(app, Path(__file__).with_name("translations"))
     records = Records(settings.state / "clinic.db")
     own_key = key.client_key(settings.state)
@@ -52,15 +42,6 @@ def create_clinic(settings: ClinicSettings) -> Flask:
     app.register_error_handler(LoginRefused, clinic.refused)
     app.register_error_handler(CallRefused, clinic.call_refused)
     app.register_error_handler(HTTPException, _refused_page)
-    app.after_request(Headers(settings.issuer))
-    app.context_processor(
-        lambda: {
-            "clinic_name": NAME,
-            "language": language.current(),
-            "form_token": form_token(),
-            "issuer": settings.issuer,
-        }
-    )
     return app
 
 
@@ -72,9 +53,8 @@ class _Clinic:
 
     def home(self) -> str | Response:
         """The front door, or what a parent may do here."""
-        if request.args.get("lang") in language.LANGUAGES:
-            session["language"] = request.args["lang"]
-            return redirect(url_for("home"), 303)
+        if (again := frame.switched()) is not None:
+            return again
         visit = self.visitor()
         if visit is None:
             return render_template("welcome.html")
@@ -97,12 +77,7 @@ class _Clinic:
                 raise LoginRefused("answer_unfit", str(unfit)) from unfit
             place = url_for("no_power") if decision is None else url_for("child", decision=decision)
             return redirect(place, 303)
-        if "visit" in session:
-            self._records.end_visit(str(session["visit"]))
-        chosen = session.get("language")
-        session.clear()  # a new visit takes nothing over from whoever sat here before
-        if chosen is not None:
-            session["language"] = chosen
+        frame.leave(self._records.end_visit, chosen=session.get("language"))
         session["visit"] = self._records.open_visit(visit, now=_now())
         return redirect(url_for("home"), 303)
 
@@ -110,10 +85,7 @@ class _Clinic:
         """End the visit here first: that succeeds whatever happens to the broker."""
         check_form_token()
         visit, chosen = self.visitor(), language.current()
-        if "visit" in session:
-            self._records.end_visit(str(session["visit"]))
-        session.clear()
-        session["language"] = chosen
+        frame.leave(self._records.end_visit, chosen=chosen)
         if visit is None:
             return redirect(url_for("signed_out"), 303)
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from flask import Flask, redirect, render_template, request, session, url_for
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
@@ -13,16 +13,14 @@ from werkzeug.wrappers import Response
 
 from sandbox.membership.members import Members
 from sandbox.membership.services import SERVICES, MembershipSettings, ServiceSettings
-from sandbox.party import key, language
-from sandbox.party.forms import Headers, check_form_token, form_token
+from sandbox.party import frame, key, language
+from sandbox.party.forms import check_form_token
 from sandbox.party.numbers import SCOPES, Numbers, Standing, Told
 from sandbox.party.relying_party import BrokerUnavailable, CallRefused, LoginRefused, RelyingParty
 from sandbox.party.visits import Visit
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
-
-MAX_FORM: Final = 16 * 1024  # bytes
 
 
 def create_membership(settings: MembershipSettings) -> DispatcherMiddleware:
@@ -43,16 +41,8 @@ def _create(settings: ServiceSettings) -> Flask:
     app = Flask(
         f"sandbox.membership.{service.slug}", root_path=str(Path(__file__).parent), static_folder="../bank/static"
     )
-    app.secret_key = key.cookie_key(state)
-    app.config.update(
-        SESSION_COOKIE_NAME=f"sample-{service.slug}-session",
-        SESSION_COOKIE_PATH=f"/{service.slug}",
-        SESSION_COOKIE_HTTPONLY=True,
-        SESSION_COOKIE_SAMESITE="Lax",
-        SESSION_COOKIE_SECURE=settings.base_url.startswith("https://"),
-        MAX_CONTENT_LENGTH=MAX_FORM,
-        TRUSTED_HOSTS=[settings.host],
-    )
+    frame.install(app, settings, name=service.slug, service=service)
+    app.config["SESSION_COOKIE_PATH"] = f"/{service.slug}"
     relying_party = RelyingParty(app, settings, key.client_key(state))
     pages = _Pages(
         settings=settings,
@@ -70,8 +60,6 @@ def _create(settings: ServiceSettings) -> Flask:
     app.register_error_handler(BrokerUnavailable, pages.unavailable)
     app.register_error_handler(LoginRefused, pages.refused)
     app.register_error_handler(CallRefused, pages.call_refused)
-    app.after_request(Headers(settings.issuer))
-    app.context_processor(lambda: {"service": service, "language": language.current(), "form_token": form_token()})
     return app
 
 
@@ -87,9 +75,8 @@ class _Pages:
 
     def home(self) -> str | Response:
         """The door, the form for one's number, what waits, or the member's page: by who is here."""
-        if request.args.get("lang") in language.LANGUAGES:
-            session["language"] = request.args["lang"]
-            return redirect(url_for("home"), 303)
+        if (again := frame.switched()) is not None:
+            return again
         visit = self._visit()
         if visit is None:
             return _show("door")
@@ -139,12 +126,8 @@ class _Pages:
     def callback(self) -> str | Response:
         """Back from the broker: by a login, or from binding a number."""
         visit = self._relying_party.finish(request.args.to_dict())
-        asked, chosen = self._numbers.under_way(), session.get("language")
-        if "visit" in session:
-            self._members.end_visit(str(session["visit"]))
-        session.clear()  # a new visit takes nothing over from whoever sat here before
-        if chosen is not None:
-            session["language"] = chosen
+        asked = self._numbers.under_way()
+        frame.leave(self._members.end_visit, chosen=session.get("language"))
         told = None if asked is None else self._numbers.told(asked, visit)
         self._know(visit, told)
         session["visit"] = self._members.open_visit(visit, now=datetime.now(UTC))
@@ -197,10 +180,7 @@ class _Pages:
         """End the visit here first: that succeeds whatever happens to the broker."""
         check_form_token()
         visit, chosen = self._visit(), language.current()
-        if "visit" in session:
-            self._members.end_visit(str(session["visit"]))
-        session.clear()
-        session["language"] = chosen
+        frame.leave(self._members.end_visit, chosen=chosen)
         if visit is None:
             return redirect(url_for("home"), 303)
         return self._relying_party.log_out(visit, ui_locales=chosen)
