@@ -133,6 +133,8 @@ def _parse(der: bytes) -> _Certificate:
         raise InvalidClient("client certificate is too long")
     try:
         certificate = x509.load_der_x509_certificate(der)
+        if der[-len(certificate.signature) - 1]:  # the parser passes over unused bits: one certificate, two encodings
+            raise ValueError("the signature's last octet is not whole")
         names = [one.value for one in certificate.extensions if isinstance(one.value, x509.SubjectAlternativeName)]
         return _Certificate(
             parsed=certificate,

@@ -23,6 +23,6 @@ def answer(question: bytes) -> None:
 
 
 if __name__ == "__main__":
-    nursery.STANDSTILL_SECONDS = 3.0  # type: ignore[misc]
+    nursery.STANDSTILL_SECONDS = 10.0  # type: ignore[misc]
     time.sleep(1)
     nursery.serve(answer)

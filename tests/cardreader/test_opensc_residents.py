@@ -39,7 +39,8 @@ for line in sys.stdin:
             if pin:
                 card.verify_pin(pin)
                 card.sign(b"message")
-            print(face.tries_left, face.certificate.hex() if face.certificate else "-", flush=True)
+        # only now is the reader free for the other driver
+        print(face.tries_left, face.certificate.hex() if face.certificate else "-", flush=True)
     except CardError as error:
         print(type(error).__name__, "-", flush=True)
 """

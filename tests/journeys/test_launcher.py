@@ -63,6 +63,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
                 *("--world-port", str(addresses.world_port), "--agent-port", str(addresses.agent_port)),
                 *("--witness-port", str(addresses.witness_port), "--bidding-port", str(addresses.bidding_port)),
                 *("--television-port", str(addresses.television_port), "--clinic-port", str(addresses.clinic_port)),
+                *("--membership-port", str(addresses.membership_port)),
                 *options,
             ],
             cwd=PROJECT,

@@ -262,6 +262,19 @@ def test_a_certificate_with_one_bit_changed_is_never_believed(position: int, bit
             continue
 
 
+@pytest.mark.parametrize("unused", [1, 2, 7])
+def test_a_signature_whose_last_bits_are_called_unused_is_never_believed(unused: int) -> None:
+    while True:  # a last bit that is zero may be called so: the parser sees the same signature
+        der = bytearray(certificate())
+        signature = x509.load_der_x509_certificate(bytes(der)).signature
+        if not signature[-1] % 2:
+            break
+    assert mtls.chain_is_trusted(bytes(der), [CA], NOW)
+    der[-len(signature) - 1] = unused
+    with pytest.raises(InvalidClient):
+        mtls.chain_is_trusted(bytes(der), [CA], NOW)
+
+
 # --- tls_client_auth: the name ---------------------------------------------------------------------------------------
 
 
