@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -302,7 +303,8 @@ class Workshop:
             timestamper=stamper,
             new_field_spec=fields.SigFieldSpec(sig_field_name=field_name),
         )
-        return asyncio.run(_finished(out, writer))
+        with ThreadPoolExecutor(1) as apart:  # a browser's test before this one leaves a loop running in this thread
+            return apart.submit(asyncio.run, _finished(out, writer)).result()
 
 
 async def _finished(signer: signers.PdfSigner, writer: IncrementalPdfFileWriter) -> bytes:
