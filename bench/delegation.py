@@ -54,7 +54,7 @@ _RECORD: Final = json.dumps(
         "id": "0b5b7a3e-9f5e-4c0e-b7b1-2f1d0d8d5d10",
         "type": "poa.business",
         "issued_at": "2026-11-20T12:00:00+09:00",
-        "principal": {"kind": "corporation", "corporate_number": "7000012050002", "name": "株式会社サンドボックス"},
+        "principal": {"kind": "corporation", "corporate_number": "8490101999999", "name": "株式会社サンドボックス"},
         "agent": {"kind": "person", "name": "山田 花子"},
         "power": [{"acts": ["bid", "contract", "invoice"], "limit": {"amount_max": 50_000_000, "tax": "incl"}}],
     },

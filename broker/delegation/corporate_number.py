@@ -16,7 +16,7 @@ def check_digit(base: str) -> int:
     return 9 - total % 9
 
 
-def check(number: str) -> None:
-    """Raises PowerRefused: not thirteen ASCII digits, or a digit was mistyped."""
+def check(number: str, where: str = "") -> None:
+    """Raises PowerRefused at `where`, a part of a document: not thirteen ASCII digits, or a digit was mistyped."""
     if len(number) != 13 or not (number.isascii() and number.isdigit()) or int(number[0]) != check_digit(number[1:]):
-        raise PowerRefused(Rule.CORPORATE_NUMBER)
+        raise PowerRefused(Rule.CORPORATE_NUMBER, where)

@@ -336,9 +336,11 @@ def party_of(members: Members) -> Party:
     )
     members.done()
     if number:
-        corporate_number.check(number)
-    if party.kind is PartyKind.CORPORATION and not (number and party.representative):
-        raise PowerRefused(Rule.CORPORATE_NUMBER if not number else Rule.FORM, members.at("corporate_number"))
+        corporate_number.check(number, members.at("corporate_number"))
+    if party.kind is PartyKind.CORPORATION and not number:
+        raise PowerRefused(Rule.CORPORATE_NUMBER, members.at("corporate_number"))
+    if party.kind is PartyKind.CORPORATION and not party.representative:
+        raise PowerRefused(Rule.FORM, members.at("representative"))
     if party.kind is not PartyKind.CORPORATION and party.representative:
         raise PowerRefused(Rule.FORM, members.at("representative"))
     if party.kind is PartyKind.PERSON and party.address:
@@ -397,7 +399,7 @@ def _joint_venture(value: Any, where: str) -> JointVenture:
     venture = JointVenture(name=members.text("name"), lead=members.flag("lead"), members=members.texts("members"))
     members.done()
     for each in venture.members:
-        corporate_number.check(each)
+        corporate_number.check(each, members.at("members"))
     if len(venture.members) < 2:
         raise PowerRefused(Rule.JOINT_VENTURE, where)
     return venture

@@ -88,7 +88,6 @@ def see(who: Visit, number: MandateNumber, *, ports: Ports) -> MandateView:
         mandate = known(tx, number)
         mine = part_of(tx, number, who.account)
         decisions = tx.mandates.decisions(number)
-        asked = {client_id: tx.clients.get(client_id) for client_id in {each.client_id for each in decisions}}
         view = MandateView(
             mandate=mandate,
             grant=grant_of(mandate, ports=ports),
@@ -97,11 +96,16 @@ def see(who: Visit, number: MandateNumber, *, ports: Ports) -> MandateView:
             mine=mine,
             story=tx.mandates.story(number),
             decisions=decisions,
-            askers={client_id: client for client_id, client in asked.items() if client is not None},
+            askers=_askers(tx, decisions),
         )
     if view.mine.account is not None:
         check_own(who, view.mine.account)
     return view
+
+
+def _askers(tx: Transaction, decisions: tuple[Decided, ...]) -> dict[ClientID, Client]:
+    asked = {client_id: tx.clients.get(client_id) for client_id in {each.client_id for each in decisions}}
+    return {client_id: client for client_id, client in asked.items() if client is not None}
 
 
 def held(who: Visit, *, ports: Ports) -> tuple[tuple[MandateView, ...], tuple[Note, ...]]:
@@ -146,9 +150,11 @@ def everything(who: Visit, *, ports: Ports) -> tuple[MandateView, ...]:
             replace(
                 view,
                 story=tx.mandates.story(view.mandate.number),
-                decisions=tx.mandates.decisions(view.mandate.number),
+                decisions=decisions,
+                askers=_askers(tx, decisions),
             )
             for view in views
+            for decisions in (tx.mandates.decisions(view.mandate.number),)
         )
 
 

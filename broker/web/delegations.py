@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from flask import Blueprint, Response, url_for
-from flask_babel import get_locale
 
 from broker.delegation import bundle as bundles
-from broker.delegation import rules
 from broker.delegation.acts import ALLOWED, FAMILY, PROCUREMENT, Act, Kind
 from broker.delegation.drafting import CATEGORIES
 from broker.delegation.grant import JST
 from broker.delegation.life import STEPS, Deed, Role, State, roles
-from broker.delegation.rules import Rule
 from broker.errors import DelegationUnknown, MyPageClosed, PowerRefused
 from broker.flows import (
     family_mandates,
@@ -31,7 +28,7 @@ from broker.web.me import door, my, posted, visit
 from broker.web.pages import language, see_other
 from broker.web.questions import entity_name
 from broker.web.settings import ports
-from broker.web.words import act_word, word
+from broker.web.words import act_word, refusal, word
 
 blueprint = Blueprint("delegations", __name__)
 
@@ -74,7 +71,7 @@ def _form(who: Visit, typed: dict[str, str], wrong: PowerRefused | None) -> Resp
         who,
         400 if wrong is not None else 200,
         typed=typed,
-        wrong=None if wrong is None else _words(wrong),
+        wrong=None if wrong is None else refusal(wrong),
         acts=[(act.value, act_word(act.value)) for act in Act if act in PROCUREMENT],
         categories=CATEGORIES,
         again_url=url_for("delegations.form"),
@@ -98,17 +95,12 @@ def _family_form(who: Visit, kind: Kind, typed: dict[str, str], wrong: PowerRefu
         400 if wrong is not None else 200,
         kind=kind.value,
         typed=typed,
-        wrong=None if wrong is None else _words(wrong),
+        wrong=None if wrong is None else refusal(wrong),
         services=mandate_drafts.family_services(ports=ports()),
         acts=[(act.value, act_word(act.value)) for act in Act if act in ALLOWED[kind]],
         today=who.now.astimezone(JST).date().isoformat(),
         again_url=url_for("delegations.family_form", who="child" if kind is Kind.GUARDIAN else "person"),
     )
-
-
-def _words(wrong: PowerRefused) -> dict[str, str]:
-    told = rules.WORDS[Rule(wrong.rule)]
-    return {"text": told.ja if str(get_locale()) == "ja" else told.en, "where": wrong.where, "source": told.source}
 
 
 @blueprint.post("/delegations/new")
@@ -183,7 +175,7 @@ def shown(who: Visit, view: MandateView, *, refused: PowerRefused | None = None)
         who,
         200 if refused is None else 400,
         view=view,
-        refused=None if refused is None else _words(refused),
+        refused=None if refused is None else refusal(refused),
         takes_upload=own and mandate_uploads.takes_upload(view.mandate, view.grant, ports=ports()),
         deeds=[deed.value for deed in Deed if _may(view, deed)],
         entity_name=entity_name,

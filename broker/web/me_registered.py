@@ -15,6 +15,7 @@ from broker.accounts.attribute import BY_NAME
 from broker.errors import FieldRefused, MyPageClosed
 from broker.flows import attributes, export
 from broker.flows.my_page import Need, Place, Visit
+from broker.oidc.client import Client
 from broker.web.me import PATHS, door, my, posted, visit
 from broker.web.pages import see_other, shown_name
 from broker.web.settings import ports
@@ -81,6 +82,11 @@ def as_json() -> Response:
     return _file(text.encode(), "application/json", "my-page.json")
 
 
+def _name(client: Client | None, client_id: str) -> str:
+    """Of a service that was removed since there is nothing but its id."""
+    return client_id if client is None else shown_name(client)
+
+
 @blueprint.get("/me/export/uses.csv")
 def uses_as_csv() -> Response:
     """The history as a table."""
@@ -99,7 +105,7 @@ def uses_as_csv() -> Response:
     rows = [
         [
             row["at"],
-            row["client_id"] if one.client is None else shown_name(one.client),
+            _name(one.client, row["client_id"]),
             word("kind", row["kind"]),
             word("how", row["how"]),
             word("result", row["result"]),
@@ -127,7 +133,7 @@ def consents_as_csv() -> Response:
     rows = [
         [
             row["at"],
-            row["client_id"] if one.client is None else shown_name(one.client),
+            _name(one.client, row["client_id"]),
             word("event", row["event"]),
             " / ".join(word("item", item) for item in row["items"]),
             " / ".join(word("item", item) for item in row["left_out"]),
@@ -174,7 +180,7 @@ def answers_as_csv() -> Response:
         [
             each.at.isoformat(timespec="seconds"),
             view.mandate.number,
-            each.client_id,
+            _name(view.askers.get(each.client_id), each.client_id),
             act_word(each.act.value),
             each.entity or "",
             "" if each.amount is None else str(each.amount),

@@ -5,11 +5,9 @@ from __future__ import annotations
 from flask import Blueprint, Response, url_for
 from flask_babel import get_locale
 
-from broker.delegation import rules
 from broker.delegation.bundle import Papers, write
 from broker.delegation.grant import JST
 from broker.delegation.life import STEPS, Deed, Role
-from broker.delegation.rules import Rule
 from broker.delegation.statement import MAX_WORKED, Employment, LeaveKind
 from broker.delegation.vocabulary import VALUES
 from broker.errors import DelegationUnknown, MyPageClosed, PowerRefused
@@ -20,6 +18,7 @@ from broker.web import cookies
 from broker.web.me import door, my, posted, visit
 from broker.web.pages import language, see_other
 from broker.web.settings import ports
+from broker.web.words import refusal
 
 blueprint = Blueprint("statements", __name__)
 
@@ -60,16 +59,12 @@ def form() -> Response:
 
 
 def _form(who: Visit, typed: dict[str, str], wrong: PowerRefused | None) -> Response:
-    words = None
-    if wrong is not None:
-        told = rules.WORDS[Rule(wrong.rule)]
-        words = {"text": told.ja if str(get_locale()) == "ja" else told.en, "where": wrong.where, "source": told.source}
     return my(
         "statement_new.html",
         who,
         400 if wrong is not None else 200,
         typed=typed,
-        wrong=words,
+        wrong=None if wrong is None else refusal(wrong),
         employments=[(each.value, _word("employment", each.value)) for each in Employment],
         leaves=[(each.value, _word("kind", each.value)) for each in LeaveKind],
         months=range(MAX_WORKED),

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any, Final
 
 from flask_babel import get_locale
 from flask_babel import lazy_gettext as _
 
+from broker.delegation import rules
 from broker.delegation.acts import EN, JA, Act
+from broker.errors import PowerRefused
 
 _JAPAN: Final = timezone(timedelta(hours=9))
 
@@ -249,6 +252,26 @@ def word(table: str, name: str) -> str:
 def act_word(act: str) -> str:
     """An act that is granted, in the language of the page."""
     return (JA if str(get_locale()) == "ja" else EN)[Act(act)]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why something cannot be granted, in the language of the page, and what the box may be called that is to blame:
+    a part of the document such as principal.corporate_number has its box under that name or the end of it.
+    """
+
+    text: str
+    boxes: tuple[str, ...]
+
+
+def refusal(wrong: PowerRefused) -> Refusal:
+    """The rule that was broken."""
+    told = rules.WORDS[rules.Rule(wrong.rule)]
+    parts = wrong.where.split(".")
+    return Refusal(
+        told.ja if str(get_locale()) == "ja" else told.en,
+        tuple("_".join(parts[n:]) for n in range(len(parts)) if parts[-1]),
+    )
 
 
 def role_words(role: str) -> str:

@@ -72,7 +72,7 @@ def create_agent(
         asker=asker,
         password_asker=password_asker,
         uses_pin_pad=uses_pin_pad,
-        allows_last_try=kiosk is None,
+        is_shared=kiosk is not None,
         allows_signing=kiosk is None or allows_signing,
         device=device,
         on_answer=kiosk.on_answer if kiosk is not None else lambda _: None,

@@ -81,7 +81,7 @@ class Desk:
         asker: PINAsker | None = None,
         password_asker: PINAsker | None = None,
         uses_pin_pad: bool = False,
-        allows_last_try: bool = True,
+        is_shared: bool = False,
         allows_signing: bool = True,
         device: DeviceKey | None = None,
         on_answer: Callable[[SignRequest], None] = lambda _: None,
@@ -104,7 +104,7 @@ class Desk:
         self._asker = asker
         self._password_asker = password_asker
         self._uses_pin_pad = uses_pin_pad
-        self._allows_last_try = allows_last_try
+        self._is_shared = is_shared
         self._allows_signing = allows_signing
         self._device = device
         self._on_answer = on_answer
@@ -185,7 +185,7 @@ class Desk:
         """The person has read that one try is left, and wants to use it."""
         with self._mutex:
             sitting = self._sittings.find(key)
-            if sitting is None or not self._takes(sitting, token) or not self._allows_last_try:
+            if sitting is None or not self._takes(sitting, token) or self._is_shared:
                 return self._stale(sitting)
             sitting.last_try_confirmed = True
         return self._ask(sitting)
@@ -266,7 +266,7 @@ class Desk:
         sitting.pin_tries_left, sitting.sign_tries_left = presented.tries_left, presented.sign_tries_left
         if self._uses_pin_pad and presented.has_pin_pad:
             sitting.means = "pinpad"
-        if not self._allows_last_try:
+        if self._is_shared:
             check_tries(presented.tries_left, floor=PERSON_FLOOR)
             if sitting.request.act.documents:
                 check_sign_tries(presented.sign_tries_left, floor=PERSON_FLOOR)
@@ -315,6 +315,7 @@ class Desk:
         prompt = PinPrompt.of(
             sitting.request,
             phrase=self._trust.phrase,
+            is_shared=self._is_shared,
             tries_left=sitting.tries_left,
             error=sitting.error,
             secret=sitting.secret,
@@ -379,7 +380,7 @@ class Desk:
         elif isinstance(error, SignPasswordRejected):
             sitting.sign_tries_left, sitting.last_try_confirmed = error.tries_left, False
         keeps_card = isinstance(error, _ASK_AGAIN) or (error is None and sitting.answer is None)
-        if not self._allows_last_try and (
+        if self._is_shared and (
             (sitting.tries_left or 1) < PERSON_FLOOR or isinstance(error, LastTryNotConfirmed | SignLastTryNotConfirmed)
         ):
             keeps_card = False

@@ -53,7 +53,8 @@ _TERMINAL_PINENTRY = ("pinentry-curses", "pinentry-tty")
 class PinPrompt:
     """What a person must see before typing a secret. `client` is None for an unvetted service without a host name.
 
-    `tries_left` are that secret's own; `error` is why it is asked for again.
+    `tries_left` are that secret's own; `error` is why it is asked for again. The phrase of a terminal that everybody
+    uses (`is_shared`) is on a notice there: nobody chose it.
     """
 
     phrase: str
@@ -65,6 +66,7 @@ class PinPrompt:
     language: str = "ja"
     error: CardError | None = None
     secret: Secret = Secret.PIN
+    is_shared: bool = False
 
     @classmethod
     def of(
@@ -75,6 +77,7 @@ class PinPrompt:
         tries_left: int | None,
         error: CardError | None = None,
         secret: Secret | None = None,
+        is_shared: bool = False,
     ) -> PinPrompt:
         """The prompt for `request` over a card with `tries_left`; `secret` is the one asked for first, unless named."""
         return cls(
@@ -87,6 +90,7 @@ class PinPrompt:
             language=first_language(request.ui_locales) or "ja",
             error=error,
             secret=Secret.first_of(request.act) if secret is None else secret,
+            is_shared=is_shared,
         )
 
 
@@ -154,6 +158,12 @@ def write_prompt(prompt: PinPrompt | PromptText) -> PromptText:
         listed = _("、").join(claim_name(name, _) for name in prompt.act.released)
         what = f"{what} {listed}"
     colon = _("：")
+    if prompt.is_shared:
+        whose = _("この端末の合言葉")
+        otherwise = _("端末に掲示された合言葉と違う場合は、入力せずに「やめる」を押してください。")
+    else:
+        whose = _("あなたの合言葉")
+        otherwise = _("設定したときの合言葉と違う場合は、入力せずに「やめる」を押してください。")
     title, label = {
         Secret.PIN: (_("暗証番号（数字4桁）を入力してください"), _("暗証番号（数字4桁）")),
         Secret.SIGNING: (_("署名用パスワードを入力してください"), _("署名用パスワード（英数字6〜16文字）")),
@@ -167,8 +177,8 @@ def write_prompt(prompt: PinPrompt | PromptText) -> PromptText:
         title=title,
         error=_error_text(prompt),
         lines=(
-            f"{_('あなたの合言葉')}{colon}{prompt.phrase}",
-            _("設定したときの合言葉と違う場合は、入力せずに「やめる」を押してください。"),
+            f"{whose}{colon}{prompt.phrase}",
+            otherwise,
             f"{_('依頼したサービス')}{colon}{client}",
             f"{_('接続先')}{colon}{prompt.origin}",
             f"{_('すること')}{colon}{what}",

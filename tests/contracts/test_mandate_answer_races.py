@@ -36,7 +36,7 @@ COMPANY = Party(
     kind=PartyKind.CORPORATION,
     id="p" * 16,
     name="株式会社架空製作所",
-    corporate_number="7000012050002",
+    corporate_number="8490101999999",
     representative="山田花子",
 )
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.audit.merkle import hash_leaf
-from broker.audit.policy import MAX_POLICY, read_policy
+from broker.audit.policy import MAX_POLICY, Policy, read_policy
 from broker.audit.tlog_proof import MAX_PROOF, TlogProof, read_proof
 from broker.errors import BrokerError, CheckpointInvalid, ProofInvalid, WitnessMissing
 from tests.broker.audit.loghouse import NOW, ORIGIN, log_of, witness
@@ -113,9 +113,10 @@ def test_a_policy_that_could_be_read_in_two_ways_is_refused(text: str) -> None:
 def test_bytes_that_are_no_policy_raise_nothing_but_our_errors(data: bytes) -> None:
     for text in (data, TEXT.encode() + data, data + TEXT.encode()):
         try:
-            read_policy(text)
+            read = read_policy(text)
         except BrokerError:
             continue
+        assert isinstance(read, Policy)
 
 
 def cosigned_proof(index: int, *, extra: bytes = b"") -> TlogProof:

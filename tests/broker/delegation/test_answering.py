@@ -68,7 +68,7 @@ def grant(*of: Power, number: str = "A" * 24, parent: str | None = None, sub: in
         kind=PartyKind.CORPORATION,
         id="p" * 16,
         name="株式会社架空製作所",
-        corporate_number="7000012050002",
+        corporate_number="8490101999999",
         representative="山田花子",
     )
     return Grant(

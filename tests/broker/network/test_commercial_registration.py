@@ -27,7 +27,7 @@ pytest.importorskip("pyhanko_certvalidator", reason="missing: pyhanko-certvalida
 NOON = datetime(2026, 11, 20, 3, 0, tzinfo=UTC)
 GUARD = OutboundGuard(allow_loopback_http=True, total_seconds=2.0)
 COMPANY = Corporation(
-    name="株式会社見本", corporate_number="7000012050002", address="愛知県", representative="見本太郎"
+    name="株式会社見本", corporate_number="8490101999999", address="愛知県", representative="見本太郎"
 )
 
 

@@ -331,7 +331,7 @@ def test_a_sub_agent_acts_for_the_principal_and_loses_it_with_the_power_it_came_
         company = {
             "principal_kind": "corporation",
             "principal_name": "株式会社架空製作所",
-            "principal_corporate_number": "7000012050002",
+            "principal_corporate_number": "8490101999999",
             "principal_representative": "山田花子",
         }
         path, invitation = principal.draft(**company, **form)
@@ -353,16 +353,16 @@ def test_a_sub_agent_acts_for_the_principal_and_loses_it_with_the_power_it_came_
     told = tokens(program, resident="taro")
     (detail,) = told["authorization_details"]
     assert detail["decision"] == "allow"
-    assert detail["principal"] == "urn:jpki-broker:corporation:7000012050002"
+    assert detail["principal"] == "urn:jpki-broker:corporation:8490101999999"
     (authority,) = id_token(told)["verified_claims"]["claims"]["authority"]
-    assert authority["applies_to"]["registration_number"] == "7000012050002"
+    assert authority["applies_to"]["registration_number"] == "8490101999999"
     assert authority["permission"][0]["role"] == "sub_agent"
     assert decisions(tokens(program, ASKED | {"amount": 4_200_001}, resident="taro")) == ["deny"]
     agents_own = id_token(tokens(program))["sub"]
 
     told = tokens(program, resident="taro")
     claims = jwt.decode(exchange(program, told).get_json()["access_token"], options={"verify_signature": False})
-    assert claims["sub"] == "urn:jpki-broker:corporation:7000012050002"
+    assert claims["sub"] == "urn:jpki-broker:corporation:8490101999999"
     assert claims["act"] == {"sub": id_token(told)["sub"], "act": {"sub": agents_own}}
 
     assert head.press(whole, "suspend-form").status_code == 303

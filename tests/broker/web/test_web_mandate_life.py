@@ -197,7 +197,7 @@ WIDER = {
     "another's": (
         {
             "principal_kind": "corporation",
-            "principal_corporate_number": "7000012050002",
+            "principal_corporate_number": "8490101999999",
             "principal_representative": "社員働助",
         },
         Rule.CHILD_ENTITY,
@@ -296,7 +296,7 @@ BAD = {
     "half a yen": ({"limit_amount": "1.5"}, Rule.AMOUNT),
     "a case without a number": ({"scope_kind": "case"}, Rule.CASE),
     "a venture without its principal": (
-        {"jv_name": "架空共同企業体", "jv_members": "7000012050002 8700110005901"},
+        {"jv_name": "架空共同企業体", "jv_members": "8490101999999 8700110005901"},
         Rule.JOINT_VENTURE,
     ),
     "more approvals than approvers": (
@@ -335,8 +335,8 @@ def test_the_pages_are_accessible(
     house: House, street: Neighbours, new_page: Callable[..., Any], language: str
 ) -> None:
     principal, agent = Person.at(house, "hanako"), Person.at(house, "shain")
-    venture = {"jv_name": "架空共同企業体", "jv_lead": "yes", "jv_members": "7000012050002 8700110005901"}
-    corporation = {**CORPORATION, "principal_corporate_number": "7000012050002", **venture}
+    venture = {"jv_name": "架空共同企業体", "jv_lead": "yes", "jv_members": "8490101999999 8700110005901"}
+    corporation = {**CORPORATION, "principal_corporate_number": "8490101999999", **venture}
     path, invitation, _ = principal.draft_for(approvers="3", approval_kind="majority", **corporation)
     page = new_page(locale={"ja": "ja-JP", "en": "en-GB"}[language])
     shown = {"draft": (principal, path), "list": (principal, "/delegations"), "invitation": (agent, invitation)}

@@ -39,7 +39,7 @@ pytest.importorskip("pyhanko_certvalidator", reason="missing: pyhanko-certvalida
 Keys = tuple[rsa.RSAPrivateKey, rsa.RSAPrivateKey]
 COMPANY = Corporation(
     name="株式会社架空製作所",
-    corporate_number="7000012050002",
+    corporate_number="8490101999999",
     address="愛知県名古屋市中区栄1-1",
     representative="山田花子",
 )

@@ -144,7 +144,7 @@ def test_a_corporations_power_waits_for_two_operators_with_one_extract(house: Ho
     path, invitation = principal.draft(
         principal_kind="corporation",
         principal_name="株式会社架空製作所",
-        principal_corporate_number="7000012050002",
+        principal_corporate_number="8490101999999",
         principal_representative="山田花子",
         principal_representative_title="代表取締役",
     )
@@ -179,9 +179,9 @@ def test_an_invitation_is_for_one_person_and_never_for_the_principal(house: Hous
 
 
 @pytest.mark.parametrize(
-    ("changed", "words"),
+    ("changed", "words", "box"),
     [
-        ({"act_bid": "", "act_contract": ""}, "委任する行為"),
+        ({"act_bid": "", "act_contract": ""}, "委任する行為", "acts"),
         (
             {
                 "principal_kind": "corporation",
@@ -189,21 +189,25 @@ def test_an_invitation_is_for_one_person_and_never_for_the_principal(house: Hous
                 "principal_representative": "山田花子",
             },
             "法人番号",
+            "principal_corporate_number",
         ),
-        ({"ends": "2020-01-01"}, "委任期間の終わり"),
-        ({"limit_amount": "-5"}, "金額の上限"),
-        ({"scope_kind": "case"}, "案件番号"),
-        ({"parent": "A" * 24}, "もとの委任"),
-        ({"qualified_until": "2026-12-01"}, "競争参加資格"),
+        ({"ends": "2020-01-01"}, "委任期間の終わり", "ends"),
+        ({"limit_amount": "-5"}, "金額の上限", "limit_amount"),
+        ({"scope_kind": "case"}, "案件番号", "case_number"),
+        ({"parent": "A" * 24}, "もとの委任", "parent"),
+        ({"qualified_until": "2026-12-01"}, "競争参加資格", "ends"),
     ],
 )
 def test_what_nobody_may_grant_is_refused_with_its_rule_and_nothing_is_kept(
-    house: House, street: Neighbours, changed: dict[str, str], words: str
+    house: House, street: Neighbours, changed: dict[str, str], words: str, box: str
 ) -> None:
     principal = Person.at(house, "hanako")
     page = principal.fill(**changed)
     assert page.status_code == 400
-    assert words in Page(page.text).texts["error-rule"]
+    told = Page(page.text).texts
+    assert words in told["error-rule"]
+    assert words in told[f"{box}-error"]
+    assert f'id="error-link" href="#{box}"' in page.text
     assert Page(principal.get("/delegations").text).texts["given"] == "ありません"
 
 
@@ -303,7 +307,11 @@ def test_the_resident_page_shows_and_exports_what_was_given_received_and_answere
             ("bid", 4_000_000, True)
         ]
         assert "社員働助" in who.get("/me/export/delegations.csv").text
-        assert "4000000" in who.get("/me/export/delegation-answers.csv").text
-        assert "社員働助" in who.get("/me/print").text
+        answers = who.get("/me/export/delegation-answers.csv").text
+        assert "4000000" in answers
+        assert MY_PAGE not in answers
+        printed = who.get("/me/print").text
+        assert "社員働助" in printed
+        assert f"<bdi>{MY_PAGE}" not in printed
     stranger = Person.at(house, "taro")
     assert stranger.get("/me/export/everything.json").get_json()["delegations"] == []

@@ -128,7 +128,8 @@ def test_a_certificate_is_no_power_and_a_power_no_certificate(house: House, stre
     assert employee.get(power.replace("delegations", "statements")).status_code == 404
     assert employee.get(f"{power.replace('delegations', 'statements')}/statement.pdf").status_code == 404
     assert employer.press_anyway(f"/statements/{power.rpartition('/')[2]}/abandon", path).status_code == 404
-    assert fill(employer, supersedes=power.rpartition("/")[2]).texts["error-rule"].startswith("訂正できるのは")
+    told = fill(employer, supersedes=power.rpartition("/")[2]).texts
+    assert told["supersedes-error"].startswith("エラー: 訂正できるのは")
 
 
 def test_only_its_employer_signs_it_and_nobody_else_sees_it(house: House, street: Neighbours) -> None:
@@ -150,7 +151,7 @@ def test_a_corporations_certificate_waits_for_two_operators(house: House, street
         house,
         employer_kind="corporation",
         employer_name="株式会社架空製作所",
-        employer_corporate_number="7000012050002",
+        employer_corporate_number="8490101999999",
         employer_representative="山田花子",
     )
     assert employer.state(path).startswith("署名が済みました")

@@ -112,6 +112,12 @@ def test_every_prompt_shows_phrase_service_origin_act_and_tries_in_both_language
     assert english.error.isascii()
 
 
+def test_the_phrase_of_a_terminal_that_everybody_uses_is_called_the_terminals() -> None:
+    told = write_prompt(replace(PROMPT, is_shared=True)).lines
+    assert told[0] == "この端末の合言葉：みどりの自転車"
+    assert "掲示された" in told[1]
+
+
 def test_blanks_are_dropped_and_full_width_digits_are_left_to_be_refused() -> None:
     assert typed_pin(" 1234 ") == "1234"
     assert typed_pin("１２３４") == "１２３４"

@@ -23,7 +23,7 @@ STATEMENT: dict[str, Any] = {
         "kind": "corporation",
         "id": "p" * 22,
         "name": "株式会社見本",
-        "corporate_number": "7000012050002",
+        "corporate_number": "8490101999999",
         "representative": "見本太郎",
         "address": "愛知県名古屋市",
     },
@@ -64,7 +64,7 @@ def test_all_that_is_certified_is_shown_before_the_pin(broker: Broker) -> None:
     found = act(broker, asked())
     shown = " ".join(value for _, value in act_facts(found, str))
     for word in (
-        "株式会社見本", "7000012050002", "愛知県名古屋市", "山田花子", "主任", "パート", "2021-04-01",
+        "株式会社見本", "8490101999999", "愛知県名古屋市", "山田花子", "主任", "パート", "2021-04-01",
         "2026-11-20", "2027-11-20", "09:00", "120", "2026-10", "118", "育児休業", "2025-04-01", "2026-03-31",
         "2026-04-01", "4,321,000", "保育所の入所申込み", "備考の文", "総務課", "置き換えます",
     ):  # fmt: skip
