@@ -376,7 +376,7 @@ def _key_pem(key: rsa.RSAPrivateKey) -> bytes:
 
 
 def _load_key(path: Path) -> rsa.RSAPrivateKey:
-    key = load_pem_private_key(path.read_bytes(), None)
+    key = load_pem_private_key(path.read_bytes(), None, unsafe_skip_rsa_key_validation=True)  # this world made it
     if not isinstance(key, rsa.RSAPrivateKey):
         raise TypeError(f"not an RSA key: {path.name}")
     return key

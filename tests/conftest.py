@@ -9,9 +9,11 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.browser import browser_page, chromium, new_page
+from tests.thrift import compile_once
 
 __all__ = ["browser_page", "chromium", "new_page"]  # one browser for the whole run: Playwright allows one a process
 
+compile_once()
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")  # no test is judged by the clock: a busy machine is no fault of the code
 
