@@ -19,7 +19,7 @@ import psutil
 from cryptography.hazmat.backends.openssl import backend
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from bench import revocation
+from bench import ends, revocation
 from bench.card import (
     MAX_APDUS,
     MAX_BYTES_IN,
@@ -41,6 +41,8 @@ from cardreader.tray import SoftwareReaders, Tray
 from sandbox.programs import ProgramFailed
 
 RESIDENT: Final = "hanako"
+ENDS: Final = 20
+"""Withdrawals, and cards pulled."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +63,12 @@ class Report:
     opensc_missing: str
     round_trip: RoundTrip | None
     round_trip_missing: str
+    ends: Sequence[ends.End]
+
+    @property
+    def ends_held(self) -> bool:
+        """Promised: nothing is served to anybody after an end."""
+        return all(end.held for end in self.ends)
 
     @property
     def card_within_limits(self) -> bool:
@@ -111,6 +119,7 @@ class Report:
             else:
                 lines.append(f"| {name} | not measured: {self.opensc_missing} | | |")
         lines += ["", self._round_trip_line()]
+        lines += ["", ends.text(self.ends)]
         lines.append(f"\nthe certificate on this card has {self.certificate_bytes} bytes")
         return "\n".join(lines)
 
@@ -128,7 +137,7 @@ def _card_line(name: str, cost: CardCost) -> str:
     return f"| {name} | {cost.apdus} | {cost.bytes_out} | {cost.bytes_in} |"
 
 
-def measure(root: Path, *, rounds: int, logins: int, workers: int) -> Report:
+def measure(root: Path, *, rounds: int, logins: int, workers: int, times: int) -> Report:
     """Start a broker in `root`, measure, stop it. Raises ProgramFailed, Unexpected."""
     key = ec.generate_private_key(ec.SECP256R1())
     with running(root, workers=workers, registrations=[registration(key)]) as servers:
@@ -151,6 +160,7 @@ def measure(root: Path, *, rounds: int, logins: int, workers: int) -> Report:
             client.close()
             os.sched_setaffinity(0, before)
         path = servers.world.card(RESIDENT)
+        felt = ends.measure(servers, resident=RESIDENT, times=times)
     opensc, forced, missing = _opensc(path, card.auth.pin)
     trip, trip_missing = _round_trip(path)
     return Report(
@@ -168,6 +178,7 @@ def measure(root: Path, *, rounds: int, logins: int, workers: int) -> Report:
         opensc_missing=missing,
         round_trip=trip,
         round_trip_missing=trip_missing,
+        ends=felt,
     )
 
 
@@ -219,7 +230,11 @@ def main(*, quick: bool, full: bool, rounds: int, logins: int, workers: int, jso
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         try:
             report = measure(
-                Path(folder), rounds=3 if quick else rounds, logins=5 if quick else logins, workers=workers
+                Path(folder),
+                rounds=3 if quick else rounds,
+                logins=5 if quick else logins,
+                workers=workers,
+                times=1 if quick else ENDS,
             )
         except (ProgramFailed, Unexpected) as failure:
             raise click.ClickException(str(failure)) from None
@@ -231,6 +246,8 @@ def main(*, quick: bool, full: bool, rounds: int, logins: int, workers: int, jso
     if json_file is not None:
         document = {**report.document(), "revocation": lists.document()}
         json_file.write_text(json.dumps(document, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    if not report.ends_held:
+        raise click.ClickException("something was served after its end")
     if not report.card_within_limits:
         raise click.ClickException(f"the card is asked for more than {MAX_APDUS} APDUs or {MAX_BYTES_IN} bytes")
 

@@ -23,11 +23,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from joserfc.jwk import ECKey, KeySet
 
 from bench.servers import AGENT
+from cardreader.agent.device import DeviceKey
 from cardreader.agent.direct import answer_request
 from cardreader.agent.trust import Trust
 from cardreader.authentication import APDUCards
 from cardreader.transport import Readers
-from cardreader.webclient import Elements, keep_cookies
+from cardreader.webclient import Elements, Form, keep_cookies
 
 CLIENT_ID: Final = "bench"
 REDIRECT_URI: Final = "http://127.0.0.1:9/callback"
@@ -48,6 +49,7 @@ class Attempt:
     verifier: str = field(default="", repr=False)
     code: str = field(default="", repr=False)
     access_token: str = field(default="", repr=False)
+    refresh_token: str = field(default="", repr=False)
 
 
 class LoginClient:
@@ -63,6 +65,7 @@ class LoginClient:
         key: ec.EllipticCurvePrivateKey,
         client_id: str = CLIENT_ID,
         scope: str = "openid",
+        device: DeviceKey | None = None,
     ) -> None:
         parts = urlsplit(broker)
         self._broker = broker
@@ -75,6 +78,7 @@ class LoginClient:
         self._key = key
         self._client_id = client_id
         self._scope = scope
+        self._device = device
 
     def close(self) -> None:
         """Let the connection go."""
@@ -119,6 +123,7 @@ class LoginClient:
             cards=APDUCards(self._readers),
             pin=lambda _: self._pin,
             now=datetime.now(UTC),
+            device=self._device,
         )
         claims = jwt.decode(request, options={"verify_signature": False})  # answer_request has verified it
         attempt.location = str(claims["return_uri"])
@@ -149,8 +154,46 @@ class LoginClient:
             status, _, body = self._send("consent", attempt, "POST", _path(form.action), fields=fields, headers=origin)
         attempt.code = _code(Elements(body).links.get("continue-link", ""))
 
+    def page(self, attempt: Attempt, path: str) -> Elements:
+        """GET a page of the broker's."""
+        status, _, body = self._send("page", attempt, "GET", path)
+        if status != 200:
+            raise Unexpected(f"{path}: status {status}")
+        return Elements(body)
+
+    def press(self, attempt: Attempt, form: Form) -> None:
+        """Send a form of such a page, as its browser does."""
+        headers = {"Origin": self._broker}
+        status, _, _ = self._send("form", attempt, "POST", _path(form.action), fields=form.fields, headers=headers)
+        if status not in (200, 303):
+            raise Unexpected(f"{form.action}: status {status}")
+
     def token(self, attempt: Attempt) -> None:
         """POST /token with private_key_jwt (ES256)."""
+        status, told = self._ask_token(
+            attempt,
+            {
+                "grant_type": "authorization_code",
+                "code": attempt.code,
+                "redirect_uri": REDIRECT_URI,
+                "code_verifier": attempt.verifier,
+            },
+        )
+        if status != 200:
+            raise Unexpected(f"token: status {status}")
+        attempt.access_token = str(told["access_token"])
+        attempt.refresh_token = str(told.get("refresh_token", ""))
+
+    def refresh(self, attempt: Attempt) -> int:
+        """POST /token with the refresh token; the status."""
+        status, _ = self._ask_token(
+            attempt, {"grant_type": "refresh_token", "refresh_token": attempt.refresh_token}, step="refresh"
+        )
+        return status
+
+    def _ask_token(
+        self, attempt: Attempt, members: Mapping[str, str], *, step: str = "token"
+    ) -> tuple[int, dict[str, Any]]:
         now = int(time.time())
         assertion = jwt.encode(
             {
@@ -165,24 +208,25 @@ class LoginClient:
             algorithm="ES256",
         )
         fields = {
-            "grant_type": "authorization_code",
-            "code": attempt.code,
-            "redirect_uri": REDIRECT_URI,
-            "code_verifier": attempt.verifier,
+            **members,
             "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
             "client_assertion": assertion,
         }
-        status, _, body = self._send("token", attempt, "POST", "/token", fields=fields)
-        if status != 200:
-            raise Unexpected(f"token: status {status}")
-        attempt.access_token = str(_object(body)["access_token"])
+        status, _, body = self._send(step, attempt, "POST", "/token", fields=fields)
+        return status, _object(body)
 
     def userinfo(self, attempt: Attempt) -> None:
         """GET /userinfo."""
+        if (status := self.ask_userinfo(attempt)) != 200:
+            raise Unexpected(f"userinfo: status {status}")
+
+    def ask_userinfo(self, attempt: Attempt) -> int:
+        """The same, where a refusal is an answer too; the status."""
         headers = {"Authorization": f"Bearer {attempt.access_token}"}
         status, _, body = self._send("userinfo", attempt, "GET", "/userinfo", headers=headers)
-        if status != 200 or not _object(body).get("sub"):
-            raise Unexpected(f"userinfo: status {status}")
+        if status == 200 and not _object(body).get("sub"):
+            raise Unexpected("userinfo: nobody in it")
+        return status
 
     def health(self, attempt: Attempt) -> None:
         """GET /healthz: what a request costs that does nothing."""

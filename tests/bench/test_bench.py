@@ -73,6 +73,10 @@ def test_one_quick_run_prints_every_figure_and_keeps_the_cards_limits(tmp_path: 
         assert lists[name]["seconds"] > 0
     assert lists["index"]["lookup_us"] > 0
     assert "not measured" in lists["OpenSSL"]["missing"] or lists["OpenSSL"]["seconds"] > 0
+    withdrawn, pulled = document["ends"]
+    assert (withdrawn["missing"], withdrawn["served_after"], len(withdrawn["milliseconds"])) == ("", 0, 1)
+    assert withdrawn["asked_after"] >= 2, "a refresh and userinfo at the least"
+    assert pulled["missing"] or (pulled["asked_after"], pulled["served_after"]) == (1, 0)
     if document["opensc"] is None:
         assert document["opensc_missing"] in done.stdout
     else:
