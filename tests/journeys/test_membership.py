@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Page as Window
+from playwright.sync_api import Route
 
 from cardreader.tray import TrayClient
 from cardreader.webclient import Page
 from sandbox.launcher import Running
 from sandbox.membership.services import SERVICES
-from tests.browser import assert_accessible, screen
+from tests.browser import assert_accessible, screen, screenshot
 from tests.journeys.person import Person, card_pin, error_code
 
 pytestmark = pytest.mark.timeout(240)
@@ -58,6 +59,10 @@ class Member:
     def press(self, form: str, **fields: str) -> Page:
         return self.person.press(self.home(), form, **fields)
 
+    def speak(self, language: str) -> None:
+        """Before the first press: the switch is on every page, and the service keeps what was chosen."""
+        self.person.web.get(f"{self.root}/?lang={language}")
+
 
 @pytest.fixture
 def at(running: Running, tray: TrayClient) -> Iterator[Callable[[str, str], Member]]:
@@ -72,21 +77,49 @@ def at(running: Running, tray: TrayClient) -> Iterator[Callable[[str, str], Memb
         member.person.__exit__(None, None, None)
 
 
+@pytest.fixture
+def look(new_page: Callable[..., Window]) -> Callable[..., None]:
+    """Judge a page of a walk as a browser shows it: its very text, with style and pictures from the service."""
+    window = new_page()
+
+    def judge(page: Page, language: str = "ja") -> None:
+        headers = {name: value for name, value in page.headers.items() if name in {"content-type", *_SHOWN_WITH}}
+
+        def answer(route: Route) -> None:
+            route.fulfill(status=page.status, headers=headers, body=page.body)
+
+        window.route(lambda url: url == page.url, answer, times=1)
+        window.goto(page.url)
+        assert window.locator("html").get_attribute("lang") == language
+        assert_accessible(window)
+        screenshot(window, f"membership-{scene(page)}-{page.status}.{language}")
+
+    return judge
+
+
+_SHOWN_WITH = frozenset({"content-security-policy", "x-content-type-options", "referrer-policy"})
+
+
 def scene(page: Page) -> str:
     return next(name.removeprefix("scene-") for name in page.elements.texts if name.startswith("scene-"))
 
 
-def test_a_library_card_is_known_by_the_my_number_card_changed_and_ended(at: Callable[[str, str], Member]) -> None:
+def test_a_library_card_is_known_by_the_my_number_card_changed_and_ended(
+    at: Callable[[str, str], Member], look: Callable[..., None]
+) -> None:
     known = list(BY_SLUG["library"].known.items())
     hanako = at("library", "hanako")
     wrong = hanako.press("join-form", number=known[0][0], word="ちがう")
     assert (wrong.status, "number-error" in wrong.elements.texts) == (400, True)
+    look(wrong)
     assert scene(hanako.join(*known[0])) == "member"
     assert hanako.me()["number"] == known[0][0]
     hanako.press("act-form")
     assert hanako.me()["counted"] == 10
     again = at("library", "hanako")
-    assert scene(again.log_in()) == "member"
+    member = again.log_in()
+    assert scene(member) == "member"
+    look(member)
     assert (again.me()["claims"]["linked_id"], again.me()["counted"]) == (known[0][0], 10)
     page = again.read(again.press("replace-form", number=known[1][0], word=known[1][1]))
     assert "link-replaces" in page.elements.texts
@@ -97,13 +130,23 @@ def test_a_library_card_is_known_by_the_my_number_card_changed_and_ended(at: Cal
     later = at("library", "hanako")
     assert scene(later.log_in()) == "join"
     assert "linked_id" not in later.me()["claims"]
+    stopped = later.back(
+        later.person.press(later.press("join-form", number=known[0][0], word=known[0][1]), "cancel-form")
+    )
+    assert scene(stopped) == "cancelled"
+    look(stopped)
 
 
-def test_a_number_of_somebody_else_waits_for_the_counter(at: Callable[[str, str], Member]) -> None:
+def test_a_number_of_somebody_else_waits_for_the_counter(
+    at: Callable[[str, str], Member], look: Callable[..., None]
+) -> None:
     number, word = list(BY_SLUG["library"].known.items())[2]
     hanako, taro = at("library", "hanako"), at("library", "taro")
     hanako.join(number, word)
-    assert scene(taro.join(number, word)) == "waiting"
+    taro.speak("en")
+    waiting = taro.join(number, word)
+    assert scene(waiting) == "waiting"
+    look(waiting, "en")
     assert taro.me()["number"] is None
     assert "linked_id" not in taro.me()["claims"]
     taro.press("counter-form")
@@ -113,15 +156,20 @@ def test_a_number_of_somebody_else_waits_for_the_counter(at: Callable[[str, str]
     assert lost.me()["number"] is None
 
 
-def test_one_person_gets_one_ticket_and_enters_once(at: Callable[[str, str], Member]) -> None:
+def test_one_person_gets_one_ticket_and_enters_once(
+    at: Callable[[str, str], Member], look: Callable[..., None]
+) -> None:
     hanako = at("event", "hanako")
     assert scene(hanako.join()) == "member"
     ticket = hanako.me()
     assert ticket["claims"]["unique_person"] is True
-    assert scene(at("event", "hanako").join()) == "not_twice"
+    twice = at("event", "hanako").join()
+    assert scene(twice) == "not_twice"
+    look(twice)
     hanako.press("act-form")
     used = hanako.press("act-form")
     assert (used.status, "no-more" in used.elements.texts) == (409, True)
+    look(used)
     again = at("event", "hanako")
     again.log_in()
     assert again.me()["number"] == ticket["number"]
@@ -130,7 +178,7 @@ def test_one_person_gets_one_ticket_and_enters_once(at: Callable[[str, str], Mem
 
 
 def test_a_staff_pass_is_not_bound_by_a_second_card(
-    running: Running, tray: TrayClient, at: Callable[[str, str], Member]
+    running: Running, tray: TrayClient, at: Callable[[str, str], Member], look: Callable[..., None]
 ) -> None:
     number, word = next(iter(BY_SLUG["staff"].known.items()))
     shain = at("staff", "shain")
@@ -138,7 +186,10 @@ def test_a_staff_pass_is_not_bound_by_a_second_card(
     tray.insert(running.world.card("taro"))
     assert error_code(shain.person.place_card(page))  # the agent knows the card of the first reading
     fresh = at("staff", "shain")
-    assert scene(fresh.join(number, word)) == "member"
+    fresh.speak("en")
+    member = fresh.join(number, word)
+    assert scene(member) == "member"
+    look(member, "en")
     fresh.press("act-form")
     assert fresh.me()["counted"] == 1
     assert set(fresh.me()["claims"]) & {"name", "address", "birthdate"} == set()
