@@ -10,16 +10,20 @@ import select
 import signal
 import sys
 import time
+import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from cardreader.tray import TrayClient
+from sandbox.broker import introduce
 from sandbox.launcher import Running
-from tests.journeys.person import PIN, Person
+from tests.journeys.person import PIN, Person, card_pin
+from tests.journeys.test_consultation import DOCTOR, Clinic
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -133,6 +137,19 @@ def test_before_the_last_try_the_terminal_stops(person: Person, tray: TrayClient
     done = terminal(authorization_url(person), "--json", answers=[("Only one try", "")])
     assert (done.status, done.document["code"]) == (3, "AGENT-016")
     assert tray.status().auth_tries == 1
+
+
+def test_a_doctors_licence_is_shown_from_a_terminal(running: Running, tray: TrayClient, terminal: Terminal) -> None:
+    clinic = Clinic(issuer=running.addresses.broker, client_id=f"shinryo-{uuid.uuid4().hex[:8]}")
+    assert introduce(running.root, clinic.registration())
+    tray.insert(running.world.card(DOCTOR))
+    pin = card_pin(running, DOCTOR)
+    done = terminal(clinic.address("hpki", clinic.order()), "--json", "--show-code", answers=[("HPKI", pin)])
+    assert done.status == 0, done.shown
+    assert pin not in done.shown
+    said, _ = clinic.told(parse_qs(urlsplit(done.document["redirect"]).query)["code"][0])
+    assert said["acr"] == "urn:jpki-broker:acr:hpki"
+    assert said["verified_claims"]["claims"]["hcrole"] == ["Medical Doctor"]
 
 
 def test_what_stops_a_login_has_a_status_of_its_own(

@@ -134,9 +134,6 @@ def test_a_certificate_of_the_other_kind_is_refused_whatever_the_agent_let_pass(
     """An agent that is not ours signs with whatever card there is: the broker judges all of it again."""
     joint = clinic.ordered()
 
-    def whatever(der: bytes, *_: Any, **__: Any) -> Any:
-        return load_der_x509_certificate(der).public_key()
-
     monkeypatch.setattr(signing, "judge_certificate", whatever)
     page = clinic.page(clinic.house.browser(), "hpki", joint)
     doctor = load(clinic.house.world.card(DOCTOR))
@@ -148,6 +145,11 @@ def test_a_certificate_of_the_other_kind_is_refused_whatever_the_agent_let_pass(
     signing_key = clinic.answered(clinic.page(clinic.house.browser(), "hpki", joint), replace(doctor, auth=doctor.sign))
     assert error_code_of(signing_key.text) == "HPKI-007"
     assert clinic.state(joint)["status"] == "ordered"
+
+
+def whatever(der: bytes, *_: Any, **__: Any) -> Any:
+    """In the place of an agent's own judgement: an agent that is not ours signs with what there is."""
+    return load_der_x509_certificate(der).public_key()
 
 
 def error_code_of(text: str) -> str:
@@ -186,10 +188,21 @@ def test_expired_revoked_and_unproved_certificates_are_refused(clinic: Clinic) -
     assert error_code_of(clinic.answered(clinic.page(browser, "hpki"), card).text) == "HPKI-005", "revoked is sticky"
 
 
-def test_an_expired_card_is_refused_by_agent_and_broker(clinic: Clinic) -> None:
+def test_an_expired_card_is_refused_by_the_agent_and_where_that_let_it_pass_by_the_broker(
+    clinic: Clinic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    joint = clinic.ordered()
     old = doctors.card_of(clinic.house.world, today=datetime.now(UTC).date() - timedelta(days=365 * 6))
     with pytest.raises(HPKICertificateExpired):
-        clinic.answered(clinic.page(clinic.house.browser(), "hpki"), old)
+        clinic.answered(clinic.page(clinic.house.browser(), "hpki", joint), old)
+    monkeypatch.setattr(signing, "judge_certificate", whatever)
+    browser = clinic.house.browser()
+    refused = clinic.answered(clinic.page(browser, "hpki", joint), old)
+    assert (refused.status_code, error_code_of(refused.text)) == (403, "HPKI-006")
+    assert Page(refused.text).texts["error-title"] == "このHPKIカードの電子証明書は有効期間の外です。"
+    monkeypatch.undo()
+    assert clinic.state(joint)["status"] == "ordered", "who has a good card may still come"
+    assert "code" in clinic.returned(browser, "hpki", DOCTOR, joint)
 
 
 def test_only_the_clinic_that_ordered_it_may_join(clinic: Clinic) -> None:
