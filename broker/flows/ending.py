@@ -16,7 +16,7 @@ from broker.audit.entry import Entry, Event
 from broker.flows import links
 from broker.flows.backchannel_logout import deliver, queue_message
 from broker.flows.logout_ports import LogoutDelivery
-from broker.flows.my_page import MY_PAGE, settle_own_client
+from broker.flows.my_page import MY_PAGE, OWN, settle_own_client
 from broker.flows.ports import Ports, Transaction
 from broker.ids import AccountID, ClientID, SessionID, Subject
 from broker.oidc.consent import Consent
@@ -61,7 +61,7 @@ def end_access(
             continue
         if tx.sessions.end(session.digest, now=now):
             ended.sessions += 1
-            if session.client_id != MY_PAGE:
+            if session.client_id not in OWN:
                 ended.services.add(session.client_id)
                 told[session.client_id, session.session_id] = session.subject
     for grant in tx.grants.of(account, client_id):

@@ -2,6 +2,7 @@
 
 A session of any client serves what shows and narrows, as long as it is alive; what holds the person's own words
 (attributes, export), opens or ends the account needs a login to this very page, and some of it a card read just now.
+An HPKI card opens services, consents and history alone, under a client of its own (decision 68).
 """
 
 from __future__ import annotations
@@ -15,7 +16,14 @@ from typing import Final
 
 from broker.accounts.account import State, mint_support_number, shown_support_number
 from broker.accounts.session import Session, alive
-from broker.errors import FormTokenInvalid, MyPageClosed, StoreUnavailable, SubjectCrossed, UnknownClient
+from broker.errors import (
+    FormTokenInvalid,
+    LicenceNotAllowed,
+    MyPageClosed,
+    StoreUnavailable,
+    SubjectCrossed,
+    UnknownClient,
+)
 from broker.flows.authorization import INTERACTION_LIFETIME, Begun
 from broker.flows.login_ports import Interaction
 from broker.flows.ports import Policy, Ports, Transaction
@@ -25,8 +33,12 @@ from broker.ids import AccountID, ClientID, InteractionID, SectorID
 from broker.jose import b64url
 from broker.oidc.authorization import AuthorizationRequest
 from broker.oidc.client import AuthMethod, Client, SecurityProfile
+from broker.oidc.licence import SCOPE
 
 MY_PAGE: Final = ClientID("my-page")
+LICENCE_PAGE: Final = ClientID("my-licence")
+"""The page as an HPKI card opens it. Its sessions serve no part that does not ask for them by name."""
+OWN: Final = frozenset({MY_PAGE, LICENCE_PAGE})
 NAME: Final = "マイページ"
 FRESH: Final = timedelta(minutes=5)
 """How long a card that was read counts for an act that needs one."""
@@ -45,6 +57,8 @@ class Place(StrEnum):
     DELEGATIONS = "delegations"
     STATEMENTS = "statements"
     SERVICES = "services"
+    LICENCE = "licence"
+    """What a licence was used for; an HPKI card opens it."""
 
 
 class Need(StrEnum):
@@ -74,15 +88,20 @@ class Visit:
         """Logged in to the page itself."""
         return self.session.client_id == MY_PAGE
 
+    @property
+    def licensed(self) -> bool:
+        """Opened by an HPKI card: its account is a doctor's, and no resident's."""
+        return self.session.client_id == LICENCE_PAGE
 
-def own_client(policy: Policy) -> Client:
+
+def own_client(policy: Policy, client_id: ClientID = MY_PAGE) -> Client:
     """What the page is among the clients: it logs people in, and no grant, code or token is ever its."""
     return Client(
-        client_id=MY_PAGE,
+        client_id=client_id,
         name=NAME,
         vetted=True,
         profile=SecurityProfile.OIDC,
-        sector=SectorID(MY_PAGE),
+        sector=SectorID(client_id),
         application_type="native",
         auth_method=AuthMethod.NONE,
         grant_types=frozenset(),
@@ -91,22 +110,30 @@ def own_client(policy: Policy) -> Client:
 
 
 def begin(place: Place, *, ui_locales: str | None, ports: Ports) -> Begun:
-    """A card login that leads to the page. Raises UnknownClient (its name is taken), TooManyRequests."""
+    """A card login that leads to the page; to Place.LICENCE by an HPKI card.
+
+    Raises UnknownClient (its name is taken), TooManyRequests, LicenceNotAllowed (no HPKI authority is accepted here).
+    """
     now = ports.clock()
+    client_id, scope = MY_PAGE, frozenset({"openid"})
+    if place is Place.LICENCE:
+        if ports.healthcare is None:
+            raise LicenceNotAllowed("no HPKI authority is accepted here")
+        client_id, scope = LICENCE_PAGE, scope | {SCOPE}
     browser_secret = mint(ports.entropy)
     interaction_id = InteractionID(b64url(ports.entropy(24)))
     with ports.store.transaction() as tx:
-        settle_own_client(tx, now=now, ports=ports)
+        settle_own_client(tx, client_id, now=now, ports=ports)
         rate = Rate(limit=ports.policy.login_starts, window=timedelta(minutes=1))
-        check_rate(tx.attempts, f"login:{MY_PAGE}", rate, now=now)
+        check_rate(tx.attempts, f"login:{client_id}", rate, now=now)
         tx.interactions.open(
             Interaction(
                 interaction_id=interaction_id,
                 request=AuthorizationRequest(
-                    client_id=MY_PAGE,
+                    client_id=client_id,
                     redirect_uri=f"{ports.policy.issuer}/me",
                     code_challenge="",
-                    scope=frozenset({"openid"}),
+                    scope=scope,
                     ui_locales=ui_locales,
                     own=place.value,
                 ),
@@ -117,20 +144,21 @@ def begin(place: Place, *, ui_locales: str | None, ports: Ports) -> Begun:
     return Begun(interaction_id=interaction_id, browser_secret=browser_secret)
 
 
-def settle_own_client(tx: Transaction, *, now: datetime, ports: Ports) -> None:
+def settle_own_client(tx: Transaction, client_id: ClientID = MY_PAGE, *, now: datetime, ports: Ports) -> None:
     """Rows about the page itself name it as their client, so it is kept among them. Raises UnknownClient."""
-    stored = tx.clients.get(MY_PAGE)
+    stored = tx.clients.get(client_id)
     if stored is None:
-        tx.clients.add(own_client(ports.policy), now=now)
-        stored = tx.clients.get(MY_PAGE)
+        tx.clients.add(own_client(ports.policy, client_id), now=now)
+        stored = tx.clients.get(client_id)
     if stored is None or stored.grant_types or stored.redirect_uris:
-        raise UnknownClient(f"{MY_PAGE} is, or was, a client of the operator's: the page needs the name")
+        raise UnknownClient(f"{client_id} is, or was, a client of the operator's: the page needs the name")
 
 
-def enter(session_secret: str | None, *, need: Need = Need.ANY, ports: Ports) -> Visit:
+def enter(session_secret: str | None, *, need: Need = Need.ANY, licensed: bool = False, ports: Ports) -> Visit:
     """The session of this browser, if it may open this part of the page. Raises MyPageClosed.
 
-    It goes on: idle time begins anew.
+    `licensed` says that this part is for an HPKI card's holder too: everything else is residents' alone. The session
+    goes on: idle time begins anew.
     """
     now = ports.clock()
     with ports.store.transaction() as tx:
@@ -139,6 +167,8 @@ def enter(session_secret: str | None, *, need: Need = Need.ANY, ports: Ports) ->
             raise MyPageClosed("no session is open here")
         if tx.standings.state(session.account) is not State.OPEN:
             raise MyPageClosed("the account is not open")
+        if session.client_id == LICENCE_PAGE and not licensed:
+            raise MyPageClosed("an HPKI card opens services, consents and history alone")
         if need is not Need.ANY and session.client_id != MY_PAGE:
             raise MyPageClosed("needs a login to this page")
         if need is Need.FRESH_CARD and now >= session.authenticated_at + FRESH:

@@ -27,41 +27,50 @@ PATHS: Final = {
     Place.DELEGATIONS: "/delegations",
     Place.STATEMENTS: "/statements",
     Place.SERVICES: "/me/services",
+    Place.LICENCE: "/me/history",
 }
 """Where a login to the page leads."""
 
 
-def visit(*, need: Need = Need.ANY) -> Visit:
+def visit(*, need: Need = Need.ANY, licensed: bool = False) -> Visit:
     """Who looks at the page. Raises MyPageClosed."""
-    return my_page.enter(cookies.session_secret(), need=need, ports=ports())
+    return my_page.enter(cookies.session_secret(), need=need, licensed=licensed, ports=ports())
 
 
-def posted(*, need: Need = Need.ANY) -> tuple[Visit, dict[str, str]]:
+def posted(*, need: Need = Need.ANY, licensed: bool = False) -> tuple[Visit, dict[str, str]]:
     """Who sent one of the page's forms, and its fields. Raises MyPageClosed, FormTokenInvalid, InvalidRequest."""
     own_form()
     fields = body_values()
-    who = visit(need=need)
+    who = visit(need=need, licensed=licensed)
     my_page.check_form(who, fields.get("csrf", ""))
     return who, fields
 
 
 def door(place: Place, *, status: int = 200) -> Response:
     """Where the card is asked for before `place` is shown."""
-    return page("me_login.html", status, place=place.value, again_url=PATHS[place])
+    return page(
+        "me_login.html",
+        status,
+        place=place.value,
+        again_url=PATHS[place],
+        for_licences=ports().healthcare is not None and place in {Place.OVERVIEW, Place.LICENCE},
+    )
 
 
 def my(template: str, who: Visit, status: int = 200, **context: object) -> Response:
     """One of the page's pages."""
-    return page(template, status, csrf=who.form_token, own=who.own, **context)
+    return page(template, status, csrf=who.form_token, own=who.own, licensed=who.licensed, **context)
 
 
 @blueprint.get("/me")
 def overview() -> Response:
     """What there is, and where."""
     try:
-        who = visit()
+        who = visit(licensed=True)
     except MyPageClosed:
         return door(Place.OVERVIEW)
+    if who.licensed:
+        return see_other(f"{ports().policy.issuer}{PATHS[Place.LICENCE]}")
     found = services.services(who, ports=ports())
     newest = services.uses(who, before=None, limit=1, ports=ports())
     return my(
@@ -90,7 +99,7 @@ def login() -> Response:
 @blueprint.post("/me/logout")
 def logout() -> Response:
     """The page closes; the browser forgets the session."""
-    who, _ = posted()
+    who, _ = posted(licensed=True)
     my_page.leave(who, ports=ports())
     response = page("logged_out.html", client=None, url=None, frame=None)
     cookies.drop_session(response)
@@ -101,7 +110,7 @@ def logout() -> Response:
 def shown_services() -> Response:
     """Which services receive what."""
     try:
-        who = visit()
+        who = visit(licensed=True)
     except MyPageClosed:
         return door(Place.OVERVIEW)
     return my(
@@ -116,7 +125,7 @@ def shown_services() -> Response:
 @blueprint.post("/me/services/withdraw")
 def withdraw() -> Response:
     """Taken back at once, without the card (R2)."""
-    who, fields = posted()
+    who, fields = posted(licensed=True)
     done = services.withdraw(who, ClientID(fields.get("client_id", "")), ports=ports())
     response = my("me_withdrawn.html", who, client=done.client, logged_out=done.own_session_ended)
     if done.own_session_ended:
@@ -155,7 +164,7 @@ def end_sessions() -> Response:
 def consents() -> Response:
     """The record of consents."""
     try:
-        who = visit()
+        who = visit(licensed=True)
     except MyPageClosed:
         return door(Place.OVERVIEW)
     return my(
@@ -168,9 +177,9 @@ def consents() -> Response:
 
 @blueprint.get("/me/history")
 def history() -> Response:
-    """Every use, a page at a time."""
+    """Every use, a page at a time; of an HPKI card's holder too."""
     try:
-        who = visit()
+        who = visit(licensed=True)
     except MyPageClosed:
         return door(Place.OVERVIEW)
     service = request.args.get("service") or None
@@ -193,7 +202,7 @@ def history() -> Response:
 def ask_to_disown(number: int) -> Response:
     """Was it really somebody else? What follows is said before."""
     try:
-        who = visit()
+        who = visit(licensed=True)
     except MyPageClosed:
         return door(Place.OVERVIEW)
     return my(
@@ -207,7 +216,7 @@ def ask_to_disown(number: int) -> Response:
 @blueprint.post("/me/history/<int:number>/report")
 def disown(number: int) -> Response:
     """It was somebody else: it ends, and the operator is told."""
-    who, _ = posted()
+    who, _ = posted(licensed=True)
     done = services.disown(who, number, ports=ports())
     response = my("me_reported.html", who, use=done.use, logged_out=done.own_session_ended)
     if done.own_session_ended:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,8 @@ from typing import Any
 import jwt
 import pytest
 from cryptography.x509 import load_der_x509_certificate
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
 
 from broker.errors import KioskActOff
 from broker.flows import kiosks
@@ -20,7 +23,7 @@ from broker.jpki import challenge
 from broker.oidc.client import GrantType
 from broker.oidc.licence import ACR
 from cardreader.agent import signing
-from cardreader.cardfile import load
+from cardreader.cardfile import CardFile, load
 from cardreader.errors import HPKICardGiven, HPKICertificateExpired, NotHPKICard
 from sandbox import hpki
 from sandbox.generate import World
@@ -114,6 +117,89 @@ def test_the_patient_is_shown_who_the_doctor_is_and_what_for_before_the_card(cli
         assert shown["joint-name"] == "医師見本"
         assert shown["joint-organization"] == "見本病院（試験用）"
         assert shown["joint-roles"] == role
+
+
+def opened(clinic: Clinic, browser: FlaskClient, card: CardFile | str = DOCTOR) -> TestResponse:
+    """The record of a licence's uses, from my page's door; or the broker's refusal of this card."""
+    door = clinic.house.get(browser, "/me")
+    begun = clinic.house.submit(browser, door, "licence-login")
+    page = clinic.house.get(browser, begun.headers["Location"])
+    assert "own-licence" in Page(page.text).texts
+    answered = clinic.answered(page, card)
+    if answered.status_code != 303:
+        return answered
+    landed = clinic.house.get(browser, answered.headers["Location"])
+    return clinic.house.get(browser, landed.headers["Location"])
+
+
+def test_a_doctor_sees_what_the_licence_was_used_for_and_reports_what_was_not_theirs(clinic: Clinic) -> None:
+    joint = clinic.ordered()
+    clinic.returned(clinic.house.browser(), "hpki", DOCTOR, joint)
+    clinic.returned(clinic.house.browser(), "joint", PATIENT, joint)
+    browser = clinic.house.browser()
+    page = opened(clinic, browser)
+    assert page.status_code == 200, page.text
+    assert "licence-uses" in Page(page.text).texts
+    assert [text in page.text for text in ("医療の資格、氏名、所属", "医療者との手続き")] == [True, False]
+    report = clinic.house.get(browser, re.findall(r"/me/history/[0-9]+/report", page.text)[-1])
+    reported = clinic.house.submit(browser, report, "report-form")
+    assert "reported" in Page(reported.text).texts
+    assert "licence-uses" in Page(clinic.house.get(browser, "/me/history").text).texts
+    assert clinic.house.get(browser, "/me").headers["Location"] == f"{clinic.house.issuer}/me/history"
+    closed = clinic.house.submit(browser, clinic.house.get(browser, "/me/history"), "me-logout")
+    assert "logged-out" in Page(closed.text).texts
+    assert "me-login" in Page(clinic.house.get(browser, "/me/history").text).forms
+
+
+RESIDENTS_ALONE = (
+    *(f"/me/{part}" for part in ("attributes", "export", "print", "recovery-codes", "delete")),
+    *("/delegations", "/delegations/new", "/statements", "/statements/new"),
+)
+
+
+def test_a_doctor_takes_a_consent_back_without_the_card_and_gives_it_anew_by_the_next_login(clinic: Clinic) -> None:
+    browser = clinic.house.browser()
+    token = clinic.tokens(clinic.returned(clinic.house.browser(), "hpki", DOCTOR)["code"])["access_token"]
+    opened(clinic, browser)
+    services = clinic.house.get(browser, "/me/services")
+    withdrawn = clinic.house.submit(browser, services, "withdraw-1")
+    assert "withdrawn" in Page(withdrawn.text).texts
+    assert clinic.program.userinfo(token).status_code == 401
+    assert "restore-1" not in Page(clinic.house.get(browser, "/me/services").text).forms
+    assert clinic.house.get(browser, "/me/consents").text.count("<tr") >= 3, "given and taken back, below the heads"
+    assert "code" in clinic.returned(clinic.house.browser(), "hpki", DOCTOR)
+
+
+def test_an_hpki_card_opens_nothing_but_its_uses(clinic: Clinic) -> None:
+    house, browser = clinic.house, clinic.house.browser()
+    page = opened(clinic, browser)
+    for path in RESIDENTS_ALONE:
+        assert "me-login" in Page(house.get(browser, path).text).forms, path
+    csrf = Page(page.text).forms["me-logout"]["fields"]["csrf"]
+    for path in ("/me/services/restore", "/me/links/end", "/me/sessions/end", "/me/delete"):
+        sent = browser.post(path, data={"csrf": csrf}, headers={"Origin": house.issuer}, base_url=house.issuer)
+        assert error_code_of(sent.text) == "AUTH-081", path
+    assert "error=login_required" in house.authorize(browser, prompt="none").headers["Location"]
+    refused = house.authorize(house.browser(), client_id="my-licence", redirect_uri=f"{house.issuer}/me")
+    assert refused.status_code == 400
+
+
+def test_the_record_of_a_licence_is_opened_by_an_hpki_card_and_shows_no_residents(clinic: Clinic) -> None:
+    house = clinic.house
+    house.login(house.browser())
+    with pytest.raises(NotHPKICard):
+        opened(clinic, house.browser(), PATIENT)
+    shown = opened(clinic, house.browser(), doctors.card_of(house.world, name="isha3"))
+    assert len(re.findall(r"/me/history/[0-9]+/report", shown.text)) == 1, "the login to this page alone"
+
+
+def test_where_no_hpki_authority_is_accepted_nobody_is_asked_for_such_a_card(house: House) -> None:
+    browser = house.browser()
+    assert "licence-login" not in Page(house.get(browser, "/me").text).forms
+    begun = browser.post(
+        "/me/login", data={"place": "licence"}, headers={"Origin": house.issuer}, base_url=house.issuer
+    )
+    assert error_code_of(begun.text) == "HPKI-001"
 
 
 # --- negatives -------------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from tests.broker.web import doctors
 from tests.broker.web.doctors import DOCTOR, Clinic, Lists
 from tests.broker.web.house import BANK, House
 from tests.broker.web.pushing import pushed
+from tests.broker.web.test_web_me_browser import read_card
 from tests.browser import PHONE, assert_accessible, screen, screenshot
 
 
@@ -39,6 +40,19 @@ def test_what_both_see_before_their_cards_is_accessible(
     assert page.locator("#joint-name").inner_text() == "医師見本"
     assert_accessible(page)
     screen(page, "login-joint", language)
+    _picture(page, "joint", language)
+    page.goto(f"{served.issuer}/me")
+    assert_accessible(page)
+    _picture(page, "me-login-licence", language)
+    page.locator("#open-licence").click()
+    page.locator("#own-licence").wait_for()
+    read_card(page, served, DOCTOR)
+    page.locator("#licence-uses").wait_for()
+    assert_accessible(page)
+    _picture(page, "me-licence", language)
+
+
+def _picture(page: Page, name: str, language: str) -> None:
     for width, size in (("wide", {"width": 1280, "height": 900}), ("phone", PHONE)):
         page.set_viewport_size({"width": size["width"], "height": size["height"]})
-        screenshot(page, f"joint-{width}.{language}")
+        screenshot(page, f"{name}-{width}.{language}")
