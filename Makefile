@@ -17,7 +17,8 @@ ARGS ?=
 # What pytest is given, e.g. make test TESTS=tests/house.
 TESTS ?=
 # How many test processes share the files between them.
-WORKERS ?= logical
+# One more than there are cores: programs and browsers are waited for.
+WORKERS ?= $(shell echo $$(($$(nproc) + 1)))
 
 help: ## show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -28,7 +29,7 @@ run: ## install what is missing, then start everything (READER=real: your own re
 
 test: ## every test, with the real card daemon, browser and database where they can be had
 	@$(PROVISION) test
-	@$(VENV)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist loadfile $(TESTS)
+	@$(VENV)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(TESTS)
 
 check: ## static checks: form, types, architecture, licences, locks, documents
 	@$(PROVISION) check
