@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TextIO
+from typing import Final, TextIO
 
 import click
 
@@ -22,6 +22,14 @@ from broker.keys.pkcs11 import TokenURI
 from broker.keys.ring import State
 from broker.keys.rotation import SELF_SERVED, AgentRoot, create, renew_statement, rotate
 from broker.settings import Settings, read
+
+_APART: Final[Mapping[KeyUse, str]] = {
+    KeyUse.CARD_REQUEST: "agents believe what the agent-root states: add --agent-root",
+    KeyUse.MANDATE_SEAL: "nothing is sealed by a new key until its certificate is in the file of BROKER_SEAL",
+    KeyUse.MANDATE_STATUS: "officers who check offline name it in their policies, and have to be sent the new one",
+    KeyUse.REGISTER_LOG: "it signs for its year: follow it in December, and tell witnesses and officers",
+}
+"""What is followed only where it is named, and why."""
 
 
 @click.group()
@@ -87,7 +95,7 @@ def keys_create(agent_root: Path, agent_root_passphrase_file: TextIO, algorithms
     "uses",
     type=click.Choice([*(use.value for use in KeyUse), "all"]),
     multiple=True,
-    help="Which keys; may be repeated. Without it, all that need no agent-root.",
+    help="Which keys; may be repeated. Without it, all that need nothing from others; the rest is told.",
 )
 @click.option(
     "--algorithm",
@@ -114,7 +122,8 @@ def keys_rotate(
     """Follow keys with new ones while the broker runs; nothing needs a restart.
 
     A new key is published first and signs once nobody can hold a JWK Set without it; the old one is published until
-    all that it signed has run out. A request key (--use card-request, all) needs the agent-root.
+    all that it signed has run out. A request key (--use card-request, all) needs the agent-root. Without --use the keys
+    of requests, seals, status lists and the register are left as they are, and standard error says why.
     """
     settings = read(os.environ)
     if (agent_root is None) != (agent_root_passphrase_file is None):
@@ -139,9 +148,13 @@ def keys_rotate(
     ]
     if as_json:
         click.echo(json.dumps(rows))
-        return
-    for row in rows:
-        click.echo(f"{row['use']} {row['alg']} {row['kid']} ({row['place']}): begins {row['begins']}")
+    else:
+        for row in rows:
+            click.echo(f"{row['use']} {row['alg']} {row['kid']} ({row['place']}): begins {row['begins']}")
+    if not uses:
+        for use, why in _APART.items():
+            if set(algorithms) <= set(served_by(use)):
+                click.echo(f"left as it is: --use {use.value} ({why})", err=True)
 
 
 def _uses(given: Sequence[str], algorithms: Sequence[str]) -> tuple[KeyUse, ...]:

@@ -28,7 +28,7 @@ from broker.keys.ring import HISTORIC, MAX_IN_LINE, NOTICE, PUBLISHED_BEFORE, He
 from broker.keys.statement import LIFETIME, PUBLIC_FILE
 
 SELF_SERVED: Final = (KeyUse.ID_TOKEN, KeyUse.ACCESS_TOKEN, KeyUse.REQUEST_ENCRYPTION, KeyUse.RECEIPT)
-"""What can be rotated without the agent-root."""
+"""What follows by itself: nothing has to be had from, or told to, anybody else first."""
 
 _log = structlog.get_logger("broker.keys")
 

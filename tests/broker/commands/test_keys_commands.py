@@ -90,6 +90,17 @@ def test_a_first_key_of_an_algorithm_is_made_for_what_it_serves(office: Office) 
     assert "card-request takes ES256" in wrong.output
 
 
+def test_rotate_without_a_use_follows_what_it_may_and_says_what_it_left(office: Office) -> None:
+    done = office.keys("rotate", "--json")
+    assert done.exit_code == 0, done.output
+    followed = {row["use"] for row in json.loads(done.stdout)}
+    left = {line.split()[5] for line in done.stderr.splitlines() if line.startswith("left as it is: --use ")}
+    assert left == {"card-request", "mandate-seal", "mandate-status", "register-log"}
+    assert followed == {use.value for use in KeyUse} - left
+    assert {row["use"] for row in office.shown() if row["state"] == "waiting"} == followed
+    assert office.keys("rotate", "--use", "receipt").stderr == ""
+
+
 def test_request_keys_follow_with_the_agent_root_and_not_without(office: Office) -> None:
     refused = office.keys("rotate", "--use", "all")
     assert refused.exit_code == 3
