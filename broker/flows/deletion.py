@@ -8,6 +8,7 @@ record, for the legal term.
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Final
 
 from broker.accounts.account import State
 from broker.accounts.activity import Activity, How, Kind
@@ -19,21 +20,42 @@ from broker.flows.my_page import MY_PAGE, Visit, settle_own_client
 from broker.flows.ports import Ports, Transaction
 from broker.ids import AccountID, CredentialID
 
+MANDATES_AT_ONCE: Final = 100
+"""What one unit of work ends of an account's mandates, so that none holds the database for long."""
 
-def delete(visit: Visit, *, ports: Ports) -> Ended:
-    """Delete the account of this visit with all that it gave. Raises AccountUnknown: it is not open any more."""
+
+def delete(visit: Visit, *, at_once: int = MANDATES_AT_ONCE, ports: Ports) -> Ended:
+    """Delete the account of this visit with all that it gave. Raises AccountUnknown: it is not open any more.
+
+    Of more mandates than are ended `at_once` the first end in units of work of their own. Should it break off there,
+    the account stands, and the person deletes it again.
+    """
     now = visit.now
+    while _end_mandates(visit, at_once, ports=ports):
+        pass
     with ports.store.transaction() as tx:
         ended = end_access(tx, visit.account, None, event=Event.SESSIONS_ENDED, now=now, ports=ports)
         if not tx.standings.bury(visit.account, now=now):
             raise AccountUnknown("the account is not open")
         links.forget(tx, visit.account, now=now)
-        mandate_ends.of_deleted(tx, visit.account, now=now, ports=ports)
+        while mandate_ends.of_deleted(tx, visit.account, limit=at_once, now=now, ports=ports):
+            pass  # of those that came meanwhile
         for store in (tx.consents, tx.activities, tx.attributes, tx.recovery_codes):
             store.forget(visit.account)
         tx.audit.append(Entry(at=now, event=Event.ACCOUNT_DELETED, account=visit.account))
     ended.tell(ports=ports)
     return ended
+
+
+def _end_mandates(visit: Visit, at_once: int, *, ports: Ports) -> bool:
+    """End some; whether there may be more than one unit of work takes."""
+    with ports.store.transaction() as tx:
+        if (
+            tx.standings.state(visit.account) is not State.OPEN
+            or len(tx.mandates.unended(visit.account, limit=at_once)) < at_once
+        ):
+            return False
+        return mandate_ends.of_deleted(tx, visit.account, limit=at_once, now=visit.now, ports=ports)
 
 
 def admit(

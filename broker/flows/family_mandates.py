@@ -17,14 +17,14 @@ from typing import Final
 from broker.delegation.acts import FAMILY, Kind
 from broker.delegation.content import Content
 from broker.delegation.grant import Grant
-from broker.delegation.life import ENDED, STEPS, Deed, Role, State
+from broker.delegation.life import Role, State
 from broker.delegation.record import Proof
 from broker.delegation.rules import Rule
 from broker.errors import BrokerError, DelegationUnknown, PowerRefused
-from broker.flows.mandate_ends import change
+from broker.flows.mandate_ends import finish
 from broker.flows.mandate_evidence import judged, names_signer, opened, signer_of
 from broker.flows.mandate_ports import Mandate
-from broker.flows.mandates import MandateView, grant_of, known, part_of
+from broker.flows.mandates import MandateView, grant_of, known, part_of, unended
 from broker.flows.my_page import Visit, check_own
 from broker.flows.ports import Ports, Transaction
 from broker.ids import AccountID, ClientID, MandateNumber
@@ -107,7 +107,7 @@ def standing(who: Visit, view: MandateView, *, ports: Ports) -> Standing:
     mandate = view.mandate
     with ports.store.transaction() as tx:
         said = confirmed(tx, mandate)
-        found = tuple(other.number for other in _others(tx, mandate, ports=ports)) if view.role is Role.AGENT else ()
+        found = tuple(_others(tx, mandate, ports=ports)) if view.role is Role.AGENT else ()
     for_child = mandate.kind is Kind.GUARDIAN
     waits: Waits | None = {
         State.DRAFT: Waits.SIGNATURE,
@@ -160,35 +160,27 @@ def end_other(who: Visit, number: MandateNumber, other: MandateNumber, *, ports:
         if tx.mandates.lock(number) is not State.ACTIVE:
             raise DelegationUnknown("no guardian whose power holds")
         part_of(tx, number, who.account, Role.AGENT)
-        if other not in {mandate.number for mandate in _others(tx, known(tx, number), ports=ports)}:
+        if other not in _others(tx, known(tx, number), ports=ports):
             raise DelegationUnknown("no other guardian's power")
-        stop(tx, other, by=who.account, now=who.now, ports=ports)
+        finish(tx, other, by=who.account, now=who.now, ports=ports)
 
 
-def _others(tx: Transaction, mine: Mandate, *, ports: Ports) -> Iterator[Mandate]:
+def _others(tx: Transaction, mine: Mandate, *, ports: Ports) -> Iterator[MandateNumber]:
     """Other guardians' powers for the same child at the same service, while this one holds."""
     child = principal_of(tx, mine.number)
     if mine.kind is not Kind.GUARDIAN or mine.state is not State.ACTIVE or child is None:
         return
     service = service_of(grant_of(mine, ports=ports))
-    for mandate, role in tx.mandates.of(child):
-        if mandate.number == mine.number or mandate.kind is not Kind.GUARDIAN or role is not Role.PRINCIPAL:
+    for other in unended(tx, child):
+        if other.number == mine.number or other.kind is not Kind.GUARDIAN or other.role is not Role.PRINCIPAL:
             continue
-        if mandate.state not in ENDED and service_of(grant_of(mandate, ports=ports)) == service:
-            yield mandate
+        if service_of(grant_of(known(tx, other.number), ports=ports)) == service:
+            yield other.number
 
 
 def protect(tx: Transaction, account: AccountID, *, now: datetime, ports: Ports) -> None:
     """Nobody acts for this person until the notice is lifted, and what had been granted has ended."""
     tx.mandates.protect(account, now=now)
-    for mandate, role in tx.mandates.of(account):
-        if mandate.kind in FAMILY and role is Role.PRINCIPAL and mandate.state not in ENDED:
-            stop(tx, mandate.number, by=None, now=now, ports=ports)
-
-
-def stop(tx: Transaction, number: MandateNumber, *, by: AccountID | None, now: datetime, ports: Ports) -> None:
-    """End it from wherever it stands; once it has ended, nothing. Raises DelegationStateRefused."""
-    state = tx.mandates.lock(number)
-    for deed in (Deed.REVOKE, Deed.ABANDON):
-        if state in STEPS[deed].begins:
-            change(tx, number, deed, by=by, now=now, ports=ports)
+    for each in unended(tx, account):
+        if each.kind in FAMILY and each.role is Role.PRINCIPAL:
+            finish(tx, each.number, by=None, now=now, ports=ports)

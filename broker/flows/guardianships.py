@@ -6,7 +6,7 @@ and `end` stops it at once. A service sees the powers that are granted for itsel
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import date, timedelta
 from enum import StrEnum
 from typing import Any, Final
@@ -27,12 +27,13 @@ from broker.errors import (
 )
 from broker.flows.call import Call
 from broker.flows.client_authentication import AuthenticatedClient, authenticate
-from broker.flows.family_mandates import confirmed, principal_of, service_of, stop
+from broker.flows.family_mandates import confirmed, principal_of, service_of
+from broker.flows.mandate_ends import finish
 from broker.flows.mandate_ports import Mandate, Piece
-from broker.flows.mandates import context, grant_bytes, grant_of, known, sha256
+from broker.flows.mandates import context, grant_bytes, grant_of, known, sha256, unended
 from broker.flows.ports import Ports, Transaction
 from broker.flows.rate import Rate, check_rate
-from broker.ids import MandateNumber, Subject
+from broker.ids import AccountID, MandateNumber, Subject
 from broker.jose import b64url, compact_json
 from broker.oidc.authorization import single_values
 
@@ -66,15 +67,21 @@ def listed(call: Call, *, ports: Ports) -> list[dict[str, Any]]:
     with ports.store.transaction() as tx:
         refusal = _admit(tx, who, ports=ports)
         guardian = tx.accounts.holder(who.client.sector, Subject(parameters["sub"]))
-        found = () if guardian is None or refusal is not None else tx.mandates.of(guardian)
+        found = () if guardian is None or refusal is not None else _acting(tx, guardian)
         told = [
             _told(tx, mandate, who, ports=ports)
-            for mandate, role in found
-            if role is Role.AGENT and mandate.state in _SHOWN and _is_here(mandate, who, ports=ports)
+            for mandate in sorted(found, key=lambda each: each.created_at, reverse=True)
+            if mandate.state in _SHOWN and _is_here(mandate, who, ports=ports)
         ]
     if refusal is not None:
         raise refusal
     return told
+
+
+def _acting(tx: Transaction, guardian: AccountID) -> Iterator[Mandate]:
+    for each in unended(tx, guardian):
+        if each.role is Role.AGENT and each.kind in FAMILY:
+            yield known(tx, each.number)
 
 
 def confirm(call: Call, *, ports: Ports) -> None:
@@ -140,7 +147,7 @@ def end(call: Call, *, ports: Ports) -> None:
             except DelegationUnknown as unknown:
                 fault = unknown
             else:
-                stop(tx, mandate.number, by=None, now=now, ports=ports)
+                finish(tx, mandate.number, by=None, now=now, ports=ports)
                 tx.audit.append(
                     Entry(
                         at=now,

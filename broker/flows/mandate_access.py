@@ -17,38 +17,32 @@ from broker.errors import DelegationStateRefused, InsufficientScope
 from broker.flows.call import Call
 from broker.flows.mandate_ends import change
 from broker.flows.mandate_ports import Note
-from broker.flows.mandates import MandateView, grant_of, known, part_of
+from broker.flows.mandates import PAGE, MandateView, grant_of, in_short, known, page, part_of
 from broker.flows.ports import Ports, Transaction
 from broker.flows.protected import present
 from broker.flows.rate import Rate, check_rate
 from broker.ids import AccountID, MandateNumber
 from broker.jose import parse_json
-from broker.oidc.authorization import DELEGATIONS
+from broker.oidc.authorization import DELEGATIONS, single_values
 
 CALLS: Final = Rate(limit=600, window=timedelta(minutes=1))
 NARROWING: Final = frozenset({Deed.SUSPEND, Deed.REVOKE})
 
 
-def mine(call: Call, *, ports: Ports) -> list[dict[str, Any]]:
-    """Every power that the user is a party to, the newest first.
+def mine(call: Call, *, limit: int = PAGE, ports: Ports) -> dict[str, Any]:
+    """The powers that the user is a party to, the newest first: `limit` of those that follow `older_than`; where there
+    are more, `older` says from where to ask on.
 
     Raises InvalidAccessToken, InsufficientScope, InvalidDPoPProof, UseDPoPNonce, InvalidRequest, TooManyRequests,
     StoreUnavailable.
     """
     with ports.store.transaction() as tx:
         account = _asked(tx, call, ports)
-        return [
-            summary(
-                MandateView(
-                    mandate=mandate,
-                    grant=grant_of(mandate, ports=ports),
-                    role=role,
-                    parts=(),
-                    mine=part_of(tx, mandate.number, account, role),
-                )
-            )
-            for mandate, role in tx.mandates.of(account)
-        ]
+        from_there = single_values(call.pairs).get("older_than")
+        after_this = None if from_there is None else MandateNumber(from_there)
+        found, older = page(tx, account, statements=False, older_than=after_this, limit=limit)
+        told = [summary(in_short(tx, mandate, role, account, ports=ports)) for mandate, role in found]
+    return {"delegations": told} | ({} if older is None else {"older": older})
 
 
 def one(call: Call, number: str, *, ports: Ports) -> dict[str, Any]:

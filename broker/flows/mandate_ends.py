@@ -83,12 +83,14 @@ def finish(tx: Transaction, number: MandateNumber, *, by: AccountID | None, now:
     return False
 
 
-def of_deleted(tx: Transaction, account: AccountID, *, now: datetime, ports: Ports) -> int:
-    """With an account ends what it granted and what was granted to it; how many. The sealed documents and evidence stay
-    for their term: they prove what was done while it held.
+def of_deleted(tx: Transaction, account: AccountID, *, limit: int, now: datetime, ports: Ports) -> bool:
+    """With an account ends what it granted and what was granted to it, `limit` of them; whether there may be more. The
+    sealed documents and evidence stay for their term: they prove what was done while it held.
     """
-    numbers = {mandate.number for mandate, role in tx.mandates.of(account) if role in {Role.PRINCIPAL, Role.AGENT}}
-    return sum(finish(tx, number, by=account, now=now, ports=ports) for number in sorted(numbers))
+    found = tx.mandates.unended(account, limit=limit)
+    for each in found:
+        finish(tx, each.number, by=account, now=now, ports=ports)
+    return len(found) == limit
 
 
 def expire(ports: Ports) -> Mapping[str, int]:

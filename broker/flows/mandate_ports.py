@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 from broker.audit.leaf import Happening
 from broker.delegation.acts import Act, Kind
@@ -13,6 +13,9 @@ from broker.delegation.life import Deed, Role, State
 from broker.delegation.record import Proof
 from broker.delegation.statement import StatementKind
 from broker.ids import AccountID, ClientID, MandateNumber
+
+LISTED: Final = 500
+"""Mandates that one look at somebody's list takes, where nothing else is said."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +62,16 @@ class Part:
     done_at: datetime | None = None
     invitation_digest: bytes | None = field(default=None, repr=False)
     invited_until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unended:
+    """A power that holds, rests or may come to hold, in short."""
+
+    number: MandateNumber
+    kind: Kind
+    role: Role
+    """Of whom it was asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,8 +184,27 @@ class MandateStore(Protocol):
 
     def place_taken(self, index: int) -> bool: ...
 
-    def of(self, account: AccountID, *, statements: bool = False) -> tuple[tuple[Mandate, Role], ...]:
-        """Powers, or else `statements`, that somebody is a party to, with their part in each, the newest first."""
+    def of(
+        self,
+        account: AccountID,
+        *,
+        statements: bool = False,
+        older_than: MandateNumber | None = None,
+        limit: int = LISTED,
+    ) -> tuple[tuple[Mandate, Role], ...]:
+        """Powers, or else `statements`, that somebody is a party to, with their part in each, the newest first, without
+        the documents: `limit` at most, of those that follow `older_than` in this order.
+        """
+
+    def unended(
+        self, account: AccountID, *, after: MandateNumber | None = None, limit: int = LISTED
+    ) -> tuple[Unended, ...]:
+        """Powers of which somebody is principal or agent and that have not ended, in the order of their numbers:
+        `limit` at most, of those that follow `after`.
+        """
+
+    def in_force(self, account: AccountID) -> Mapping[Role, int]:
+        """How many powers hold now, by the part that somebody has in them."""
 
     def children(self, number: MandateNumber) -> tuple[MandateNumber, ...]:
         """The powers that come directly from this one."""

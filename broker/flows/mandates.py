@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 from broker.audit.entry import Entry, Event
 from broker.audit.leaf import SALT_SIZE, Happening, Leaf, commitment
@@ -15,7 +15,7 @@ from broker.delegation.content import Content
 from broker.delegation.grant import Grant
 from broker.delegation.life import Deed, Role, State
 from broker.errors import DelegationUnknown
-from broker.flows.mandate_ports import Decided, Happened, Mandate, Note, Part
+from broker.flows.mandate_ports import Decided, Happened, Mandate, Note, Part, Unended
 from broker.flows.my_page import Visit, check_own
 from broker.flows.ports import Ports, Transaction
 from broker.ids import AccountID, ClientID, MandateNumber
@@ -25,6 +25,10 @@ from broker.oidc.client import Client
 STATUS_PATH: Final = "/status-lists/1"
 """Where the one status list is published."""
 MAX_CHAIN: Final = 3
+PAGE: Final = 100
+"""Mandates, or statements, on one page of somebody's list."""
+
+View = TypeVar("View")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,23 +112,61 @@ def _askers(tx: Transaction, decisions: tuple[Decided, ...]) -> dict[ClientID, C
     return {client_id: client for client_id, client in asked.items() if client is not None}
 
 
-def held(who: Visit, *, ports: Ports) -> tuple[tuple[MandateView, ...], tuple[Note, ...]]:
-    """Every mandate that somebody is a party to, the newest first, and the notices to them."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page(Generic[View]):
+    """Some of what somebody is a party to, the newest first."""
+
+    views: tuple[View, ...]
+    older: MandateNumber | None
+    """After which the next page goes on; None where there is none."""
+    notes: tuple[Note, ...] = ()
+    """The newest notices about all of them; on the first page alone."""
+
+
+def page(
+    tx: Transaction, account: AccountID, *, statements: bool, older_than: MandateNumber | None, limit: int
+) -> tuple[tuple[tuple[Mandate, Role], ...], MandateNumber | None]:
+    """As many as `limit` says, and after which of them others follow."""
+    found = tx.mandates.of(account, statements=statements, older_than=older_than, limit=limit + 1)
+    shown = found[:limit]
+    return shown, shown[-1][0].number if len(found) > limit else None
+
+
+def held(who: Visit, *, older_than: MandateNumber | None = None, limit: int = PAGE, ports: Ports) -> Page[MandateView]:
+    """The mandates that somebody is a party to, and the notices to them. Raises DelegationUnknown, StoreUnavailable."""
     with ports.store.transaction() as tx:
-        found = tx.mandates.of(who.account)
-        views = tuple(
-            MandateView(
-                mandate=mandate,
-                grant=grant_of(mandate, ports=ports),
-                role=role,
-                parts=(),
-                mine=part_of(tx, mandate.number, who.account, role),
-            )
-            for mandate, role in found
-        )
-        notes = tx.mandates.notes(who.account)
+        found, older = page(tx, who.account, statements=False, older_than=older_than, limit=limit)
+        views = tuple(in_short(tx, mandate, role, who.account, ports=ports) for mandate, role in found)
+        notes = tx.mandates.notes(who.account) if older_than is None else ()
     check_own(who, *(note.account for note in notes))
-    return views, notes
+    return Page(views=views, older=older, notes=notes)
+
+
+def in_short(tx: Transaction, mandate: Mandate, role: Role, account: AccountID, *, ports: Ports) -> MandateView:
+    """How a list shows one. Raises DelegationUnknown, StoreUnavailable."""
+    return MandateView(
+        mandate=mandate,
+        grant=grant_of(mandate, ports=ports),
+        role=role,
+        parts=(),
+        mine=part_of(tx, mandate.number, account, role),
+    )
+
+
+def every(tx: Transaction, account: AccountID, *, statements: bool = False) -> Iterator[tuple[Mandate, Role]]:
+    """All that somebody is a party to, the newest first, however many."""
+    older: MandateNumber | None = None
+    while found := tx.mandates.of(account, statements=statements, older_than=older):
+        yield from found
+        older = found[-1][0].number
+
+
+def unended(tx: Transaction, account: AccountID) -> Iterator[Unended]:
+    """All powers of which somebody is principal or agent and that have not ended, however many."""
+    after: MandateNumber | None = None
+    while found := tx.mandates.unended(account, after=after):
+        yield from found
+        after = found[-1].number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,23 +180,22 @@ class InForce:
 def in_force(who: Visit, *, ports: Ports) -> InForce:
     """Without opening any of them."""
     with ports.store.transaction() as tx:
-        found = [role for mandate, role in tx.mandates.of(who.account) if mandate.state is State.ACTIVE]
-    return InForce(given=found.count(Role.PRINCIPAL), received=found.count(Role.AGENT))
+        found = tx.mandates.in_force(who.account)
+    return InForce(given=found.get(Role.PRINCIPAL, 0), received=found.get(Role.AGENT, 0))
 
 
 def everything(who: Visit, *, ports: Ports) -> tuple[MandateView, ...]:
     """Every mandate that somebody is a party to, with what happened to it and who was answered about it."""
-    views, _notes = held(who, ports=ports)
     with ports.store.transaction() as tx:
         return tuple(
             replace(
-                view,
-                story=tx.mandates.story(view.mandate.number),
+                in_short(tx, mandate, role, who.account, ports=ports),
+                story=tx.mandates.story(mandate.number),
                 decisions=decisions,
                 askers=_askers(tx, decisions),
             )
-            for view in views
-            for decisions in (tx.mandates.decisions(view.mandate.number),)
+            for mandate, role in every(tx, who.account)
+            for decisions in (tx.mandates.decisions(mandate.number),)
         )
 
 

@@ -22,8 +22,8 @@ from broker.delegation.rules import Rule
 from broker.delegation.statement import Statement, StatementKind
 from broker.errors import DelegationUnknown, NumberQuarantined, PowerRefused
 from broker.flows.mandate_drafts import INVITED_FOR
-from broker.flows.mandate_ports import Happened, Mandate, Note, Part
-from broker.flows.mandates import HELD, content_of, context, known, part_of
+from broker.flows.mandate_ports import Happened, Mandate, Part
+from broker.flows.mandates import HELD, PAGE, Page, content_of, context, every, known, page, part_of
 from broker.flows.my_page import Visit, check_own
 from broker.flows.ports import Ports, Transaction
 from broker.flows.rate import Rate, check_rate
@@ -150,16 +150,33 @@ def see(who: Visit, number: MandateNumber, *, ports: Ports) -> StatementView:
         )
 
 
-def held(who: Visit, *, ports: Ports) -> tuple[tuple[StatementView, ...], tuple[Note, ...]]:
-    """Every statement that somebody made or is the subject of, the newest first, and the notices to them."""
+def held(
+    who: Visit, *, older_than: MandateNumber | None = None, limit: int = PAGE, ports: Ports
+) -> Page[StatementView]:
+    """The statements that somebody made or is the subject of, and the notices to them."""
     with ports.store.transaction() as tx:
+        found, older = page(tx, who.account, statements=True, older_than=older_than, limit=limit)
         views = tuple(
             StatementView(mandate=mandate, statement=_statement_of(mandate, ports=ports), role=role)
-            for mandate, role in tx.mandates.of(who.account, statements=True)
+            for mandate, role in found
         )
-        notes = tx.mandates.notes(who.account, statements=True)
+        notes = tx.mandates.notes(who.account, statements=True) if older_than is None else ()
     check_own(who, *(note.account for note in notes))
-    return views, notes
+    return Page(views=views, older=older, notes=notes)
+
+
+def everything(who: Visit, *, ports: Ports) -> tuple[StatementView, ...]:
+    """Every statement that somebody made or is the subject of, with what happened to it. Raises StoreUnavailable."""
+    with ports.store.transaction() as tx:
+        return tuple(
+            StatementView(
+                mandate=mandate,
+                statement=_statement_of(mandate, ports=ports),
+                role=role,
+                story=tx.mandates.story(mandate.number),
+            )
+            for mandate, role in every(tx, who.account, statements=True)
+        )
 
 
 def _statement_of(mandate: Mandate, *, ports: Ports) -> Statement:

@@ -6,12 +6,25 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, ClassVar
 
-from sqlalchemy import ColumnElement, Update, bindparam, insert, literal, or_, select, union_all, update
+from sqlalchemy import (
+    ColumnElement,
+    Integer,
+    Update,
+    and_,
+    bindparam,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    union_all,
+    update,
+)
 
 from broker.delegation.acts import Kind
-from broker.delegation.life import STEPS, Deed, Role, State
+from broker.delegation.life import ENDED, STEPS, Deed, Role, State
 from broker.delegation.statement import StatementKind
-from broker.flows.mandate_ports import Epoch, Mandate, Part
+from broker.flows.mandate_ports import LISTED, Epoch, Mandate, Part, Unended
 from broker.ids import AccountID, MandateNumber
 from broker.storage.mandate_papers import KINDS, SQLMandatePapers
 from broker.storage.schema import mandate_parts, mandates, status_epochs
@@ -71,12 +84,45 @@ _LOCK = update(mandates).where(_this).values(number=_rows.number).returning(_row
 _ADD = insert(mandates)
 _GET = select(mandates).where(_this)
 _PLACE = select(_rows.number).where(_rows.status_index == bindparam("b_index"))
+_limit = bindparam("b_limit", type_=Integer)
+_without_document = [column for column in mandates.columns if column is not _rows.document_sealed]
 _OF = (
-    select(mandates, _parts.role.label("part_role"))
+    select(*_without_document, _parts.role.label("part_role"))
     .join(mandate_parts, _parts.number == _rows.number)
     .where(_parts.account == bindparam("b_account"), _rows.kind.like(bindparam("b_kinds")))
     .order_by(_rows.created_at.desc(), _rows.number)
-    .limit(500)
+    .limit(_limit)
+)
+_mark = mandates.alias("mark")
+_marked_at = select(_mark.c.created_at).where(_mark.c.number == bindparam("b_older_than")).scalar_subquery()
+_OF_OLDER = _OF.where(
+    or_(
+        _rows.created_at < _marked_at,
+        and_(_rows.created_at == _marked_at, _rows.number > bindparam("b_older_than")),
+    )
+)
+_UNENDED = (
+    select(_rows.number, _rows.kind, _parts.role.label("part_role"))
+    .join(mandate_parts, _parts.number == _rows.number)
+    .where(
+        _parts.account == bindparam("b_account"),
+        or_(_parts.role == Role.PRINCIPAL.value, _parts.role == Role.AGENT.value),
+        _rows.kind.like(KINDS[False]),
+        _in(frozenset(State) - ENDED),
+        _rows.number > bindparam("b_after"),
+    )
+    .order_by(_rows.number)
+    .limit(_limit)
+)
+_IN_FORCE = (
+    select(_parts.role.label("part_role"), func.count().label("held"))
+    .join(mandates, _rows.number == _parts.number)
+    .where(
+        _parts.account == bindparam("b_account"),
+        _rows.kind.like(KINDS[False]),
+        _rows.state == State.ACTIVE.value,
+    )
+    .group_by(_parts.role)
 )
 _CHILDREN = select(_rows.number).where(_rows.parent == bindparam("b_number"))
 _WAITING = (
@@ -174,7 +220,7 @@ class SQLMandates(SQLMandatePapers):
         if not can_hold(number):
             return None
         row = self._work.read(_GET, b_number=number).one_or_none()
-        return None if row is None else _mandate(row)
+        return None if row is None else _mandate(row, document_sealed=row.document_sealed)
 
     def lock(self, number: MandateNumber) -> State | None:
         if not can_hold(number):
@@ -220,9 +266,33 @@ class SQLMandates(SQLMandatePapers):
     def place_taken(self, index: int) -> bool:
         return self._work.read(_PLACE, b_index=index).one_or_none() is not None
 
-    def of(self, account: AccountID, *, statements: bool = False) -> tuple[tuple[Mandate, Role], ...]:
-        rows = self._work.read(_OF, b_account=account, b_kinds=KINDS[statements])
-        return tuple((_mandate(row), Role(row.part_role)) for row in rows)
+    def of(
+        self,
+        account: AccountID,
+        *,
+        statements: bool = False,
+        older_than: MandateNumber | None = None,
+        limit: int = LISTED,
+    ) -> tuple[tuple[Mandate, Role], ...]:
+        whose: dict[str, Any] = {"b_account": account, "b_kinds": KINDS[statements], "b_limit": limit}
+        if older_than is None:
+            rows = self._work.read(_OF, **whose)
+        elif can_hold(older_than):
+            rows = self._work.read(_OF_OLDER, **whose, b_older_than=older_than)
+        else:
+            return ()
+        return tuple((_mandate(row, document_sealed=None), Role(row.part_role)) for row in rows)
+
+    def unended(
+        self, account: AccountID, *, after: MandateNumber | None = None, limit: int = LISTED
+    ) -> tuple[Unended, ...]:
+        rows = self._work.read(_UNENDED, b_account=account, b_after=after or "", b_limit=limit)
+        return tuple(
+            Unended(number=MandateNumber(row.number), kind=Kind(row.kind), role=Role(row.part_role)) for row in rows
+        )
+
+    def in_force(self, account: AccountID) -> Mapping[Role, int]:
+        return {Role(row.part_role): row.held for row in self._work.read(_IN_FORCE, b_account=account)}
 
     def children(self, number: MandateNumber) -> tuple[MandateNumber, ...]:
         return tuple(MandateNumber(row.number) for row in self._work.read(_CHILDREN, b_number=number))
@@ -231,7 +301,7 @@ class SQLMandates(SQLMandatePapers):
         return tuple(MandateNumber(row.number) for row in self._work.read(_WAITING, b_state=state.value))
 
     def resuming(self) -> tuple[Mandate, ...]:
-        return tuple(_mandate(row) for row in self._work.read(_RESUMING))
+        return tuple(_mandate(row, document_sealed=row.document_sealed) for row in self._work.read(_RESUMING))
 
     def overdue(self, *, now: datetime, drafts_before: datetime) -> tuple[tuple[MandateNumber, Deed], ...]:
         rows = self._work.read(_OVERDUE, b_now=now, b_before=drafts_before)
@@ -282,7 +352,7 @@ class SQLMandates(SQLMandatePapers):
         )
 
 
-def _mandate(row: Any) -> Mandate:
+def _mandate(row: Any, *, document_sealed: bytes | None) -> Mandate:
     return Mandate(
         number=MandateNumber(row.number),
         kind=StatementKind(row.kind) if row.kind.startswith(_STATEMENT) else Kind(row.kind),
@@ -297,7 +367,7 @@ def _mandate(row: Any) -> Mandate:
         status_index=row.status_index,
         record_sealed=row.record_sealed,
         salt_sealed=row.salt_sealed,
-        document_sealed=row.document_sealed,
+        document_sealed=document_sealed,
         log_origin=row.log_origin,
         log_index=row.log_index,
         resume_origin=row.resume_origin,

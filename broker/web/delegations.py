@@ -24,7 +24,7 @@ from broker.flows.mandates import MandateView
 from broker.flows.my_page import Need, Place, Visit
 from broker.ids import MandateNumber
 from broker.web import cookies
-from broker.web.me import door, my, posted, visit
+from broker.web.me import door, my, older_than, posted, visit
 from broker.web.pages import language, see_other
 from broker.web.questions import entity_name
 from broker.web.settings import ports
@@ -43,14 +43,15 @@ def overview() -> Response:
         who = visit()
     except MyPageClosed:
         return door(Place.DELEGATIONS)
-    held, notes = mandates.held(who, ports=ports())
+    found = mandates.held(who, older_than=older_than(), ports=ports())
     return my(
         "delegations.html",
         who,
-        given=[one for one in held if one.role is Role.PRINCIPAL],
-        received=[one for one in held if one.role is Role.AGENT],
-        approving=[one for one in held if one.role is Role.APPROVER],
-        notes=notes,
+        given=[one for one in found.views if one.role is Role.PRINCIPAL],
+        received=[one for one in found.views if one.role is Role.AGENT],
+        approving=[one for one in found.views if one.role is Role.APPROVER],
+        found=found,
+        first=older_than() is None,
         again_url=url_for("delegations.overview"),
     )
 

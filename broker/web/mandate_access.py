@@ -8,9 +8,8 @@ from broker.web.endpoint import EndpointRequest, EndpointResponse, call, json_re
 
 
 def mine(request: EndpointRequest, ports: Ports) -> EndpointResponse:
-    """All of them, in short."""
-    found = mandate_access.mine(call(request, ports, pairs=pairs(request.query)), ports=ports)
-    return json_response({"delegations": found})
+    """A page of them, in short."""
+    return json_response(mandate_access.mine(call(request, ports, pairs=pairs(request.query)), ports=ports))
 
 
 def one(request: EndpointRequest, ports: Ports) -> EndpointResponse:

@@ -9,7 +9,7 @@ from flask import Blueprint, Response, request, url_for
 from broker.errors import AccountUnknown, MyPageClosed
 from broker.flows import links, mandates, my_page, restoring, services
 from broker.flows.my_page import Need, Place, Visit
-from broker.ids import ClientID, LinkID
+from broker.ids import ClientID, LinkID, MandateNumber
 from broker.web import cookies
 from broker.web.errors import own_form
 from broker.web.form import body_values
@@ -44,6 +44,11 @@ def posted(*, need: Need = Need.ANY, licensed: bool = False) -> tuple[Visit, dic
     who = visit(need=need, licensed=licensed)
     my_page.check_form(who, fields.get("csrf", ""))
     return who, fields
+
+
+def older_than() -> MandateNumber | None:
+    """Where a list of mandates, or of statements, goes on."""
+    return MandateNumber(request.args["older_than"]) if request.args.get("older_than") else None
 
 
 def door(place: Place, *, status: int = 200) -> Response:

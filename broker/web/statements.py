@@ -15,7 +15,7 @@ from broker.flows import mandate_cards, mandate_drafts, mandate_ends, mandate_pa
 from broker.flows.my_page import Need, Place, Visit
 from broker.ids import MandateNumber
 from broker.web import cookies
-from broker.web.me import door, my, posted, visit
+from broker.web.me import door, my, older_than, posted, visit
 from broker.web.pages import language, see_other
 from broker.web.settings import ports
 from broker.web.words import refusal
@@ -37,13 +37,14 @@ def overview() -> Response:
         who = visit()
     except MyPageClosed:
         return door(Place.STATEMENTS)
-    held, notes = statements.held(who, ports=ports())
+    found = statements.held(who, older_than=older_than(), ports=ports())
     return my(
         "statements.html",
         who,
-        made=[one for one in held if one.role is Role.PRINCIPAL],
-        received=[one for one in held if one.role is Role.AGENT],
-        notes=notes,
+        made=[one for one in found.views if one.role is Role.PRINCIPAL],
+        received=[one for one in found.views if one.role is Role.AGENT],
+        found=found,
+        first=older_than() is None,
         again_url=url_for("statements.overview"),
     )
 

@@ -116,6 +116,39 @@ def test_statements_and_powers_are_never_answered_for_one_another(store: SQLStor
         assert [each.number for each in tx.mandates.notes(person, statements=True)] == [statement.number]
 
 
+def test_lists_go_on_where_the_page_before_ended_and_lose_nobody(store: SQLStore) -> None:
+    person, other = records.log_in(store).who().account, records.log_in(store).who().account
+    mine = Part(number=MandateNumber(""), part_id="principal-0123456", role=Role.PRINCIPAL, account=person)
+    approver = replace(mine, part_id="approver-0123456", role=Role.APPROVER)
+    theirs = replace(mine, part_id="agent-0123456789ab", role=Role.AGENT, account=other)
+    at_once = [drafted(store, mine, theirs) for _ in range(3)]
+    newer = drafted(store, mine, created_at=NOW + SECOND)
+    drafted(store, mine, kind=StatementKind.EMPLOYMENT, created_at=NOW + SECOND)
+    lead(store, at_once[0], State.ACTIVE)
+    with store.transaction() as tx:
+        assert tx.mandates.move(newer, Deed.ABANDON, now=NOW)
+    drafted(store, approver, created_at=NOW - SECOND)
+    with store.transaction() as tx:
+        whole = tx.mandates.of(person)
+        assert [each.number for each, _role in whole][:4] == [newer, *sorted(at_once)]
+        assert [role for _each, role in whole] == [Role.PRINCIPAL] * 4 + [Role.APPROVER]
+        pages, older = [], None
+        while found := tx.mandates.of(person, older_than=older, limit=2):
+            pages += found
+            older = found[-1][0].number
+        assert tuple(pages) == whole
+        assert {each.document_sealed for each, _role in whole} == {None}, "no list carries the documents"
+        assert tx.mandates.of(person, older_than=MandateNumber("nobody")) == ()
+        assert tx.mandates.of(person, older_than=MandateNumber("nobody\x00")) == ()
+
+        first = tx.mandates.unended(person, limit=2)
+        rest = tx.mandates.unended(person, after=first[-1].number, limit=2)
+        assert [each.number for each in (*first, *rest)] == sorted(at_once), "neither ended, nor as an approver"
+        assert {each.role for each in tx.mandates.unended(other)} == {Role.AGENT}
+        assert tx.mandates.in_force(person) == {Role.PRINCIPAL: 1}
+        assert tx.mandates.in_force(other) == {Role.AGENT: 1}
+
+
 def test_an_invitation_is_taken_up_once_and_in_time(store: SQLStore) -> None:
     digest = secrets.token_bytes(32)
     invited = Part(
