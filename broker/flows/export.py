@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
 from broker.audit.entry import Entry, Event
 from broker.delegation import grant as grants
+from broker.delegation import statement as written
+from broker.delegation.life import Role
 from broker.errors import KioskActOff
+from broker.flows import mandates, statements
 from broker.flows.attributes import Registered, registered
-from broker.flows.mandates import MandateView, everything
+from broker.flows.mandate_ports import Happened
+from broker.flows.mandates import MandateView
 from broker.flows.my_page import Visit
 from broker.flows.ports import Ports
 from broker.flows.services import Record, Service, Use, records, services, uses
+from broker.flows.statements import StatementView
 from broker.jose import parse_json
 
 MAX_USES: Final = 10_000
@@ -34,6 +40,8 @@ class Export:
     attributes: tuple[Registered, ...] = field(repr=False)
     mandates: tuple[MandateView, ...] = field(default=(), repr=False)
     """Given, received and approved."""
+    statements: tuple[StatementView, ...] = field(default=(), repr=False)
+    """Made, and about the person."""
 
     def document(self) -> dict[str, Any]:
         """As JSON writes it: names of clients as ids, times in UTC (RFC 3339)."""
@@ -84,6 +92,7 @@ class Export:
                 if one.values
             },
             "delegations": [_mandate(view) for view in self.mandates],
+            "statements": [_statement(view) for view in self.statements],
         }
 
 
@@ -112,7 +121,8 @@ def collect(visit: Visit, *, limit: int = MAX_USES, ports: Ports) -> Export:
         uses=tuple(found),
         more=more,
         attributes=registered(visit, ports=ports),
-        mandates=everything(visit, ports=ports),
+        mandates=mandates.everything(visit, ports=ports),
+        statements=statements.everything(visit, ports=ports),
     )
 
 
@@ -122,7 +132,7 @@ def _mandate(view: MandateView) -> dict[str, Any]:
         "role": view.role.value,
         "state": view.mandate.state.value,
         "grant": parse_json(grants.write(view.grant), limit=grants.MAX_BYTES),
-        "history": [{"event": each.happening.value, "at": _instant(each.at)} for each in view.story],
+        "history": _history(view.story),
         "answers": [
             {
                 "client_id": each.client_id,
@@ -135,6 +145,20 @@ def _mandate(view: MandateView) -> dict[str, Any]:
             for each in view.decisions
         ],
     }
+
+
+def _statement(view: StatementView) -> dict[str, Any]:
+    return {
+        "number": view.mandate.number,
+        "role": "employer" if view.role is Role.PRINCIPAL else "employee",
+        "state": view.mandate.state.value,
+        "statement": parse_json(written.write(view.statement), limit=grants.MAX_BYTES),
+        "history": _history(view.story),
+    }
+
+
+def _history(story: Iterable[Happened]) -> list[dict[str, Any]]:
+    return [{"event": each.happening.value, "at": _instant(each.at)} for each in story]
 
 
 def _instant(moment: datetime | None) -> str | None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from broker.delegation import lookup
 from broker.delegation import record as records
 from broker.delegation.bundle import submitted
 from broker.delegation.examination import examine
@@ -124,6 +126,15 @@ def test_a_certificate_is_no_power_and_a_power_no_certificate(house: House, stre
     assert employee.get(f"/delegations/{number}/poa.pdf").status_code in {200, 404}
     assert Page(employee.get("/delegations").text).texts["received"] == "ありません"
     assert Page(employee.get("/delegations").text).texts["notes"] == "ありません"
+    for person, role in ((employer, "employer"), (employee, "employee")):
+        exported = person.get("/me/export/everything.json").get_json()
+        assert exported["delegations"] == []
+        (one,) = exported["statements"]
+        assert (one["number"], one["role"], one["state"]) == (number, role, "active")
+        assert one["statement"]["employee"]["name"] == "社員働助"
+        assert [each["event"] for each in one["history"]] == ["issue"]
+        assert "社員働助" in Page(person.get("/me/print").text).texts["print-statements"]
+    assert Person.at(house, "taro").get("/me/export/everything.json").get_json()["statements"] == []
     _principal, _agent, power = granted(house)
     assert employee.get(power.replace("delegations", "statements")).status_code == 404
     assert employee.get(f"{power.replace('delegations', 'statements')}/statement.pdf").status_code == 404
@@ -201,8 +212,8 @@ def test_an_individual_number_is_never_kept(house: House, street: Neighbours) ->
     assert Page(employer.get("/statements").text).texts["made"] == "ありません"
 
 
-def test_the_officers_page_tells_it_in_words_of_its_own(house: House, street: Neighbours) -> None:
-    _employer, employee, path = stated(house)
+def test_officers_and_services_are_told_of_it_in_words_of_its_own(house: House, street: Neighbours) -> None:
+    employer, employee, path = stated(house)
     pdf = employee.get(f"{path}/statement.pdf").data
     answered = house.browser().post(
         "/verify",
@@ -217,6 +228,24 @@ def test_the_officers_page_tells_it_in_words_of_its_own(house: House, street: Ne
     assert "雇用している" in page.texts["who"]
     assert "取り下げ・訂正" in answered.text
     assert "委任の期間" not in answered.text
+
+    number = path.rpartition("/")[2]
+    code = lookup.check_code(employee.get(f"{path}/statement.json").data)
+
+    def told(**named: str) -> dict[str, Any]:
+        answer = house.browser().post("/api/verifications", json=named, base_url=house.issuer)
+        assert answer.status_code == 200, answer.text
+        found: dict[str, Any] = answer.get_json()
+        return found
+
+    alone = told(number=number)
+    assert (alone.keys(), alone["state"]) == ({"number", "state", "at"}, "active"), "a number alone names nobody"
+    report = told(number=number, check=code)["report"]
+    assert (report["verdict"], report["exit_status"]) == ("valid", 0)
+    assert "社員働助" in json.dumps(report["chain"], ensure_ascii=False)
+    employer.press(path, "revoke-form")
+    assert told(number=number)["state"] == "revoked"
+    assert told(number=number, check=code)["report"]["verdict"] == "revoked"
 
 
 def test_the_database_holds_nothing_of_it_in_clear(house: House, street: Neighbours) -> None:
