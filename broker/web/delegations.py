@@ -8,7 +8,7 @@ from broker.delegation import bundle as bundles
 from broker.delegation.acts import ALLOWED, FAMILY, PROCUREMENT, Act, Kind
 from broker.delegation.drafting import CATEGORIES
 from broker.delegation.grant import JST
-from broker.delegation.life import STEPS, Deed, Role, State, roles
+from broker.delegation.life import ENDED, STEPS, Deed, Role, State, roles
 from broker.errors import DelegationUnknown, MyPageClosed, PowerRefused
 from broker.flows import (
     family_mandates,
@@ -198,6 +198,7 @@ def _family(who: Visit, view: MandateView) -> Response:
         deeds=[deed.value for deed in Deed if _may(view, deed)],
         act_word=act_word,
         sealed=view.mandate.state is State.ACTIVE,
+        alive=view.mandate.state not in ENDED,
         again_url=url_for("delegations.one", number=view.mandate.number),
     )
 

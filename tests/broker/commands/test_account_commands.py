@@ -12,7 +12,12 @@ from click.testing import CliRunner, Result
 
 from broker.__main__ import main
 from broker.accounts.account import State
-from broker.accounts.activity import Kind
+from broker.accounts.activity import Kind as ActivityKind
+from broker.delegation.acts import Kind
+from broker.delegation.life import Role
+from broker.delegation.life import State as MandateState
+from broker.flows.mandate_ports import Mandate, Part
+from broker.ids import AccountID, MandateNumber
 from broker.storage.engine import open_engine
 from broker.storage.store import SQLStore
 from sandbox.broker import BrokerHouse, set_up
@@ -69,7 +74,7 @@ def test_one_orders_another_confirms_and_everything_ends(house: BrokerHouse, sto
         assert tx.standings.state(account) is State.STOPPED
         assert tx.sessions.of(account) == tx.grants.of(account) == ()
         [row] = tx.activities.page(account, before=None, limit=9)
-    assert (row.kind, row.items) == (Kind.ACCOUNT, ("stopped",))
+    assert (row.kind, row.items) == (ActivityKind.ACCOUNT, ("stopped",))
     again = run(house, "account", "confirm", "--operator", two, "--", order, secret=second)
     assert again.exit_code == 1
 
@@ -88,6 +93,63 @@ def test_a_stopped_account_is_found_by_its_number_and_opened_by_two(house: Broke
     order = ordered.stdout.strip().splitlines()[-1]
     assert run(house, "account", "confirm", "--operator", one, "--", order, secret=first).exit_code == 0
     assert run(house, "account", "show", "--number", number).stdout == "open\n"
+
+
+def test_a_protection_notice_of_two_ends_what_others_do_for_a_person_and_is_lifted_by_two(
+    house: BrokerHouse, store: SQLStore
+) -> None:
+    child, guardian = records.log_in(store), records.log_in(store)
+    people = {Role.PRINCIPAL: child.credential.account, Role.AGENT: guardian.credential.account}
+    powers = {kind: power(store, kind, people) for kind in (Kind.GUARDIAN, Kind.BUSINESS)}
+    (one, first), (two, second) = operators(house).items()
+
+    def ordered_and_done(action: str) -> None:
+        named = ("--sid", child.session.session_id, "--operator", one, "--reason", "at the desk")
+        ordered = run(house, "account", action, *named, secret=first)
+        assert ordered.exit_code == 0, ordered.output
+        with store.transaction() as tx:
+            assert tx.mandates.protected(child.credential.account) is (action == "unprotect"), "an order does nothing"
+        order = ordered.stdout.strip().splitlines()[-1]
+        alone = run(house, "account", "confirm", "--operator", one, "--", order, secret=first)
+        assert alone.exit_code == 1
+        done = run(house, "account", "confirm", "--operator", two, "--", order, secret=second)
+        assert (done.exit_code, done.stdout) == (0, f"{action} done\n")
+
+    def states() -> dict[Kind, MandateState]:
+        with store.transaction() as tx:
+            return {kind: found.state for kind, number in powers.items() if (found := tx.mandates.get(number))}
+
+    ordered_and_done("protect")
+    assert states() == {Kind.GUARDIAN: MandateState.ABANDONED, Kind.BUSINESS: MandateState.DRAFT}
+    with store.transaction() as tx:
+        assert tx.mandates.protected(child.credential.account)
+        assert not tx.mandates.protected(guardian.credential.account)
+        assert tx.standings.state(child.credential.account) is State.OPEN, "the person's own logins go on"
+    ordered_and_done("unprotect")
+    with store.transaction() as tx:
+        assert not tx.mandates.protected(child.credential.account)
+    assert states()[Kind.GUARDIAN] is MandateState.ABANDONED, "what had ended stays ended"
+
+
+def power(store: SQLStore, kind: Kind, people: dict[Role, AccountID]) -> MandateNumber:
+    """A draft with both sides in it."""
+    number = MandateNumber(records.name())
+    parts = [Part(number=number, part_id=f"{role}-part", role=role, account=who) for role, who in people.items()]
+    with store.transaction() as tx:
+        tx.mandates.draft(
+            Mandate(
+                number=number,
+                kind=kind,
+                state=MandateState.DRAFT,
+                grant_sealed=b"draft",
+                begins=records.NOW,
+                ends=records.NOW + records.MINUTE,
+                created_at=records.NOW,
+                changed_at=records.NOW,
+            ),
+            parts,
+        )
+    return number
 
 
 def test_an_account_is_found_by_the_pseudonym_its_service_knows(house: BrokerHouse, store: SQLStore) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from broker.flows.ports import Transaction
 from broker.ids import AccountID, MandateNumber, Subject
 from broker.oidc.client import Right
+from sandbox.office import LifeEvent
+from sandbox.world.registry import Registry
 from tests.broker.web.house import House, Page
 from tests.broker.web.linkhouse import Service, service
 from tests.broker.web.mandatehouse import Person
@@ -98,6 +102,18 @@ def draft(person: Person, form: dict[str, str]) -> tuple[str, str]:
 def subject_at(clinic: Service, resident: str) -> str:
     """What a service calls somebody who logs in."""
     return str(clinic.visit(resident).log_in()["sub"])
+
+
+def at_the_office(house: House, folder: Path, resident: str, event: LifeEvent | None) -> None:
+    """Something happens to the certificates of a resident, in this house's world alone; None: they are revoked."""
+    shutil.copytree(house.world.root, folder)
+    registry = Registry(folder)
+    if event is None:
+        registry.revoke(resident, now=house.clock())
+    else:
+        registry.enter(event, resident, now=house.clock())
+    house.clock.step(minutes=2)  # what was seen good counts for a minute
+    house.lists.publish_from(folder)
 
 
 def account_of(tx: Transaction, clinic: Service, resident_sub: str) -> AccountID:

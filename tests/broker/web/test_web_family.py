@@ -11,12 +11,14 @@ from broker.delegation import record as records
 from broker.delegation.rendering import FONTS
 from broker.flows import account_orders, family_mandates, mandate_ends
 from broker.flows.account_orders import Action, add_operator
+from cardreader.errors import CertificateExpired
 from tests.broker.web.familyhouse import (
     BORN,
     CHILD_FORM,
     PARENT_FORM,
     Family,
     account_of,
+    at_the_office,
     clinic_at,
     draft,
     family_at,
@@ -204,7 +206,7 @@ def test_who_signs_under_another_name_signs_nothing(house_with_seal: House) -> N
     assert guardian.state(path) == "まだ署名していません"
 
 
-def test_the_guardian_cannot_join_in_the_childs_place(house_with_seal: House) -> None:
+def test_neither_the_guardian_nor_a_dead_card_joins_in_the_childs_place(house_with_seal: House, tmp_path: Path) -> None:
     clinic = clinic_at(house_with_seal)
     guardian = Person.at(house_with_seal, "hanako")
     path, joining = draft(guardian, CHILD_FORM | {"service": clinic.client_id})
@@ -214,7 +216,12 @@ def test_the_guardian_cannot_join_in_the_childs_place(house_with_seal: House) ->
     child = Person.at(house_with_seal, "mirai")
     child.take(joining)
     child.sign(path, "accept", card="hanako")
-    assert Person.at(house_with_seal, "mirai").state(path) == "確認を待っています"
+    with pytest.raises(CertificateExpired):  # the agent signs nothing with it
+        Person.at(house_with_seal, "mirai").sign(path, "accept", card="kigen")
+    child = Person.at(house_with_seal, "mirai")
+    at_the_office(house_with_seal, tmp_path / "lost", "mirai", "loss")
+    assert Page(child.sign(path, "accept").text).texts["error-code"] == "AUTH-014", "the child's own, reported lost"
+    assert guardian.state(path) == "確認を待っています"
     with house_with_seal.ports.store.transaction() as tx:
         shown = {piece.shows.value for piece in tx.mandates.evidence(path.rpartition("/")[2])}  # type: ignore[arg-type]
     assert "child_card" not in shown

@@ -7,13 +7,14 @@ from typing import Any
 
 import jwt
 import pytest
+from werkzeug.test import TestResponse
 
 from broker.delegation.rendering import FONTS
 from broker.flows import family_mandates
 from broker.flows.account_orders import Action, add_operator, confirm, order
 from broker.oidc.client import GrantType, Right
 from broker.oidc.mandate_question import TYPE
-from tests.broker.web.familyhouse import Family, family_at, subject_at
+from tests.broker.web.familyhouse import Family, at_the_office, family_at, subject_at
 from tests.broker.web.house import House, Page
 from tests.broker.web.linkhouse import Service, service
 from tests.broker.web.mandatehouse import equip, work
@@ -29,7 +30,8 @@ def clinic_at(house: House, name: str = "clinic") -> Service:
         vetted=True,
         rights=frozenset({Right.FAMILY_MANDATES, Right.MANDATE_QUESTIONS}),
         authorization_details_types=frozenset({TYPE}),
-        grant_types=frozenset({GrantType.AUTHORIZATION_CODE, GrantType.TOKEN_EXCHANGE}),
+        grant_types=frozenset({GrantType.AUTHORIZATION_CODE, GrantType.REFRESH_TOKEN, GrantType.TOKEN_EXCHANGE}),
+        scope=frozenset({"openid", "offline_access"}),
     )
 
 
@@ -46,9 +48,11 @@ def acting(house: House, tmp_path: Path) -> Family:
     return family
 
 
-def asked(family: Family, *, at: Service | None = None, resident: str = "hanako", **members: Any) -> dict[str, Any]:
+def asked(
+    family: Family, *, at: Service | None = None, resident: str = "hanako", scope: str = "openid", **members: Any
+) -> dict[str, Any]:
     """The answer to one question, with the tokens that came with it."""
-    told = tokens((at or family.clinic).program, VIEW | members, resident=resident, claims=None)
+    told = tokens((at or family.clinic).program, VIEW | members, resident=resident, scope=scope, claims=None)
     (answer,) = told["authorization_details"]
     return {**answer, "tokens": told}
 
@@ -94,10 +98,44 @@ def test_another_service_and_another_person_hear_no(acting: Family) -> None:
     assert asked(acting, resident="taro")["decision"] == "deny"
 
 
-def test_after_the_child_has_ended_it_the_next_answer_is_no(acting: Family) -> None:
-    assert asked(acting)["decision"] == "allow"
+def test_after_the_child_has_ended_it_neither_a_new_answer_nor_a_refresh_nor_an_exchange_says_yes(
+    acting: Family,
+) -> None:
+    program = acting.clinic.program
+    answer = asked(acting, scope="openid offline_access")
+    told = answer["tokens"]
+
+    def refreshed() -> dict[str, Any]:
+        again = program.post("/token", grant_type="refresh_token", refresh_token=told["refresh_token"])
+        assert again.status_code == 200, again.text
+        (detail,) = again.get_json()["authorization_details"]
+        return dict(detail)
+
+    def exchanged() -> TestResponse:
+        return program.post(
+            "/token",
+            grant_type=EXCHANGE,
+            subject_token=answer["decision_id"],
+            subject_token_type=DECISION,
+            actor_token=told["access_token"],
+            actor_token_type=ACCESS_TOKEN,
+        )
+
+    assert (answer["decision"], refreshed()["decision"]) == ("allow", "allow")
+    assert "refresh_token" not in exchanged().get_json(), "what acts for the child lives a minute"
     assert acting.child.press(acting.path, "revoke-form").status_code == 303
+    after = refreshed()
+    assert (after["decision"], "principal" in after) == ("deny", False), "the parent's own login goes on"
+    assert (exchanged().status_code, exchanged().get_json()["error"]) == (400, "invalid_request")
     assert asked(acting)["decision"] == "deny"
+
+
+def test_a_renewed_card_of_the_child_is_a_no_and_the_page_says_what_to_do(acting: Family, tmp_path: Path) -> None:
+    assert asked(acting)["decision"] == "allow"
+    assert "新しくなったとき" in Page(acting.guardian.get(acting.path).text).texts["renewed"]
+    at_the_office(acting.house, tmp_path / "renewed", "mirai", "renewal")
+    assert asked(acting)["decision"] == "deny"
+    assert acting.guardian.state(acting.path) == "有効", "it stands until somebody ends it, and is good for nothing"
 
 
 def test_without_a_word_on_the_childs_certificate_the_answer_is_no(
