@@ -56,6 +56,8 @@ def order(number: MandateNumber, action: Action, *, by: str, secret: str, reason
     with ports.store.transaction() as tx:
         check_operator(tx, by, secret)
         mandate = known(tx, number)
+        if action is Action.BLOCK and not roles(Deed.SUSPEND, mandate.kind):
+            raise DelegationStateRefused("among a family no power rests: revoke it, or protect the person's account")
         if not _possible(mandate, action):
             raise DelegationStateRefused(f"{action} is not possible while {mandate.state.value}")
         tx.mandates.order(placed)
@@ -90,8 +92,7 @@ def _possible(mandate: Mandate, action: Action) -> bool:
         case Action.REVOKE:
             return mandate.state not in ENDED
         case Action.BLOCK:
-            may_rest = bool(roles(Deed.SUSPEND, mandate.kind))  # a family's holds, or it has ended
-            return may_rest and mandate.state in HELD and mandate.blocked_at is None
+            return mandate.state in HELD and mandate.blocked_at is None
         case Action.UNBLOCK:
             return mandate.state is State.SUSPENDED and mandate.blocked_at is not None
 

@@ -9,7 +9,8 @@ import pytest
 
 from broker.delegation import record as records
 from broker.delegation.rendering import FONTS
-from broker.flows import account_orders, family_mandates, mandate_ends
+from broker.errors import DelegationStateRefused
+from broker.flows import account_orders, family_mandates, mandate_ends, mandate_orders
 from broker.flows.account_orders import Action, add_operator
 from cardreader.errors import CertificateExpired
 from tests.broker.web.familyhouse import (
@@ -131,7 +132,19 @@ def test_a_protection_notice_of_two_operators_ends_it_and_keeps_it_ended(acting:
         placed = account_orders.order(child, action, by="aoki", secret=secrets["aoki"], reason="支援措置", ports=ports)
         account_orders.confirm(placed.order_id, by="baba", secret=secrets["baba"], ports=ports)
 
+    with pytest.raises(DelegationStateRefused, match="revoke it, or protect"):
+        mandate_orders.order(
+            acting.number,
+            mandate_orders.Action.BLOCK,
+            by="aoki",
+            secret=secrets["aoki"],
+            reason="支援措置",
+            ports=ports,
+        )
     notice(Action.PROTECT)
+    for person in (acting.guardian, acting.child):
+        assert "取り消し" in Page(person.get("/delegations").text).texts["notes"], "both are told"
+        assert "支援措置" not in person.get(acting.path).text, "nobody is told why"
     assert acting.guardian.state(acting.path) == "終わりました"
     again = family_at(house, acting.clinic)
     assert again.confirm().status_code == 200
