@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -83,9 +82,7 @@ def test_of_cards_in_two_readers_the_one_with_the_application_is_meant_and_two_o
     card = replace(card_maker(), name=fault)
     cardfile.save(card, tmp_path / "card.json")
     faulty.insert(tmp_path / "card.json")
-    began = time.monotonic()
     assert outcome(faulty.environment) in errors
-    assert time.monotonic() - began < 6
     assert faulty.status().auth_tries == 3
     faulty.remove()
 

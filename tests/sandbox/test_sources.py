@@ -23,6 +23,7 @@ from broker.jpki.certificate import TrustedCertificate
 from broker.jpki.path import validate_path
 from broker.jpki.profile import USER_AUTHENTICATION
 from broker.jpki.verdict import RevocationStatus
+from broker.network import ocsp
 from broker.network.configuration import RevocationPolicy, read_sources
 from broker.network.crl import REFRESH_AFTER
 from broker.network.ocsp import OCSPSource
@@ -40,6 +41,12 @@ from tests.sandbox.conftest import leaf
 
 def now() -> datetime:
     return datetime.now(UTC)  # the stand-in's responses carry producedAt by the machine's clock
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine's responder is late, not silent."""
+    monkeypatch.setattr(ocsp, "SECONDS", 60.0)
 
 
 @pytest.fixture
