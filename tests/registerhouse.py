@@ -31,7 +31,7 @@ def witness_service(
 ) -> WitnessService:
     """A witness with a key of its own and its state in `folder`."""
     own = signer(Ed25519PrivateKey.generate(), "EdDSA")
-    public = own.key.public_key().public_bytes_raw()  # type: ignore[union-attr, call-arg]  # it is Ed25519's
+    public = own.key.public_key().public_bytes_raw()  # type: ignore[union-attr]  # it is Ed25519's
     return WitnessService(
         key=NoteKey(name=name, type=COSIGNATURE, key=public),
         signer=own,
@@ -50,7 +50,7 @@ def ask(service: WitnessService, method: str, path: str, body: bytes = b"") -> t
         "CONTENT_LENGTH": str(len(body)),
         "wsgi.input": io.BytesIO(body),
     }
-    answered = b"".join(service(environ, lambda status, headers, _info=None: told.append((status, headers))))  # type: ignore[arg-type, return-value]  # what WSGI writes with is not used
+    answered = b"".join(service(environ, lambda status, headers, _info=None: told.append((status, headers))))  # type: ignore[arg-type]  # what WSGI writes with is not used
     ((status, headers),) = told
     return int(status.split()[0]), dict(headers), answered
 

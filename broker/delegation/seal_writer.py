@@ -73,7 +73,7 @@ class _PortStamper(TimeStamper):
     """pyHanko's time-stamp client over our port."""
 
     def __init__(self, stamp: Stamp) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()  # type: ignore[no-untyped-call]  # pyHanko leaves it untyped
         self._stamp = stamp
 
     async def async_timestamp(self, message_digest: bytes, md_algorithm: str) -> cms.ContentInfo:
@@ -81,7 +81,7 @@ class _PortStamper(TimeStamper):
 
     def token(self, message_digest: bytes, md_algorithm: str) -> bytes:
         """A token (DER) that answers our question."""
-        nonce, request = self.request_cms(message_digest, md_algorithm)  # type: ignore[no-untyped-call]
+        nonce, request = self.request_cms(message_digest, md_algorithm)  # type: ignore[no-untyped-call]  # as above
         response = self._stamp(request.dump())
         handle_tsp_response(tsp.TimeStampResp.load(response, strict=True), nonce)
         _status, token = der.whole(response, der.SEQUENCE).children()

@@ -23,6 +23,6 @@ def answer(question: bytes) -> None:
 
 
 if __name__ == "__main__":
-    nursery.STANDSTILL_SECONDS = 10.0  # type: ignore[misc]
+    nursery.STANDSTILL_SECONDS = 10.0  # type: ignore[misc]  # final for all but its test
     time.sleep(1)
     nursery.serve(answer)

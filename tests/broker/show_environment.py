@@ -2,4 +2,4 @@
 
 import os
 
-print(dict(os.environ))  # noqa: T201
+print(dict(os.environ))  # noqa: T201 -- its output

@@ -125,14 +125,14 @@ def arm(point: str, place: Place) -> None:
     """Put the end of the process at its point."""
     import broker.storage.register as storage
 
-    real_sign, real_extend = register.sign_checkpoint, storage.SQLRegister.extend
-    register.sign_checkpoint = dying(point, "before signing", real_sign, after=False)  # type: ignore[assignment]
-    register.sign_checkpoint = dying(point, "after signing", register.sign_checkpoint, after=True)  # type: ignore[assignment]
-    storage.SQLRegister.extend = dying(point, "after entries", real_extend, after=True)  # type: ignore[method-assign]
-    asked = place.neighbours.add_checkpoint
-    place.neighbours.add_checkpoint = dying(point, "at the witness", asked, after=True)  # type: ignore[method-assign]
-    publish = storage.SQLRegister.publish
-    storage.SQLRegister.publish = dying(point, "before publishing", publish, after=False)  # type: ignore[method-assign]
+    story: Any = register
+    rows: Any = storage.SQLRegister
+    neighbours: Any = place.neighbours
+    story.sign_checkpoint = dying(point, "before signing", story.sign_checkpoint, after=False)
+    story.sign_checkpoint = dying(point, "after signing", story.sign_checkpoint, after=True)
+    rows.extend = dying(point, "after entries", rows.extend, after=True)
+    neighbours.add_checkpoint = dying(point, "at the witness", neighbours.add_checkpoint, after=True)
+    rows.publish = dying(point, "before publishing", rows.publish, after=False)
 
 
 def run(place: Place, point: str) -> list[str]:

@@ -127,6 +127,7 @@ class Place:
 def arm(point: str, place: Place, told: int) -> None:
     """Put the end of the process at its point, and tell what is about to be sealed."""
     issue: Any = mandate_issue
+    neighbours: Any = place.neighbours
     seal_printed = issue.seal_printed
 
     def sealing(unsigned: bytes, *, ports: Ports) -> bytes:
@@ -144,8 +145,7 @@ def arm(point: str, place: Place, told: int) -> None:
     issue.sign_jws = dying(point, "verified, not kept", issue.sign_jws, after=True)
     register.append = dying(point, "entered, not committed", register.append, after=True)
     issue._enter = dying(point, "entry committed", issue._enter, after=True)
-    asked = place.neighbours.add_checkpoint
-    place.neighbours.add_checkpoint = dying(point, "at the witness", asked, after=True)  # type: ignore[method-assign]
+    neighbours.add_checkpoint = dying(point, "at the witness", neighbours.add_checkpoint, after=True)
     issue.seal_printed = dying(point, "sealed, not kept", sealing, after=True)
     issue._seal = dying(point, "kept, not told", kept, after=True)
 

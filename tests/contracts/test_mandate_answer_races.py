@@ -52,7 +52,7 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> LiveKeys:
 def ports(store: SQLStore, keys: LiveKeys) -> Ports:
     """What these flows look at."""
     policy = SimpleNamespace(issuer="https://op.example")
-    return SimpleNamespace(  # type: ignore[return-value]
+    return SimpleNamespace(  # type: ignore[return-value]  # all that they look at
         store=store, keys=keys, policy=policy, clock=lambda: NOW, entropy=secrets.token_bytes
     )
 

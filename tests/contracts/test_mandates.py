@@ -6,6 +6,7 @@ import secrets
 import threading
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,7 @@ from tests.contracts.records import MINUTE, NOW, SECOND
 DAY = timedelta(days=1)
 
 
-def mandate(**changed: object) -> Mandate:
+def mandate(**changed: Any) -> Mandate:
     made = Mandate(
         number=MandateNumber(secrets.token_urlsafe(18)),
         kind=Kind.BUSINESS,
@@ -34,7 +35,7 @@ def mandate(**changed: object) -> Mandate:
         created_at=NOW,
         changed_at=NOW,
     )
-    return replace(made, **changed)  # type: ignore[arg-type]
+    return replace(made, **changed)
 
 
 def drafted(store: SQLStore, *parts: Part, **changed: object) -> MandateNumber:

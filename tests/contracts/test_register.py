@@ -44,7 +44,7 @@ def origin() -> str:
 
 def ports_of(store: SQLStore, keys: LiveKeys, register: Register | None = None) -> Ports:
     """What the register's flows look at."""
-    return SimpleNamespace(store=store, keys=keys, clock=lambda: NOW, register=register)  # type: ignore[return-value]
+    return SimpleNamespace(store=store, keys=keys, clock=lambda: NOW, register=register)  # type: ignore[return-value]  # all that they look at
 
 
 def add(store: SQLStore, keys: LiveKeys, origin: str, first: int, count: int = 1) -> None:

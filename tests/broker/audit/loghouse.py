@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from broker.audit.checkpoint import Checkpoint, sign_checkpoint
 from broker.audit.cosignature import cosign
@@ -37,7 +37,8 @@ class Party:
     @property
     def key(self) -> NoteKey:
         public = self.signer.key.public_key()
-        return NoteKey(name=self.name, type=self.type, key=public.public_bytes_raw())  # type: ignore[union-attr, call-arg]
+        assert isinstance(public, Ed25519PublicKey)
+        return NoteKey(name=self.name, type=self.type, key=public.public_bytes_raw())
 
     def cosign(self, note: Note, *, at: datetime = NOW) -> SignatureLine:
         return cosign(note.text, key=self.key, signer=self.signer, at=at)

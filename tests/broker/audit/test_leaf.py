@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -79,10 +80,10 @@ def test_what_is_no_leaf_raises_nothing_but_our_errors(data: bytes) -> None:
 @pytest.mark.parametrize(
     "fault", [{"commit": b"x"}, {"prev": -1}, {"prev": 2**63}, {"at": datetime(1969, 1, 1, tzinfo=UTC)}]
 )
-def test_a_leaf_cannot_be_built_wrong(fault: dict[str, object]) -> None:
-    good: dict[str, object] = {"event": Happening.REVOKE, "commit": b"\x00" * 32, "at": AT}
+def test_a_leaf_cannot_be_built_wrong(fault: dict[str, Any]) -> None:
+    good: dict[str, Any] = {"event": Happening.REVOKE, "commit": b"\x00" * 32, "at": AT}
     with pytest.raises(CheckpointInvalid):
-        Leaf(**{**good, **fault})  # type: ignore[arg-type]
+        Leaf(**{**good, **fault})
 
 
 def test_a_commitment_binds_every_document_and_its_place() -> None:

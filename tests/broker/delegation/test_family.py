@@ -34,8 +34,8 @@ SERVICES = {"clinic": "見本クリニック"}
 DAYS = st.dates(date(2000, 1, 1), date(2150, 12, 31))
 
 
-def midnight(*day: int) -> datetime:
-    return datetime(*day, tzinfo=JST)  # type: ignore[arg-type]
+def midnight(year: int, month: int, day: int) -> datetime:
+    return datetime(year, month, day, tzinfo=JST)
 
 
 @pytest.mark.parametrize(

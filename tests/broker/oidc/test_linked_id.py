@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -91,16 +93,16 @@ def test_a_label_can_be_seen_as_it_is(label: str) -> None:
 
 
 def test_a_client_of_linked_ids_proves_itself_by_its_key() -> None:
-    members = {"name": "銀行", "vetted": True, "profile": SecurityProfile.OIDC, "sector": SectorID("s")}
+    members: dict[str, Any] = {"name": "銀行", "vetted": True, "profile": SecurityProfile.OIDC, "sector": SectorID("s")}
     members |= {"redirect_uris": ("https://bank.example/cb",), "client_id": ClientID("bank")}
-    linked = {"scope": frozenset({"openid", "linked_id"}), "linked_id_pattern": r"\d{7}"}
-    client = Client(jwks=JWKS, **linked, **members)  # type: ignore[arg-type]
+    linked: dict[str, Any] = {"scope": frozenset({"openid", "linked_id"}), "linked_id_pattern": r"\d{7}"}
+    client = Client(jwks=JWKS, **linked, **members)
     assert client.links
     for method in (AuthMethod.CLIENT_SECRET_BASIC, AuthMethod.CLIENT_SECRET_POST):
         with pytest.raises(InvalidClientMetadata, match="private_key_jwt"):
-            Client(auth_method=method, secret_digest=b"x" * 32, **linked, **members)  # type: ignore[arg-type]
+            Client(auth_method=method, secret_digest=b"x" * 32, **linked, **members)
     with pytest.raises(InvalidClientMetadata, match="nothing to read"):
-        Client(jwks=JWKS, linked_id_readers=("clinic",), **members)  # type: ignore[arg-type]
+        Client(jwks=JWKS, linked_id_readers=("clinic",), **members)
 
 
 def test_what_is_registered_about_numbers_is_told_back() -> None:
@@ -115,12 +117,16 @@ def test_what_is_registered_about_numbers_is_told_back() -> None:
         "linked_id_unique_person": True,
         "linked_id_readers": ["gate"],
     }
-    settled = {"client_id": ClientID("ticket"), "profile": SecurityProfile.OIDC, "sector": SectorID("s")}
-    client = parse(given_, **settled)  # type: ignore[arg-type]
-    assert parse(metadata(client), **settled) == client  # type: ignore[arg-type]
+    settled: dict[str, Any] = {
+        "client_id": ClientID("ticket"),
+        "profile": SecurityProfile.OIDC,
+        "sector": SectorID("s"),
+    }
+    client = parse(given_, **settled)
+    assert parse(metadata(client), **settled) == client
     assert not client.linked_id_transferable
     with pytest.raises(InvalidClientMetadata):
-        parse(given_ | {"linked_id_pattern": "(a+)+"}, **settled)  # type: ignore[arg-type]
+        parse(given_ | {"linked_id_pattern": "(a+)+"}, **settled)
 
 
 def test_a_number_is_told_as_its_client_gave_it_and_another_clients_with_its_issuer() -> None:

@@ -12,6 +12,7 @@ from broker.delegation.rendering import FONTS
 from broker.errors import DelegationStateRefused
 from broker.flows import account_orders, family_mandates, mandate_ends, mandate_orders
 from broker.flows.account_orders import Action, add_operator
+from broker.ids import MandateNumber
 from cardreader.errors import CertificateExpired
 from tests.broker.web.familyhouse import (
     BORN,
@@ -236,7 +237,7 @@ def test_neither_the_guardian_nor_a_dead_card_joins_in_the_childs_place(house_wi
     assert Page(child.sign(path, "accept").text).texts["error-code"] == "AUTH-014", "the child's own, reported lost"
     assert guardian.state(path) == "確認を待っています"
     with house_with_seal.ports.store.transaction() as tx:
-        shown = {piece.shows.value for piece in tx.mandates.evidence(path.rpartition("/")[2])}  # type: ignore[arg-type]
+        shown = {piece.shows.value for piece in tx.mandates.evidence(MandateNumber(path.rpartition("/")[2]))}
     assert "child_card" not in shown
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
+from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from broker.delegation.entity import ProcuringEntity
@@ -75,23 +76,22 @@ def mandate(house: House, principal: Person, agent: Person, **form: str) -> str:
     return path
 
 
-def asking(program: Program, *details: dict[str, Any], resident: str = "shain", **changes: str | None) -> TestResponse:
-    """Up to the consent page, with the card of `resident`."""
+def asking(
+    program: Program, *details: dict[str, Any], resident: str = "shain", **changes: str | None
+) -> tuple[FlaskClient, TestResponse]:
+    """A browser, and in it the consent page after the card of `resident`."""
     house, browser = program.house, program.house.browser()
     asked = json.dumps(details or [ASKED])
     request = pushed(program, authorization_details=asked, claims=changes.pop("claims", AUTHORITY), **changes)
     login = house.get(browser, visit(program, request, browser).headers["Location"])
     assert "mandate-questions" in Page(login.text).texts, "shown before the card"
-    page = house.get(browser, house.answer(login, resident).headers["Location"])
-    page.browser = browser  # type: ignore[attr-defined]
-    return page
+    return browser, house.get(browser, house.answer(login, resident).headers["Location"])
 
 
 def tokens(program: Program, *details: dict[str, Any], principal: str = "", **options: Any) -> dict[str, Any]:
     """What the token endpoint says once the resident has agreed."""
-    page = asking(program, *details, **options)
+    browser, page = asking(program, *details, **options)
     fields = {"principal": principal} if principal else {}
-    browser = page.browser  # type: ignore[attr-defined]
     done = program.house.submit(browser, page, "consent-form", decision="approve", **fields)
     answer = program.token(returned(done)["code"])
     assert answer.status_code == 200, answer.text
@@ -175,11 +175,10 @@ def test_a_resident_who_could_act_for_two_chooses_and_the_answer_is_about_that_o
     first = mandate(house, Person.at(house, "hanako"), agent)
     second = mandate(house, Person.at(house, "taro"), agent, limit_amount="100")
     program = bidding(house)
-    page = asking(program)
+    browser, page = asking(program)
     shown = Page(page.text).texts["principals"]
     assert "山田花子" in shown
     assert "範囲に入っていない" in shown, "the resident is told, the service is not"
-    browser = page.browser  # type: ignore[attr-defined]
     refused = house.submit(browser, page, "consent-form", decision="approve", principal="A" * 24)
     assert refused.status_code == 400
     numbers = [path.rpartition("/")[2] for path in (first, second)]
@@ -215,7 +214,7 @@ def test_an_office_that_is_not_listed_is_refused_and_one_that_is_stands_there_by
     unknown = push(program, authorization_details=json.dumps([ASKED | {"locations": ["100009"]}]))
     assert unknown.status_code == 400
     assert "procuring entity" in unknown.get_json()["error_description"]
-    assert "架空県（100001）" in Page(asking(program).text).texts["mandate-questions"]
+    assert "架空県（100001）" in Page(asking(program)[1].text).texts["mandate-questions"]
 
 
 @pytest.mark.parametrize(
@@ -404,8 +403,7 @@ def test_a_token_for_acting_is_bound_to_the_key_of_the_login_and_no_other_exchan
 ) -> None:
     mandate(house, Person.at(house, "hanako"), Person.at(house, "shain"))
     program = bidding(house, dpop_bound_tokens=True)
-    page = asking(program)
-    browser = page.browser  # type: ignore[attr-defined]
+    browser, page = asking(program)
     code = returned(house.submit(browser, page, "consent-form", decision="approve"))["code"]
     told = program.token(code, dpop=program.proof()).get_json()
     assert told["token_type"] == "DPoP"

@@ -12,6 +12,7 @@ import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -97,13 +98,13 @@ def test_of_many_that_hand_in_different_trees_at_once_the_state_only_grows(tmp_p
 def test_a_state_moves_from_what_was_seen_alone(tmp_path: Path) -> None:
     state = WitnessState(tmp_path / "seen.db")
     first, second = Seen(size=3, root=b"a" * 32), Seen(size=5, root=b"b" * 32)
-    values = {"note": b"", "at": 1}
-    assert not state.advance("log", before=first, after=second, **values)  # type: ignore[arg-type]  # as the names say
-    assert state.advance("log", before=Seen(), after=first, **values)  # type: ignore[arg-type]
-    assert not state.advance("log", before=Seen(), after=second, **values)  # type: ignore[arg-type]
+    values: dict[str, Any] = {"note": b"", "at": 1}
+    assert not state.advance("log", before=first, after=second, **values)
+    assert state.advance("log", before=Seen(), after=first, **values)
+    assert not state.advance("log", before=Seen(), after=second, **values)
     other = Seen(size=3, root=b"c" * 32)
-    assert not state.advance("log", before=other, after=second, **values)  # type: ignore[arg-type]
-    assert state.advance("log", before=first, after=second, **values)  # type: ignore[arg-type]
+    assert not state.advance("log", before=other, after=second, **values)
+    assert state.advance("log", before=first, after=second, **values)
     assert state.seen("log") == second
 
 

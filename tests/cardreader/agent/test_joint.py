@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.x509 import load_der_x509_certificate
 
 from cardreader.agent.action import parse_action
@@ -168,7 +169,8 @@ def test_an_hpki_card_signs_the_frame_of_a_professional_login(
     )
     certificate = load_der_x509_certificate(base64.b64decode(told["unverified_certificate"]))
     key = certificate.public_key()
-    key.verify(base64.b64decode(told["signature"]), frame, padding.PKCS1v15(), hashes.SHA256())  # type: ignore[union-attr,call-arg,arg-type]
+    assert isinstance(key, RSAPublicKey)
+    key.verify(base64.b64decode(told["signature"]), frame, padding.PKCS1v15(), hashes.SHA256())
     assert [(prompt.secret, prompt.tries_left) for prompt in prompts] == [(Secret.HPKI, 3)]
 
 
