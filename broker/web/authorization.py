@@ -15,7 +15,7 @@ from broker.web.client_return import return_to_client
 from broker.web.errors import own_form
 from broker.web.form import body_pairs, query_pairs
 from broker.web.headers import content_security_policy
-from broker.web.pages import ask_for, page, see_other
+from broker.web.pages import ask_for, page, see_other, to_login
 from broker.web.questions import asked
 from broker.web.release import release_page
 from broker.web.settings import ports
@@ -33,9 +33,7 @@ def authorize() -> Response:
     ask_for(dict(pairs).get("ui_locales"))
     outcome = authorization.begin(pairs, session_secret=cookies.session_secret(), ports=ports())
     if isinstance(outcome, authorization.Begun):
-        response = see_other(f"{ports().policy.issuer}/login/{outcome.interaction_id}")
-        cookies.keep_login(response, outcome.interaction_id, outcome.browser_secret)
-        return response
+        return to_login(outcome)
     return return_to_client(outcome)
 
 

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from flask import Blueprint, Response, url_for
 
-from broker.delegation import bundle as bundles
 from broker.delegation.acts import ALLOWED, FAMILY, PROCUREMENT, Act, Kind
 from broker.delegation.drafting import CATEGORIES
 from broker.delegation.grant import JST
 from broker.delegation.life import ENDED, STEPS, Deed, Role, State, roles
-from broker.errors import DelegationUnknown, MyPageClosed, PowerRefused
+from broker.errors import MyPageClosed, PowerRefused
 from broker.flows import (
     family_mandates,
-    mandate_cards,
     mandate_drafts,
-    mandate_ends,
-    mandate_papers,
     mandate_status,
     mandate_uploads,
     mandates,
@@ -23,17 +21,17 @@ from broker.flows import (
 from broker.flows.mandates import MandateView
 from broker.flows.my_page import Need, Place, Visit
 from broker.ids import MandateNumber
-from broker.web import cookies
+from broker.web import mandate
 from broker.web.me import door, my, older_than, posted, visit
-from broker.web.pages import language, see_other
+from broker.web.pages import see_other
 from broker.web.questions import entity_name
 from broker.web.settings import ports
 from broker.web.words import act_word, refusal, word
 
 blueprint = Blueprint("delegations", __name__)
 
-_BY_CARD = frozenset({Deed.SIGN, Deed.APPROVE, Deed.ACCEPT, Deed.RESUME})
-_BY_SESSION = frozenset({Deed.SUSPEND, Deed.REVOKE, Deed.ABANDON})
+_AT: Final = "/delegations"
+_DEEDS: Final = mandate.BY_CARD | {Deed.SUSPEND, Deed.REVOKE, Deed.ABANDON}
 
 
 @blueprint.get("/delegations")
@@ -150,8 +148,7 @@ def invited(invitation: str) -> Response:
 def take(invitation: str) -> Response:
     """They are the one; what they sign follows."""
     who, _ = posted(need=Need.OWN)
-    number = mandate_drafts.take(who, invitation, ports=ports())
-    return see_other(f"{ports().policy.issuer}/delegations/{number}")
+    return mandate.take(who, invitation, at=_AT)
 
 
 @blueprint.get("/delegations/<handle:number>")
@@ -213,7 +210,7 @@ def end_other(number: str, other: str) -> Response:
 
 def _may(view: MandateView, deed: Deed) -> bool:
     step = STEPS[deed]
-    if deed not in _BY_CARD | _BY_SESSION or view.role not in roles(deed, view.mandate.kind):
+    if deed not in _DEEDS or view.role not in roles(deed, view.mandate.kind):
         return False
     if view.mandate.state not in step.begins:
         return False
@@ -225,53 +222,10 @@ def _may(view: MandateView, deed: Deed) -> bool:
 @blueprint.post("/delegations/<handle:number>/<deed>")
 def act(number: str, deed: str) -> Response:
     """What widens goes on with the card; what narrows is done at once."""
-    wanted = Deed(deed) if deed in {each.value for each in _BY_CARD | _BY_SESSION} else None
-    if wanted is None:
-        raise DelegationUnknown("no such deed")
-    who, _ = posted(need=Need.OWN if wanted in _BY_CARD else Need.ANY)
-    name = MandateNumber(number)
-    if wanted in _BY_SESSION:
-        mandate_ends.end(who, name, wanted, ports=ports())
-        return see_other(f"{ports().policy.issuer}/delegations/{number}")
-    begun = mandate_cards.begin(who, name, wanted, ui_locales=language(), ports=ports())
-    response = see_other(f"{ports().policy.issuer}/login/{begun.interaction_id}")
-    cookies.keep_login(response, begun.interaction_id, begun.browser_secret)
-    return response
+    return mandate.act(number, deed, among=_DEEDS, at=_AT)
 
 
-@blueprint.get("/delegations/<handle:number>/bundle.zip")
-def bundle(number: str) -> Response:
-    """Document, record, proofs and status list together: what an officer is handed."""
-    found = mandate_papers.bundle(visit(), MandateNumber(number), ports=ports())
-    return _file(bundles.write(found), "application/zip", "bundle.zip")
-
-
-@blueprint.get("/delegations/<handle:number>/poa.pdf")
-def document(number: str) -> Response:
-    """The sealed document."""
-    found = mandate_papers.papers(visit(), MandateNumber(number), ports=ports())
-    return _file(found.pdf, "application/pdf", "poa.pdf")
-
-
-@blueprint.get("/delegations/<handle:number>/poa.json")
-def record(number: str) -> Response:
-    """The record that the document carries."""
-    found = mandate_papers.papers(visit(), MandateNumber(number), ports=ports())
-    return _file(found.record or b"", "application/json", "poa.json")
-
-
-@blueprint.get("/delegations/<handle:number>/poa.tlog-proof")
-def proof(number: str) -> Response:
-    """Where its entry stands in the register."""
-    found = mandate_papers.papers(visit(), MandateNumber(number), ports=ports())
-    return _file(found.proof or b"", "text/plain; charset=utf-8", "poa.tlog-proof")
-
-
-@blueprint.get("/delegations/<handle:number>/poa.salt")
-def salt(number: str) -> Response:
-    """What opens the commitment in that entry."""
-    found = mandate_papers.papers(visit(), MandateNumber(number), ports=ports())
-    return _file(found.salt or b"", "application/octet-stream", "poa.salt")
+mandate.offer(blueprint, at=_AT, stem="poa")
 
 
 @blueprint.get(mandates.STATUS_PATH)
@@ -281,10 +235,4 @@ def status_list() -> Response:
     response = Response(epoch.token, content_type="application/statuslist+jwt")
     response.headers["Cache-Control"] = "public, max-age=60"
     response.headers["Access-Control-Allow-Origin"] = "*"
-    return response
-
-
-def _file(body: bytes, media_type: str, name: str) -> Response:
-    response = Response(body, content_type=media_type)
-    response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
     return response

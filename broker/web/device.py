@@ -18,7 +18,7 @@ from broker.web.catalogue import Words, answer_to
 from broker.web.client_return import return_to_client
 from broker.web.errors import own_form
 from broker.web.form import body_values
-from broker.web.pages import page, see_other
+from broker.web.pages import page, to_login
 from broker.web.settings import ports, web_settings
 
 blueprint = Blueprint("device", __name__)
@@ -97,9 +97,7 @@ def confirm() -> Response:
         return _confirmation(secret, asked, words=told.words[str(get_locale())], status=told.http)
     except UserCodeUnknown as refused:
         return _ask_again(secret, "", refused)
-    response = see_other(f"{ports().policy.issuer}/login/{begun.interaction_id}")
-    cookies.keep_login(response, begun.interaction_id, begun.browser_secret)
-    return response
+    return to_login(begun)
 
 
 def _address() -> str | None:

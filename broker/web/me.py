@@ -13,7 +13,7 @@ from broker.ids import ClientID, LinkID, MandateNumber
 from broker.web import cookies
 from broker.web.errors import own_form
 from broker.web.form import body_values
-from broker.web.pages import language, page, see_other
+from broker.web.pages import language, page, see_other, to_login
 from broker.web.settings import ports
 
 blueprint = Blueprint("me", __name__)
@@ -95,10 +95,7 @@ def login() -> Response:
     own_form()
     wanted = body_values().get("place", "")
     place = Place(wanted) if wanted in set(Place) else Place.OVERVIEW
-    begun = my_page.begin(place, ui_locales=language(), ports=ports())
-    response = see_other(f"{ports().policy.issuer}/login/{begun.interaction_id}")
-    cookies.keep_login(response, begun.interaction_id, begun.browser_secret)
-    return response
+    return to_login(my_page.begin(place, ui_locales=language(), ports=ports()))
 
 
 @blueprint.post("/me/logout")
@@ -143,9 +140,7 @@ def restore() -> Response:
     """A withdrawal is undone: the card signs for it (R2)."""
     who, fields = posted()
     begun = restoring.begin(who, ClientID(fields.get("client_id", "")), ui_locales=language(), ports=ports())
-    response = see_other(f"{ports().policy.issuer}/login/{begun.interaction_id}")
-    cookies.keep_login(response, begun.interaction_id, begun.browser_secret)
-    return response
+    return to_login(begun)
 
 
 @blueprint.post("/me/links/end")

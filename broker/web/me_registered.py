@@ -17,7 +17,7 @@ from broker.flows import attributes, export
 from broker.flows.my_page import Need, Place, Visit
 from broker.oidc.client import Client
 from broker.web.me import PATHS, door, my, posted, visit
-from broker.web.pages import see_other, shown_name
+from broker.web.pages import attachment, see_other, shown_name
 from broker.web.settings import ports
 from broker.web.words import act_word, word
 
@@ -79,7 +79,7 @@ def as_json() -> Response:
     """Everything as one document."""
     found = export.collect(visit(need=Need.OWN), ports=ports())
     text = json.dumps(found.document(), ensure_ascii=False, indent=1)
-    return _file(text.encode(), "application/json", "my-page.json")
+    return attachment(text.encode(), "application/json", "my-page.json")
 
 
 def _name(client: Client | None, client_id: str) -> str:
@@ -115,7 +115,7 @@ def uses_as_csv() -> Response:
         ]
         for one, row in zip(found.uses, document["uses"], strict=True)
     ]
-    return _file(table(heading, rows), "text/csv; charset=utf-8", "my-page-uses.csv")
+    return attachment(table(heading, rows), "text/csv; charset=utf-8", "my-page-uses.csv")
 
 
 @blueprint.get("/me/export/consents.csv")
@@ -140,7 +140,7 @@ def consents_as_csv() -> Response:
         ]
         for one, row in zip(found.records, document["consents"], strict=True)
     ]
-    return _file(table(heading, rows), "text/csv; charset=utf-8", "my-page-consents.csv")
+    return attachment(table(heading, rows), "text/csv; charset=utf-8", "my-page-consents.csv")
 
 
 @blueprint.get("/me/export/delegations.csv")
@@ -168,7 +168,7 @@ def mandates_as_csv() -> Response:
         ]
         for view in found.mandates
     ]
-    return _file(table(heading, rows), "text/csv; charset=utf-8", "my-page-delegations.csv")
+    return attachment(table(heading, rows), "text/csv; charset=utf-8", "my-page-delegations.csv")
 
 
 @blueprint.get("/me/export/delegation-answers.csv")
@@ -189,7 +189,7 @@ def answers_as_csv() -> Response:
         for view in found.mandates
         for each in view.decisions
     ]
-    return _file(table(heading, rows), "text/csv; charset=utf-8", "my-page-delegation-answers.csv")
+    return attachment(table(heading, rows), "text/csv; charset=utf-8", "my-page-delegation-answers.csv")
 
 
 @blueprint.get("/me/print")
@@ -215,10 +215,3 @@ def table(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> bytes:
     writer.writerow(heading)
     writer.writerows([export.cell(value) for value in row] for row in rows)
     return text.getvalue().encode("utf-8-sig")
-
-
-def _file(body: bytes, media_type: str, name: str) -> Response:
-    response = Response(body)
-    response.headers["Content-Type"] = media_type
-    response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
-    return response

@@ -9,10 +9,11 @@ from flask import Flask, Response, g, make_response, render_template, request, u
 from flask_babel import get_locale
 
 from broker.accounts.session import KIOSK_IDLE
+from broker.flows.authorization import Begun
 from broker.flows.kiosks import WARNING
 from broker.oidc.client import Client
 from broker.web import cookies, furigana, headers
-from broker.web.settings import LANGUAGES, web_settings
+from broker.web.settings import LANGUAGES, ports, web_settings
 from broker.web.words import instant, machine, role_words, word
 
 
@@ -126,6 +127,20 @@ def page(template: str, status: int = 200, **context: object) -> Response:
             cookies.keep_language(response, chosen)
         if (readings := request.args.get("furigana")) in {"on", "off"}:
             cookies.keep_furigana(response, wanted=readings == "on")
+    return response
+
+
+def to_login(begun: Begun) -> Response:
+    """Where the card is asked for; the browser keeps what shows that this login is its own."""
+    response = see_other(f"{ports().policy.issuer}/login/{begun.interaction_id}")
+    cookies.keep_login(response, begun.interaction_id, begun.browser_secret)
+    return response
+
+
+def attachment(body: bytes, media_type: str, name: str) -> Response:
+    """A file to be kept. `media_type` with its charset where it is a text; `name` is of ours, in ASCII."""
+    response = Response(body, content_type=media_type)
+    response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
     return response
 
 

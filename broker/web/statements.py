@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from flask import Blueprint, Response, url_for
 from flask_babel import get_locale
 
-from broker.delegation.bundle import Papers, write
 from broker.delegation.grant import JST
 from broker.delegation.life import STEPS, Deed, Role
 from broker.delegation.statement import MAX_WORKED, Employment, LeaveKind
 from broker.delegation.vocabulary import VALUES
-from broker.errors import DelegationUnknown, MyPageClosed, PowerRefused
-from broker.flows import mandate_cards, mandate_drafts, mandate_ends, mandate_papers, statements
+from broker.errors import MyPageClosed, PowerRefused
+from broker.flows import statements
 from broker.flows.my_page import Need, Place, Visit
 from broker.ids import MandateNumber
-from broker.web import cookies
+from broker.web import mandate
 from broker.web.me import door, my, older_than, posted, visit
-from broker.web.pages import language, see_other
 from broker.web.settings import ports
 from broker.web.words import refusal
 
 blueprint = Blueprint("statements", __name__)
 
-_DEEDS = (Deed.SIGN, Deed.REVOKE, Deed.ABANDON)
+_AT: Final = "/statements"
+_DEEDS: Final = (Deed.SIGN, Deed.REVOKE, Deed.ABANDON)
 """The employer's."""
+
+
+def _statement(who: Visit, number: MandateNumber) -> object:
+    """A power goes its own way."""
+    return statements.see(who, number, ports=ports())
 
 
 def _word(member: str, value: str) -> str:
@@ -112,8 +118,7 @@ def take(invitation: str) -> Response:
     """It is theirs from now on."""
     who, _ = posted(need=Need.OWN)
     statements.look(who, invitation, ports=ports())
-    number = mandate_drafts.take(who, invitation, ports=ports())
-    return see_other(f"{ports().policy.issuer}/statements/{number}")
+    return mandate.take(who, invitation, at=_AT)
 
 
 @blueprint.get("/statements/<handle:number>")
@@ -141,60 +146,7 @@ def one(number: str) -> Response:
 @blueprint.post("/statements/<handle:number>/<deed>")
 def act(number: str, deed: str) -> Response:
     """Signing goes on with the card; taking back is done at once."""
-    wanted = Deed(deed) if deed in {each.value for each in _DEEDS} else None
-    if wanted is None:
-        raise DelegationUnknown("no such deed")
-    who, _ = posted(need=Need.OWN if wanted is Deed.SIGN else Need.ANY)
-    name = MandateNumber(number)
-    statements.see(who, name, ports=ports())  # a power goes its own way
-    if wanted is not Deed.SIGN:
-        mandate_ends.end(who, name, wanted, ports=ports())
-        return see_other(f"{ports().policy.issuer}/statements/{number}")
-    begun = mandate_cards.begin(who, name, wanted, ui_locales=language(), ports=ports())
-    response = see_other(f"{ports().policy.issuer}/login/{begun.interaction_id}")
-    cookies.keep_login(response, begun.interaction_id, begun.browser_secret)
-    return response
+    return mandate.act(number, deed, among=_DEEDS, at=_AT, check=_statement)
 
 
-@blueprint.get("/statements/<handle:number>/bundle.zip")
-def bundle(number: str) -> Response:
-    """Everything that whoever receives it needs, to check it without us."""
-    who, name = visit(), MandateNumber(number)
-    statements.see(who, name, ports=ports())
-    return _file(write(mandate_papers.bundle(who, name, ports=ports())), "application/zip", "bundle.zip")
-
-
-@blueprint.get("/statements/<handle:number>/statement.pdf")
-def document(number: str) -> Response:
-    """The sealed document."""
-    return _file(_papers(number).pdf, "application/pdf", "statement.pdf")
-
-
-@blueprint.get("/statements/<handle:number>/statement.json")
-def record(number: str) -> Response:
-    """The record that the document carries."""
-    return _file(_papers(number).record or b"", "application/json", "statement.json")
-
-
-@blueprint.get("/statements/<handle:number>/statement.tlog-proof")
-def proof(number: str) -> Response:
-    """Where its entry stands in the register."""
-    return _file(_papers(number).proof or b"", "text/plain; charset=utf-8", "statement.tlog-proof")
-
-
-@blueprint.get("/statements/<handle:number>/statement.salt")
-def salt(number: str) -> Response:
-    """What opens the commitment in that entry."""
-    return _file(_papers(number).salt or b"", "application/octet-stream", "statement.salt")
-
-
-def _papers(number: str) -> Papers:
-    who, name = visit(), MandateNumber(number)
-    statements.see(who, name, ports=ports())
-    return mandate_papers.papers(who, name, ports=ports())
-
-
-def _file(body: bytes, media_type: str, name: str) -> Response:
-    response = Response(body, content_type=media_type)
-    response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
-    return response
+mandate.offer(blueprint, at=_AT, stem="statement", check=_statement)

@@ -15,7 +15,7 @@ from broker.jpki.detached import MAX_CMS
 from broker.web.delegations import shown
 from broker.web.errors import own_form
 from broker.web.me import visit
-from broker.web.pages import see_other
+from broker.web.pages import attachment, see_other
 from broker.web.settings import ports
 
 blueprint = Blueprint("uploads", __name__)
@@ -27,9 +27,7 @@ _MULTIPART: Final = "multipart/form-data"
 def to_sign(number: str) -> Response:
     """The very bytes that are signed."""
     body = mandate_uploads.to_sign(visit(need=Need.OWN), MandateNumber(number), ports=ports())
-    response = Response(body, content_type="application/json")
-    response.headers["Content-Disposition"] = 'attachment; filename="grant.json"'
-    return response
+    return attachment(body, "application/json", "grant.json")
 
 
 @blueprint.post("/delegations/<handle:number>/signature")

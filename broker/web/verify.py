@@ -36,7 +36,7 @@ from broker.flows.officer import Answer
 from broker.jose import compact_json, parse_json
 from broker.web.catalogue import Words, answer_to
 from broker.web.form import query_pairs
-from broker.web.pages import page
+from broker.web.pages import attachment, page
 from broker.web.settings import ports
 
 blueprint = Blueprint("verify", __name__)
@@ -88,9 +88,7 @@ def bundle() -> Response:
     with _place():
         as_of = question(_asked(fields), now=ports().clock()).as_of
         found = officer.fetch(fields["number"], fields["check"], as_of=as_of, ports=ports())
-    response = Response(write(found), content_type="application/zip")
-    response.headers["Content-Disposition"] = 'attachment; filename="bundle.zip"'
-    return response
+    return attachment(write(found), "application/zip", "bundle.zip")
 
 
 def _fields(given: Mapping[str, str]) -> dict[str, str]:
