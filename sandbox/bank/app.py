@@ -6,17 +6,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from flask import Flask, abort, redirect, render_template, request, session, url_for
-from werkzeug.exceptions import HTTPException, SecurityError
+from flask import Flask, abort, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from sandbox.bank.accounts import Accounts, Customer, NumberRefused, Registered, normalize_number
 from sandbox.bank.settings import NAME, OPENING_SCOPES, BankSettings
-from sandbox.party import frame, key, language
+from sandbox.party import doors, frame, key, language
+from sandbox.party.doors import Doors
 from sandbox.party.forms import check_form_token
 from sandbox.party.language import gettext as _
 from sandbox.party.numbers import SCOPES, Numbers, Standing, Told
-from sandbox.party.relying_party import BrokerUnavailable, CallRefused, LoginRefused, RelyingParty
+from sandbox.party.relying_party import CallRefused, LoginRefused, RelyingParty
 from sandbox.party.visits import Visit
 
 TRANSLATIONS: Final = Path(__file__).with_name("translations")
@@ -31,13 +31,9 @@ def create_bank(settings: BankSettings) -> Flask:
     frame.install(app, settings, name="bank", bank_name=NAME, sandbox=True)
     language.install(app, TRANSLATIONS)
     relying_party = RelyingParty(app, settings, key.client_key(settings.state))
-    bank = _Bank(
-        settings=settings,
-        accounts=Accounts(settings.state / "bank.db"),
-        relying_party=relying_party,
-        numbers=Numbers(relying_party),
-        log=app.logger.warning,
-    )
+    accounts, log = Accounts(settings.state / "bank.db"), app.logger.warning
+    way = Doors(visits=accounts, relying_party=relying_party, log=log, trouble=_trouble)
+    bank = _Bank(accounts=accounts, relying_party=relying_party, numbers=Numbers(relying_party), doors=way, log=log)
     app.add_url_rule("/", "home", bank.home)
     app.add_url_rule("/login", "login", bank.login, methods=["POST"])
     app.add_url_rule("/callback", "callback", bank.callback)
@@ -46,14 +42,10 @@ def create_bank(settings: BankSettings) -> Flask:
     app.add_url_rule("/number", "register_number", bank.register_number, methods=["POST"])
     app.add_url_rule("/number/confirm", "confirm_number", bank.confirm_number, methods=["POST"])
     app.add_url_rule("/number/end", "end_number", bank.end_number, methods=["POST"])
-    app.add_url_rule("/logout", "logout", bank.logout, methods=["POST"])
-    app.add_url_rule("/signed-out", "signed_out", bank.signed_out)
     app.add_url_rule("/api/me", "me", bank.me)
     app.add_url_rule("/jwks", "jwks", lambda: key.public_jwks(settings.state))
-    app.register_error_handler(BrokerUnavailable, bank.broker_unavailable)
-    app.register_error_handler(LoginRefused, bank.login_refused)
     app.register_error_handler(CallRefused, bank.call_refused)
-    app.register_error_handler(HTTPException, _refused_page)
+    way.install(app)
     return app
 
 
@@ -61,14 +53,14 @@ class _Bank:
     def __init__(
         self,
         *,
-        settings: BankSettings,
         accounts: Accounts,
         relying_party: RelyingParty,
         numbers: Numbers,
+        doors: Doors,
         log: Any,
     ) -> None:
-        self._settings = settings
         self._numbers = numbers
+        self._doors = doors
         self._accounts = accounts
         self._relying_party = relying_party
         self._log = log
@@ -77,7 +69,7 @@ class _Bank:
         """The front door, the customer number form, or the greeting, by who is here."""
         if (again := frame.switched()) is not None:
             return again
-        visit = self._visit()
+        visit = self._doors.visitor()
         if visit is None:
             return render_template("welcome.html")
         customer = self._accounts.customer_of(visit.person)
@@ -101,10 +93,9 @@ class _Bank:
         """Back from the broker, with a code or with an error."""
         visit = self._relying_party.finish(request.args.to_dict())
         asked = self._numbers.under_way()
-        frame.leave(self._accounts.end_visit, chosen=session.get("language"))
+        self._doors.leave()
         self._know(visit, None if asked is None else self._numbers.told(asked, visit))
-        session["visit"] = self._accounts.open_visit(visit, now=_now())
-        return redirect(url_for("home"), 303)
+        return self._doors.enter(visit)
 
     def _know(self, visit: Visit, told: Told | None) -> None:
         """Keep what the login service says of a customer number. Raises LoginRefused: it is not this person's here."""
@@ -126,7 +117,7 @@ class _Bank:
     def register_number(self) -> str | tuple[str, int] | Response:
         """Have one's customer number told by the login service: this one, or another in its place."""
         check_form_token()
-        visit = self._visit()
+        visit = self._doors.visitor()
         customer = None if visit is None else self._accounts.customer_of(visit.person)
         if visit is None or customer is None:
             return redirect(url_for("home"), 303)
@@ -146,7 +137,7 @@ class _Bank:
     def confirm_number(self) -> Response:
         """The branch has seen whose number it is (in the sample: a button); until then it is held (R6)."""
         check_form_token()
-        visit = self._visit()
+        visit = self._doors.visitor()
         waits = None if visit is None else self._accounts.registered(visit.person)
         if visit is not None and waits is not None and waits.held:
             self._numbers.confirm(waits.link_id)
@@ -158,7 +149,7 @@ class _Bank:
     def end_number(self) -> Response:
         """The login service forgets the number; its customer goes on logging in."""
         check_form_token()
-        visit = self._visit()
+        visit = self._doors.visitor()
         if visit is not None:
             self._numbers.end(person=str(visit.claims["sub"]))
             self._accounts.unregister(visit.person)
@@ -167,7 +158,7 @@ class _Bank:
     def link(self) -> str | tuple[str, int] | Response:
         """First time here: which customer is this? Shown once more before it is bound."""
         check_form_token()
-        visit = self._visit()
+        visit = self._doors.visitor()
         if visit is None or self._accounts.customer_of(visit.person) is not None:
             return redirect(url_for("home"), 303)
         typed = request.form.get("customer_number", "")
@@ -180,7 +171,7 @@ class _Bank:
     def confirm_link(self) -> str | tuple[str, int] | Response:
         """Bind the login to the customer number: the private-sector ID of this person."""
         check_form_token()
-        visit = self._visit()
+        visit = self._doors.visitor()
         if visit is None or self._accounts.customer_of(visit.person) is not None:
             return redirect(url_for("home"), 303)
         try:
@@ -189,28 +180,9 @@ class _Bank:
             return self._link_page(refused=True), 400
         return redirect(url_for("home"), 303)
 
-    def logout(self) -> str | Response:
-        """End the visit here first: that succeeds whatever happens to the broker."""
-        check_form_token()
-        visit = self._visit()
-        chosen = language.current()
-        frame.leave(self._accounts.end_visit, chosen=chosen)
-        if visit is None:
-            return redirect(url_for("signed_out"), 303)
-        try:
-            return self._relying_party.log_out(visit, ui_locales=chosen)
-        except BrokerUnavailable:
-            self._log("logged out here; the broker could not be asked")
-            return render_template("signed_out.html", only_here=True)
-
-    def signed_out(self) -> str:
-        """Back from the broker's logout."""
-        self._relying_party.finish_log_out(request.args.to_dict())
-        return render_template("signed_out.html", only_here=False)
-
     def me(self) -> tuple[dict[str, Any], int]:
         """For programs: what this bank verified about the login of this cookie."""
-        visit = self._visit()
+        visit = self._doors.visitor()
         if visit is None:
             return {"error": "not_logged_in"}, 401
         customer = self._accounts.customer_of(visit.person)
@@ -221,28 +193,11 @@ class _Bank:
             "userinfo": dict(visit.proved),
         }, 200
 
-    def broker_unavailable(self, failure: BrokerUnavailable) -> tuple[str, int]:
-        """The broker is away: nothing was lost, try again."""
-        self._log("broker unavailable: %s", failure)
-        return render_template(
-            "error.html", code="broker_unavailable", title=_not_logged_in(), message=_unavailable()
-        ), 503
-
     def call_refused(self, refusal: CallRefused) -> tuple[str, int]:
         """The login service would not have the number, or not have it confirmed."""
         self._log("the broker refuses: %s", refusal)
         title, message = _("番号は登録されていません"), _explanation("number")
         return render_template("error.html", code=str(refusal), title=title, message=message), 502
-
-    def login_refused(self, refusal: LoginRefused) -> tuple[str, int]:
-        """Not logged in: which of the two, the visitor's own decision or ours, decides the words."""
-        self._log("login refused: %s (%s)", refusal.code, refusal)
-        return (
-            render_template(
-                "error.html", code=refusal.code, title=_not_logged_in(), message=_explanation(refusal.code)
-            ),
-            403,
-        )
 
     def _greeting(self, visit: Visit, customer: Customer, *, refused: bool = False, typed: str = "") -> str:
         return render_template(
@@ -259,9 +214,15 @@ class _Bank:
         spare: tuple[Customer, ...] = self._accounts.spare()
         return render_template("link.html", spare=spare, refused=refused, typed=typed)
 
-    def _visit(self) -> Visit | None:
-        secret = session.get("visit")
-        return self._accounts.visit(secret, now=_now()) if isinstance(secret, str) else None
+
+def _trouble(code: str | int) -> dict[str, str]:
+    if isinstance(code, int):  # what the forms or the address got wrong
+        stale = code in {400, 403}
+        return {
+            "title": _("この画面は古くなりました") if stale else _("ページを開けませんでした"),
+            "message": _("お客さまの情報は変わっていません。最初のページからやり直してください。"),
+        }
+    return {"title": _("ログインしませんでした"), "message": _explanation(code)}
 
 
 def _explanation(code: str) -> str:
@@ -272,34 +233,12 @@ def _explanation(code: str) -> str:
             return _("このブラウザーで始めたログインではないか、時間が過ぎています。もう一度はじめからお願いします。")
         case "number" | "wrong_number":
             return _("ログインサービスの番号と当行の番号が合わないか、登録できませんでした。番号は前のままです。")
-        case "temporarily_unavailable" | "server_error":
-            return _unavailable()
-        case _:
+        case doors.UNAVAILABLE | "temporarily_unavailable" | "server_error":
+            return _(
+                "ログインサービスにつながりません。お客さまの情報は変わっていません。少し待ってからもう一度お試しください。"
+            )
+        case _other:
             return _("ログインの結果を確かめられなかったため、受け付けませんでした。お客さまの情報は変わっていません。")
-
-
-def _refused_page(refusal: HTTPException) -> tuple[str, int]:
-    """A page for what the forms or the address got wrong."""
-    code = refusal.code or 500
-    if isinstance(refusal, SecurityError):  # a foreign Host: no address of ours can be built into a page
-        return "Bad Host\n", code
-    stale = code in (400, 403)
-    return render_template(
-        "error.html",
-        code=str(code),
-        title=_("この画面は古くなりました") if stale else _("ページを開けませんでした"),
-        message=_("お客さまの情報は変わっていません。最初のページからやり直してください。"),
-    ), code
-
-
-def _not_logged_in() -> str:
-    return _("ログインしませんでした")
-
-
-def _unavailable() -> str:
-    return _(
-        "ログインサービスにつながりません。お客さまの情報は変わっていません。少し待ってからもう一度お試しください。"
-    )
 
 
 def _now() -> datetime:

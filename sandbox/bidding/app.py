@@ -5,18 +5,18 @@ from __future__ import annotations
 import unicodedata
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from flask import Flask, abort, redirect, render_template, request, session, url_for
-from werkzeug.exceptions import HTTPException, SecurityError
 from werkzeug.wrappers import Response
 
 from sandbox.bidding.books import MAX_AMOUNT, AnswerUnfit, Books, Offer, Tender
 from sandbox.bidding.settings import NAME, BiddingSettings
-from sandbox.party import frame, key, language
+from sandbox.party import doors, frame, key, language
+from sandbox.party.doors import Doors
 from sandbox.party.forms import check_form_token
 from sandbox.party.language import gettext as _
-from sandbox.party.relying_party import BrokerUnavailable, LoginRefused, RelyingParty
+from sandbox.party.relying_party import LoginRefused, RelyingParty
 from sandbox.party.visits import Visit
 
 AUTHORITY: Final = {
@@ -30,40 +30,33 @@ def create_bidding(settings: BiddingSettings) -> Flask:
     app = Flask("sandbox.bidding", static_folder="static", template_folder="templates")
     frame.install(app, settings, name="bidding", service_name=NAME, issuer=settings.issuer)
     language.install(app, Path(__file__).with_name("translations"))
-    bidding = _Bidding(
-        settings=settings,
-        books=Books(settings.state / "bidding.db"),
-        relying_party=RelyingParty(app, settings, key.client_key(settings.state)),
-        log=app.logger.warning,
-    )
+    books = Books(settings.state / "bidding.db")
+    relying_party = RelyingParty(app, settings, key.client_key(settings.state))
+    way = Doors(visits=books, relying_party=relying_party, log=app.logger.warning, trouble=_trouble)
+    bidding = _Bidding(books=books, relying_party=relying_party, doors=way)
     app.add_url_rule("/", "home", bidding.home)
-    app.add_url_rule("/login", "login", bidding.login, methods=["POST"])
+    app.add_url_rule("/login", "login", way.login, methods=["POST"])
     app.add_url_rule("/callback", "callback", bidding.callback)
     app.add_url_rule("/tenders/<number>", "tender", bidding.tender)
     app.add_url_rule("/tenders/<number>/bid", "bid", bidding.bid, methods=["POST"])
     app.add_url_rule("/bids/<bid_id>", "outcome", bidding.outcome)
     app.add_url_rule("/office", "office", bidding.office)
-    app.add_url_rule("/logout", "logout", bidding.logout, methods=["POST"])
-    app.add_url_rule("/signed-out", "signed_out", bidding.signed_out)
     app.add_url_rule("/jwks", "jwks", lambda: key.public_jwks(settings.state))
-    app.register_error_handler(BrokerUnavailable, bidding.broker_unavailable)
-    app.register_error_handler(LoginRefused, bidding.login_refused)
-    app.register_error_handler(HTTPException, _refused_page)
+    way.install(app)
     return app
 
 
 class _Bidding:
-    def __init__(self, *, settings: BiddingSettings, books: Books, relying_party: RelyingParty, log: Any) -> None:
-        self._settings = settings
+    def __init__(self, *, books: Books, relying_party: RelyingParty, doors: Doors) -> None:
         self._books = books
         self._relying_party = relying_party
-        self._log = log
+        self._doors = doors
 
     def home(self) -> str | Response:
         """The front door, or what is tendered and what one has bid."""
         if (again := frame.switched()) is not None:
             return again
-        visit = self._visit()
+        visit = self._doors.visitor()
         if visit is None:
             return render_template("welcome.html")
         return render_template(
@@ -73,21 +66,16 @@ class _Bidding:
             by_number=self._books.tenders,
         )
 
-    def login(self) -> Response:
-        """Who somebody is; nothing is asked about any power yet."""
-        check_form_token()
-        return self._relying_party.start(ui_locales=language.current())
-
     def tender(self, number: str) -> str | Response:
         """One tender, and the form for a bid."""
-        if self._visit() is None:
+        if self._doors.visitor() is None:
             return redirect(url_for("home"), 303)
         return render_template("tender.html", tender=self._known(number), typed="", wrong=False)
 
     def bid(self, number: str) -> str | tuple[str, int] | Response:
         """Off to the broker with the question: may this person bid this amount for this tender?"""
         check_form_token()
-        tender, visit = self._known(number), self._visit()
+        tender, visit = self._known(number), self._doors.visitor()
         if visit is None:
             return redirect(url_for("home"), 303)
         typed = request.form.get("amount", "")
@@ -104,7 +92,7 @@ class _Bidding:
 
     def callback(self) -> Response:
         """Back from the broker: from a login, or with the answer about a bid."""
-        before = self._visit()
+        before = self._doors.visitor()
         offered = session.pop("offer", None)
         visit = self._relying_party.finish(request.args.to_dict())
         if before is not None and offered is not None and visit.granted:
@@ -113,13 +101,12 @@ class _Bidding:
             except AnswerUnfit as unfit:
                 raise LoginRefused("answer_unfit", str(unfit)) from unfit
             return redirect(url_for("outcome", bid_id=bid.id), 303)
-        frame.leave(self._books.end_visit, chosen=session.get("language"))
-        session["visit"] = self._books.open_visit(visit, now=_now())
-        return redirect(url_for("home"), 303)
+        self._doors.leave()
+        return self._doors.enter(visit)
 
     def outcome(self, bid_id: str) -> str | Response:
         """What became of one's own bid."""
-        visit = self._visit()
+        visit = self._doors.visitor()
         if visit is None:
             return redirect(url_for("home"), 303)
         bid = self._books.bid(bid_id, subject=_subject(visit))
@@ -131,43 +118,11 @@ class _Bidding:
         """The procurement officer's side: what came in, on which answer, and where the power can be checked."""
         return render_template("office.html", bids=self._books.received(), by_number=self._books.tenders)
 
-    def logout(self) -> str | Response:
-        """End the visit here first: that succeeds whatever happens to the broker."""
-        check_form_token()
-        visit, chosen = self._visit(), language.current()
-        frame.leave(self._books.end_visit, chosen=chosen)
-        if visit is None:
-            return redirect(url_for("signed_out"), 303)
-        try:
-            return self._relying_party.log_out(visit, ui_locales=chosen)
-        except BrokerUnavailable:
-            self._log("logged out here; the broker could not be asked")
-            return render_template("signed_out.html")
-
-    def signed_out(self) -> str:
-        """Back from the broker's logout."""
-        self._relying_party.finish_log_out(request.args.to_dict())
-        return render_template("signed_out.html")
-
-    def broker_unavailable(self, failure: BrokerUnavailable) -> tuple[str, int]:
-        """The broker is away: nothing was bid, try again."""
-        self._log("broker unavailable: %s", failure)
-        return render_template("error.html", code="broker_unavailable", message=_unavailable()), 503
-
-    def login_refused(self, refusal: LoginRefused) -> tuple[str, int]:
-        """Not logged in, or no answer that fits the bid."""
-        self._log("login refused: %s (%s)", refusal.code, refusal)
-        return render_template("error.html", code=refusal.code, message=_explanation(refusal.code)), 403
-
     def _known(self, number: str) -> Tender:
         found = self._books.tenders.get(number)
         if found is None:
             abort(404)
         return found
-
-    def _visit(self) -> Visit | None:
-        secret = session.get("visit")
-        return self._books.visit(secret, now=_now()) if isinstance(secret, str) else None
 
 
 def _subject(visit: Visit) -> str:
@@ -182,28 +137,23 @@ def _yen(typed: str) -> int | None:
     return int(digits) if 1 <= int(digits) <= MAX_AMOUNT else None
 
 
-def _explanation(code: str) -> str:
+def _trouble(code: str | int) -> dict[str, str]:
     match code:
         case "access_denied":
-            return _("取りやめられました。入札は行われていません。")
+            message = _("取りやめられました。入札は行われていません。")
         case "answer_unfit":
-            return _("回答がこの入札のものではなかったため、受け付けませんでした。はじめからやり直してください。")
+            message = _("回答がこの入札のものではなかったため、受け付けませんでした。はじめからやり直してください。")
         case "login_not_started":
-            return _("このブラウザーで始めた手続きではないか、時間が過ぎています。はじめからやり直してください。")
-        case _:
-            return _("結果を確かめられなかったため、受け付けませんでした。入札は行われていません。")
-
-
-def _unavailable() -> str:
-    return _("ログインサービスにつながりません。入札は行われていません。少し待ってからもう一度お試しください。")
-
-
-def _refused_page(refusal: HTTPException) -> tuple[str, int]:
-    code = refusal.code or 500
-    if isinstance(refusal, SecurityError):  # a foreign Host: no address of ours can be built into a page
-        return "Bad Host\n", code
-    message = _("ページを開けませんでした。入札は行われていません。最初のページからやり直してください。")
-    return render_template("error.html", code=str(code), message=message), code
+            message = _("このブラウザーで始めた手続きではないか、時間が過ぎています。はじめからやり直してください。")
+        case doors.UNAVAILABLE:
+            message = _(
+                "ログインサービスにつながりません。入札は行われていません。少し待ってからもう一度お試しください。"
+            )
+        case int():
+            message = _("ページを開けませんでした。入札は行われていません。最初のページからやり直してください。")
+        case _other:
+            message = _("結果を確かめられなかったため、受け付けませんでした。入札は行われていません。")
+    return {"message": message}
 
 
 def _now() -> datetime:

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from flask import Flask, redirect, render_template, request, session, url_for
-from werkzeug.exceptions import HTTPException, SecurityError
 from werkzeug.wrappers import Response
 
 from sandbox.clinic import consultation, family
 from sandbox.clinic.matters import AnswerUnfit
 from sandbox.clinic.records import Records
 from sandbox.clinic.settings import NAME, ClinicSettings
-from sandbox.party import frame, key, language
-from sandbox.party.forms import check_form_token
+from sandbox.party import doors, frame, key, language
+from sandbox.party.doors import Doors
 from sandbox.party.language import gettext as _
-from sandbox.party.relying_party import BrokerUnavailable, CallRefused, LoginRefused, RelyingParty
-from sandbox.party.visits import Visit
+from sandbox.party.relying_party import CallRefused, LoginRefused, RelyingParty
 
 
 def create_clinic(settings: ClinicSettings) -> Flask:
@@ -29,45 +26,37 @@ def create_clinic(settings: ClinicSettings) -> Flask:
     records = Records(settings.state / "clinic.db")
     own_key = key.client_key(settings.state)
     relying_party = RelyingParty(app, settings, own_key)
-    clinic = _Clinic(records=records, relying_party=relying_party, log=app.logger.warning)
+    way = Doors(visits=records, relying_party=relying_party, log=app.logger.warning, trouble=_trouble)
+    clinic = _Clinic(records=records, relying_party=relying_party, doors=way)
     app.add_url_rule("/", "home", clinic.home)
-    app.add_url_rule("/login", "login", clinic.login, methods=["POST"])
+    app.add_url_rule("/login", "login", way.login, methods=["POST"])
     app.add_url_rule("/callback", "callback", clinic.callback)
-    app.add_url_rule("/logout", "logout", clinic.logout, methods=["POST"])
-    app.add_url_rule("/signed-out", "signed_out", clinic.signed_out)
     app.add_url_rule("/jwks", "jwks", lambda: key.public_jwks(settings.state))
-    family.install(app, records=records, relying_party=relying_party, visitor=clinic.visitor)
+    family.install(app, records=records, relying_party=relying_party, visitor=way.visitor)
     consultation.install(app, records=records, settings=settings, key=own_key)
-    app.register_error_handler(BrokerUnavailable, clinic.unavailable)
-    app.register_error_handler(LoginRefused, clinic.refused)
-    app.register_error_handler(CallRefused, clinic.call_refused)
-    app.register_error_handler(HTTPException, _refused_page)
+    app.register_error_handler(CallRefused, _call_refused)
+    way.install(app)
     return app
 
 
 class _Clinic:
-    def __init__(self, *, records: Records, relying_party: RelyingParty, log: Any) -> None:
+    def __init__(self, *, records: Records, relying_party: RelyingParty, doors: Doors) -> None:
         self._records = records
         self._relying_party = relying_party
-        self._log = log
+        self._doors = doors
 
     def home(self) -> str | Response:
         """The front door, or what a parent may do here."""
         if (again := frame.switched()) is not None:
             return again
-        visit = self.visitor()
+        visit = self._doors.visitor()
         if visit is None:
             return render_template("welcome.html")
         return family.overview(visit, relying_party=self._relying_party)
 
-    def login(self) -> Response:
-        """Who somebody is; nothing is asked about any child yet."""
-        check_form_token()
-        return self._relying_party.start(ui_locales=language.current())
-
     def callback(self) -> Response:
         """Back from the broker: from a login, or with the answer about a child."""
-        before = self.visitor()
+        before = self._doors.visitor()
         asked = session.pop("asked", None) is not None
         visit = self._relying_party.finish(request.args.to_dict())
         if before is not None and asked:
@@ -77,57 +66,25 @@ class _Clinic:
                 raise LoginRefused("answer_unfit", str(unfit)) from unfit
             place = url_for("no_power") if decision is None else url_for("child", decision=decision)
             return redirect(place, 303)
-        frame.leave(self._records.end_visit, chosen=session.get("language"))
-        session["visit"] = self._records.open_visit(visit, now=_now())
-        return redirect(url_for("home"), 303)
-
-    def logout(self) -> str | Response:
-        """End the visit here first: that succeeds whatever happens to the broker."""
-        check_form_token()
-        visit, chosen = self.visitor(), language.current()
-        frame.leave(self._records.end_visit, chosen=chosen)
-        if visit is None:
-            return redirect(url_for("signed_out"), 303)
-        try:
-            return self._relying_party.log_out(visit, ui_locales=chosen)
-        except BrokerUnavailable:
-            self._log("logged out here; the broker could not be asked")
-            return render_template("signed_out.html")
-
-    def signed_out(self) -> str:
-        """Back from the broker's logout."""
-        self._relying_party.finish_log_out(request.args.to_dict())
-        return render_template("signed_out.html")
-
-    def visitor(self) -> Visit | None:
-        """Who is logged in here."""
-        secret = session.get("visit")
-        return self._records.visit(secret, now=_now()) if isinstance(secret, str) else None
-
-    def unavailable(self, failure: BrokerUnavailable) -> tuple[str, int]:
-        """The broker is away: nothing was shown, try again."""
-        self._log("broker unavailable: %s", failure)
-        message = _("ログインサービスにつながりません。少し待ってからもう一度お試しください。")
-        return render_template("error.html", code="broker_unavailable", message=message), 503
-
-    def refused(self, refusal: LoginRefused) -> tuple[str, int]:
-        """Not logged in, or no answer that fits."""
-        self._log("login refused: %s (%s)", refusal.code, refusal)
-        message = _("結果を確かめられなかったため、何も表示していません。はじめからやり直してください。")
-        return render_template("error.html", code=refusal.code, message=message), 403
-
-    def call_refused(self, refusal: CallRefused) -> tuple[str, int]:
-        """The broker did not do what the desk asked for."""
-        message = _("認証の運営者が受け付けませんでした。生年月日や、すでに確認済みでないかを見直してください。")
-        return render_template("error.html", code=str(refusal), message=message), 409
+        self._doors.leave()
+        return self._doors.enter(visit)
 
 
-def _refused_page(refusal: HTTPException) -> tuple[str, int]:
-    code = refusal.code or 500
-    if isinstance(refusal, SecurityError):  # a foreign Host: no address of ours can be built into a page
-        return "Bad Host\n", code
-    message = _("ページを開けませんでした。最初のページからやり直してください。")
-    return render_template("error.html", code=str(code), message=message), code
+def _call_refused(refusal: CallRefused) -> tuple[str, int]:
+    """The broker did not do what the desk asked for."""
+    message = _("認証の運営者が受け付けませんでした。生年月日や、すでに確認済みでないかを見直してください。")
+    return render_template("error.html", code=str(refusal), message=message), 409
+
+
+def _trouble(code: str | int) -> dict[str, str]:
+    match code:
+        case doors.UNAVAILABLE:
+            message = _("ログインサービスにつながりません。少し待ってからもう一度お試しください。")
+        case int():
+            message = _("ページを開けませんでした。最初のページからやり直してください。")
+        case _other:
+            message = _("結果を確かめられなかったため、何も表示していません。はじめからやり直してください。")
+    return {"message": message}
 
 
 def _now() -> datetime:
