@@ -2,58 +2,37 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Page
-from werkzeug.serving import make_server
 
-from broker.commands.client import registration
 from broker.delegation import entity
 from broker.delegation.rendering import FONTS
 from broker.flows import mandate_issue, register
 from sandbox import bidding
 from sandbox.bidding import BiddingSettings, create_bidding
 from sandbox.bidding.books import TENDERS_FILE, AnswerUnfit, Books, Offer
-from sandbox.party.key import public_jwks
 from sandbox.party.visits import Visit
 from tests.broker.web.house import House
 from tests.broker.web.mandatehouse import Person, equip
-from tests.broker.web.test_web_me_browser import LOCALES, read_card
-from tests.browser import assert_accessible, screen
-from tests.catalogues import compile_stale
+from tests.broker.web.servicehouse import answer, log_in, looker, serving, wall
+from tests.broker.web.test_web_me_browser import LOCALES
+from tests.browser import assert_accessible
 
 NOW = datetime(2026, 12, 1, 3, tzinfo=UTC)
 
 
 @pytest.fixture
 def service(served: House, tmp_path: Path) -> Iterator[str]:
-    """The service on a port of its own, registered as its operator would; answers its address."""
-    compile_stale(Path(bidding.__file__).with_name("translations"))
-    holder: dict[str, Any] = {}
-
-    def application(environ: Any, start_response: Any) -> object:
-        with closing(holder["app"].wsgi_app(environ, start_response)) as parts:
-            return list(parts)
-
-    server = make_server("127.0.0.6", 0, application, threaded=True)  # type: ignore[arg-type]  # a WSGI callable
-    base_url = f"http://127.0.0.6:{server.server_port}"
-    settings = BiddingSettings(state=tmp_path / "bidding", base_url=base_url, issuer=served.issuer)
-    holder["app"] = create_bidding(settings)
-    client = registration(bidding.registration(base_url, public_jwks(settings.state)), secret_digest=None)
-    with served.ports.store.transaction() as tx:
-        assert tx.clients.add(client, now=served.clock())
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield base_url
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    """The service on a port of its own; answers its address."""
+    with serving(
+        served, bidding, tmp_path / "bidding", host="127.0.0.6", settings=BiddingSettings, create=create_bidding
+    ) as address:
+        yield address
 
 
 def empower(house: House, principal: Person, agent: Person, **form: str) -> str:
@@ -66,23 +45,19 @@ def empower(house: House, principal: Person, agent: Person, **form: str) -> str:
     register.witness_all(house.ports)
     mandate_issue.issue(house.ports)
     assert principal.state(path) == "有効"
-    house.clock.now = datetime.now(UTC)
+    wall(house)
     return path
 
 
 def bid(page: Page, house: House, tender: str, amount: str, *, resident: str = "shain", excluded: bool = False) -> None:
     """From the list to what became of it, with the card and the consent in between."""
-    house.clock.now = datetime.now(UTC)
+    wall(house)
     page.locator(f"#tender-{tender}").click()
     page.locator("#amount").fill(amount)
     if excluded:
         page.locator("input[name=tax][value=excluded]").check()
     page.locator("#bid").click()
-    page.locator("#mandate-questions").wait_for()
-    read_card(page, house, resident)
-    page.locator("#principals").wait_for()
-    page.locator("#approve").click()
-    page.locator("#decision").wait_for()
+    answer(page, house, resident, consent="#principals", then="#decision")
 
 
 @pytest.mark.timeout(400)
@@ -97,18 +72,10 @@ def test_an_employee_bids_within_the_companys_power_and_not_beyond_it_nor_after_
     path = empower(served, principal, Person.at(served, "shain"), entities="100001", category_2="yes")
     page = new_page(locale=LOCALES[language])
 
-    def look(name: str) -> None:
-        assert page.locator("html").get_attribute("lang") == language
-        assert_accessible(page)
-        screen(page, name, language)
-
+    look = looker(page, language)
     page.goto(service)
     look("bidding-welcome")
-    page.locator("#login").click()
-    page.locator("#card-submit").wait_for()
-    read_card(page, served, "shain")
-    page.locator("#approve").click()
-    page.locator("#tenders").wait_for()
+    log_in(page, served, "shain", then="#tenders")
     page.locator("#tender-R8-0012").click()
     look("bidding-tender")
     page.locator("#amount").fill("たくさん")

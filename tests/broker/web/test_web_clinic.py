@@ -2,73 +2,42 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Page
-from werkzeug.serving import make_server
 
-from broker.commands.client import registration
 from broker.delegation.rendering import FONTS
 from broker.flows import mandate_issue, register
-from sandbox import clinic
-from sandbox.clinic import ClinicSettings, create_clinic
 from sandbox.clinic.matters import AnswerUnfit
 from sandbox.clinic.records import VIEW, NumberTaken, Records
-from sandbox.party.key import public_jwks
 from sandbox.party.visits import Visit
 from tests.broker.web.familyhouse import CHILD_FORM, draft
 from tests.broker.web.house import House
 from tests.broker.web.mandatehouse import Person, equip
+from tests.broker.web.servicehouse import CLINIC, answer, log_in, looker, serving_clinic, wall
 from tests.broker.web.test_web_mandate_life import answering
-from tests.broker.web.test_web_me_browser import LOCALES, read_card
+from tests.broker.web.test_web_me_browser import LOCALES
 from tests.browser import assert_accessible, screen
-from tests.catalogues import compile_stale
 
 NOW = datetime(2026, 12, 1, 3, tzinfo=UTC)
-CLINIC = "sample-clinic"
-"""The house has a client of the sample's own name."""
 
 
 @pytest.fixture
 def service(served: House, tmp_path: Path) -> Iterator[str]:
-    """The clinic on a port of its own, registered as its operator would; answers its address."""
-    compile_stale(Path(clinic.__file__).with_name("translations"))
-    holder: dict[str, Any] = {}
-
-    def application(environ: Any, start_response: Any) -> object:
-        with closing(holder["app"].wsgi_app(environ, start_response)) as parts:
-            return list(parts)
-
-    server = make_server("127.0.0.5", 0, application, threaded=True)  # type: ignore[arg-type]  # a WSGI callable
-    base_url = f"http://127.0.0.5:{server.server_port}"
-    settings = ClinicSettings(state=tmp_path / "clinic", base_url=base_url, issuer=served.issuer, client_id=CLINIC)
-    holder["app"] = create_clinic(settings)
-    told = clinic.registration(base_url, public_jwks(settings.state)) | {"client_id": CLINIC}
-    client = registration(told, secret_digest=None)
-    with served.ports.store.transaction() as tx:
-        assert tx.clients.add(client, now=served.clock())
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield base_url
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    """The clinic on a port of its own; answers its address."""
+    with serving_clinic(served, tmp_path / "clinic") as address:
+        yield address
 
 
 def view(page: Page, house: House) -> None:
     """Ask for the child's record, with the card and the consent in between."""
-    house.clock.now = datetime.now(UTC)
+    wall(house)
     page.locator("#view").click()
-    page.locator("#mandate-questions").wait_for()
-    read_card(page, house, "hanako")
-    page.locator("#approve").click()
-    page.locator("#back").wait_for()
+    answer(page, house, "hanako", then="#back")
 
 
 @pytest.mark.timeout(400)
@@ -92,33 +61,25 @@ def test_a_parent_sees_the_childs_record_from_the_desks_word_until_the_childs_ca
     assert child.sign(path, "accept").status_code == 200
     page = new_page(locale=LOCALES[language])
 
-    def look(name: str) -> None:
-        assert page.locator("html").get_attribute("lang") == language
-        assert_accessible(page)
-        screen(page, name, language)
-
+    look = looker(page, language)
     page.goto(service)
     look("clinic-welcome")
-    served.clock.now = datetime.now(UTC)
-    page.locator("#login").click()
-    page.locator("#card-submit").wait_for()
-    read_card(page, served, "hanako")
-    page.locator("#approve").click()
-    page.locator("#logged-in").wait_for()
+    wall(served)
+    log_in(page, served, "hanako", then="#logged-in")
     look("clinic-home")
     view(page, served)
     assert page.locator("#no-power").count() == 1, "nobody has looked at the papers"
     look("clinic-no-power")
-    served.clock.now = datetime.now(UTC)
+    wall(served)
     page.locator("#back").click()
-    served.clock.now = datetime.now(UTC)
+    wall(served)
     with page.expect_navigation():
         page.locator("#ask").click()
 
-    served.clock.now = datetime.now(UTC)
+    wall(served)
     page.goto(f"{service}/desk")
     look("clinic-desk")
-    served.clock.now = datetime.now(UTC)
+    wall(served)
     page.locator("#confirm-1 button").click()
     page.locator("#confirm-1").wait_for(state="detached")
     assert_accessible(page)
@@ -127,7 +88,7 @@ def test_a_parent_sees_the_childs_record_from_the_desks_word_until_the_childs_ca
     mandate_issue.issue(served.ports)
     assert parent.state(path) == "有効"
 
-    served.clock.now = datetime.now(UTC)
+    wall(served)
     page.goto(service)
     view(page, served)
     assert page.locator("#child-name").inner_text() == "例示みらい"
@@ -141,7 +102,7 @@ def test_a_parent_sees_the_childs_record_from_the_desks_word_until_the_childs_ca
     screen(own, "family-one", language)
 
     assert child.press(path, "revoke-form").status_code == 303
-    served.clock.now = datetime.now(UTC)
+    wall(served)
     page.locator("#back").click()
     view(page, served)
     assert page.locator("#no-power").count() == 1

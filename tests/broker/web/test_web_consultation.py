@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -12,56 +11,29 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Page
-from werkzeug.serving import make_server
 
-from broker.commands.client import registration
 from cardreader.cardfile import CardFile, load
 from cardreader.errors import HPKICardGiven
-from sandbox import clinic
-from sandbox.clinic import ClinicSettings, create_clinic
 from sandbox.clinic.matters import CLAIM, AnswerUnfit, Matters
-from sandbox.party.key import public_jwks
 from sandbox.party.visits import Visit
 from tests.broker.web.doctors import DOCTOR, PATIENT, card_of
 from tests.broker.web.house import House, transaction_of
+from tests.broker.web.servicehouse import looker, serving_clinic, wall
 from tests.broker.web.test_web_me_browser import LOCALES
 from tests.browser import assert_accessible, screen, screenshot
-from tests.catalogues import compile_stale
 
-CLINIC = "sample-clinic"
-"""The house has a client of the sample's own name."""
 NOW = datetime(2026, 12, 1, 3, tzinfo=UTC)
 
 
 @pytest.fixture
 def room(served: House, tmp_path: Path) -> Iterator[str]:
-    """The clinic on a port of its own, registered as its operator would; answers the address of the room."""
-    compile_stale(Path(clinic.__file__).with_name("translations"))
-    holder: dict[str, Any] = {}
-
-    def application(environ: Any, start_response: Any) -> object:
-        with closing(holder["app"].wsgi_app(environ, start_response)) as parts:
-            return list(parts)
-
-    server = make_server("127.0.0.5", 0, application, threaded=True)  # type: ignore[arg-type]  # a WSGI callable
-    base_url = f"http://127.0.0.5:{server.server_port}"
-    settings = ClinicSettings(state=tmp_path / "clinic", base_url=base_url, issuer=served.issuer, client_id=CLINIC)
-    holder["app"] = create_clinic(settings)
-    told = clinic.registration(base_url, public_jwks(settings.state)) | {"client_id": CLINIC}
-    client = registration(told, secret_digest=None)
-    with served.ports.store.transaction() as tx:
-        assert tx.clients.add(client, now=served.clock())
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"{base_url}/consultation"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    """The clinic on a port of its own; answers the address of the room."""
+    with serving_clinic(served, tmp_path / "clinic") as address:
+        yield f"{address}/consultation"
 
 
 def press(page: Page, house: House, button: str, then: str) -> None:
-    """The clinic keeps the time of the wall, so the broker has to here."""
-    house.clock.now = datetime.now(UTC)
+    wall(house)
     page.locator(button).click()
     page.locator(then).wait_for()
 
@@ -72,7 +44,7 @@ def place(page: Page, house: House, card: CardFile | str, then: str) -> None:
     request = page.locator("#card-form input[name=request]").get_attribute("value")
     assert request is not None
     answered = house.post_answer(transaction_of(request), {"answer": house.sign_with(chosen, request)})
-    house.clock.now = datetime.now(UTC)
+    wall(house)
     page.goto(answered.headers["Location"])
     page.locator(then).wait_for()  # the broker's last page goes on by itself
 
@@ -84,10 +56,10 @@ def test_a_doctor_hands_over_to_a_patient_and_both_see_the_result(
 ) -> None:
     page = new_page(locale=LOCALES[language])
 
+    seen = looker(page, language)
+
     def look(name: str) -> None:
-        assert page.locator("html").get_attribute("lang") == language
-        assert_accessible(page)
-        screen(page, name, language)
+        seen(name)
         for width in (1280, 320):
             page.set_viewport_size({"width": width, "height": 640})
             screenshot(page, f"{name}-{width}.{language}")
