@@ -16,7 +16,7 @@ from flask import Blueprint, Response, jsonify, render_template, request
 from werkzeug.exceptions import BadRequest
 
 from broker.errors import BrokerError
-from broker.flows import card_answer, ciba, consent, login
+from broker.flows import card_answer, card_prompt, ciba, consent, login
 from broker.flows.code import RefusedToClient, ReturnToClient
 from broker.flows.elsewhere import AnsweredElsewhere
 from broker.flows.my_page import Place
@@ -81,8 +81,8 @@ def _allowed(auth_req_id: str, card: CardFile) -> ReturnToClient | RefusedToClie
     """The whole way of a person at the pages. Only the card of the person it is about gets to its end."""
     begun = ciba.approve(auth_req_id, ports=ports())
     interaction, secret = begun.interaction_id, begun.browser_secret
-    asked = login.prompt(interaction, secret, language=lambda _: "ja", ports=ports())
-    if not isinstance(asked, login.CardPrompt):
+    asked = card_prompt.prompt(interaction, secret, language=lambda _: "ja", ports=ports())
+    if not isinstance(asked, card_prompt.CardPrompt):
         raise BadRequest("what is released is chosen on the page")
     try:
         sealed = softagent.answer(

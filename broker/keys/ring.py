@@ -15,7 +15,7 @@ from typing import Any, Final
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from broker.accounts.session import LIFETIME as SESSION_LIFETIME
-from broker.flows.login import TRANSACTION_LIFETIME
+from broker.flows.card_prompt import TRANSACTION_LIFETIME
 from broker.flows.ports import JWKS_MAX_AGE, KeyUse
 from broker.jose import Signer
 from broker.oidc.tokens import ACCESS_TOKEN_LIFETIME, ID_TOKEN_LIFETIME

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, Response, g, request, url_for
 
 from broker.errors import InteractionUnknown
-from broker.flows import authorization, login
+from broker.flows import authorization, card_prompt, login
 from broker.flows.handover import offered
 from broker.flows.proofing import ReleasePrompt
 from broker.ids import InteractionID
@@ -43,7 +43,7 @@ def show(interaction: InteractionID) -> Response:
     g.interaction = interaction
     secret = cookies.browser_secret(interaction)
     try:
-        prompt = login.prompt(interaction, secret, language=ask_for, kiosk_id=cookies.kiosk(), ports=ports())
+        prompt = card_prompt.prompt(interaction, secret, language=ask_for, kiosk_id=cookies.kiosk(), ports=ports())
     except InteractionUnknown:
         open_one, _ = login.peek(interaction, secret, ports=ports())
         if open_one.authenticated is None:

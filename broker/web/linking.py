@@ -7,7 +7,7 @@ from flask import Blueprint, Response, g, url_for
 
 from broker.accounts.link import AlarmKind
 from broker.errors import InteractionUnknown, LinkCardChanged
-from broker.flows import link_commit, linking, login
+from broker.flows import card_prompt, link_commit, linking
 from broker.flows.code import RefusedToClient
 from broker.ids import InteractionID, TransactionID
 from broker.web import cookies
@@ -27,8 +27,8 @@ def show(interaction: InteractionID) -> Response:
     """The number, masked, and the form that asks the card a second time."""
     g.interaction = interaction
     secret = cookies.browser_secret(interaction)
-    prompt = login.prompt(interaction, secret, language=ask_for, kiosk_id=cookies.kiosk(), ports=ports())
-    if not isinstance(prompt, login.CardPrompt):
+    prompt = card_prompt.prompt(interaction, secret, language=ask_for, kiosk_id=cookies.kiosk(), ports=ports())
+    if not isinstance(prompt, card_prompt.CardPrompt):
         raise InteractionUnknown("no link is made in this login")
     seen = linking.look(prompt.interaction, prompt.client, ports=ports())
     agent = ports().policy.agent_origins[0]
