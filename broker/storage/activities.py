@@ -13,7 +13,7 @@ from sqlalchemy import Integer, bindparam, delete, func, insert, select, update
 from broker.accounts.activity import Activity, How, Kind, Result
 from broker.ids import AccountID, ClientID, GrantID, SessionID
 from broker.storage.schema import activities
-from broker.storage.work import Work, per_engine
+from broker.storage.work import Work, maybe, per_engine
 
 NEWEST: Final = 2**62
 """Beyond every number a row can have."""
@@ -128,8 +128,8 @@ def _activity(row: Any) -> Activity:
         result=Result(row.result),
         items=tuple(row.items.split()),
         at=row.at,
-        session_id=None if row.session_id is None else SessionID(row.session_id),
-        grant_id=None if row.grant_id is None else GrantID(row.grant_id),
+        session_id=maybe(SessionID, row.session_id),
+        grant_id=maybe(GrantID, row.grant_id),
         repeats=row.repeats,
         number=row.id,
         count=row.times,

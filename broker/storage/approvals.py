@@ -112,10 +112,9 @@ class _SQLApprovals:
         return self._answered(digest, ApprovalState.DENIED, None, now)
 
     def _answered(self, digest: bytes, state: ApprovalState, grant_id: GrantID | None, now: datetime) -> bool:
-        answer = self._work.write(
+        return self._work.changes(
             self._statements.answer, b_digest=digest, b_state=state.value, b_grant_id=grant_id, b_now=now
         )
-        return answer.one_or_none() is not None
 
     def consume(self, digest: bytes, *, now: datetime) -> Grant | None:
         row = self._work.write(self._statements.consume, b_digest=digest, b_now=now).one_or_none()
@@ -148,8 +147,7 @@ class SQLDeviceCodes(_SQLApprovals):
 
     def open(self, approval: Approval, *, user_code_digest: bytes) -> bool:
         device = None if approval.device is None else json.dumps(asdict(approval.device))
-        opened = self._work.write(_OPEN_DEVICE, user_code_digest=user_code_digest, device=device, **_values(approval))
-        return opened.one_or_none() is not None
+        return self._work.changes(_OPEN_DEVICE, user_code_digest=user_code_digest, device=device, **_values(approval))
 
     def pending(self, user_code_digest: bytes, *, now: datetime) -> Approval | None:
         row = self._work.read(_PENDING_DEVICE, b_user_code_digest=user_code_digest, b_now=now).one_or_none()

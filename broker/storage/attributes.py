@@ -45,7 +45,7 @@ class SQLAttributes:
         )
 
     def remove(self, account: AccountID, name: str) -> bool:
-        return self._work.write(_REMOVE, b_account=account, b_name=name).one_or_none() is not None
+        return self._work.changes(_REMOVE, b_account=account, b_name=name)
 
     def forget(self, account: AccountID) -> None:
         self._work.write(_FORGET, b_account=account)

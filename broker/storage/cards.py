@@ -11,7 +11,7 @@ from broker.accounts.credential import CredentialKey
 from broker.flows.login_ports import CardAnswer, CardTransaction
 from broker.ids import ClientID, InteractionID, KioskID, TransactionID
 from broker.storage.schema import card_transactions, interactions
-from broker.storage.work import Work, can_hold
+from broker.storage.work import Work, can_hold, maybe
 
 _one = card_transactions.c.transaction_id == bindparam("b_transaction_id")
 _BEGIN = insert(card_transactions)
@@ -244,4 +244,4 @@ def _answer(row: Row[Any]) -> CardAnswer:
 
 
 def _kiosk(row: Row[Any]) -> KioskID | None:
-    return None if row.kiosk_id is None else KioskID(row.kiosk_id)
+    return maybe(KioskID, row.kiosk_id)

@@ -124,12 +124,12 @@ class SQLClients:
         return tuple(_client(row) for row in self._work.read(_ALL).all())
 
     def change(self, client: Client, *, now: datetime) -> bool:
-        return self._work.write(_CHANGE, **_values(client, now)).one_or_none() is not None
+        return self._work.changes(_CHANGE, **_values(client, now))
 
     def remove(self, client_id: ClientID, *, now: datetime) -> bool:
         if not can_hold(client_id):
             return False
-        removed = self._work.write(_REMOVE, b_client_id=client_id, b_now=now).one_or_none() is not None
+        removed = self._work.changes(_REMOVE, b_client_id=client_id, b_now=now)
         if removed:
             for statement in _END_ALL:
                 self._work.write(statement, b_client_id=client_id, b_now=now)
@@ -164,8 +164,7 @@ class SQLManagedClients:
         return None if row is None else ManagedClient(client=_client(row), issued_at=row.added_at)
 
     def change(self, client: Client, *, manager: bytes, fresh: bytes, now: datetime) -> bool:
-        changed = self._work.write(_CHANGE_MANAGED, b_manager=manager, b_fresh=fresh, **_values(client, now))
-        return changed.one_or_none() is not None
+        return self._work.changes(_CHANGE_MANAGED, b_manager=manager, b_fresh=fresh, **_values(client, now))
 
 
 def _values(client: Client, now: datetime) -> dict[str, Any]:

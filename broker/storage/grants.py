@@ -10,7 +10,7 @@ from sqlalchemy import bindparam, delete, exists, insert, select, update
 from broker.ids import AccountID, ClientID, CredentialID, GrantID, ReceiptID, SessionID, Subject
 from broker.oidc.grants import Authentication, Grant
 from broker.storage.schema import grant_certificates, grants, identity_proofs, refresh_tokens
-from broker.storage.work import Work, can_hold
+from broker.storage.work import Work, can_hold, maybe
 
 _alive = (grants.c.grant_id == bindparam("b_grant_id")) & grants.c.ended_at.is_(None)
 _OPEN = insert(grants)
@@ -112,7 +112,7 @@ class SQLGrants:
         return ended
 
     def end(self, grant_id: GrantID, *, now: datetime) -> bool:
-        if self._work.write(_END, b_grant_id=grant_id, b_now=now).one_or_none() is None:
+        if not self._work.changes(_END, b_grant_id=grant_id, b_now=now):
             return False
         self._work.write(_FORGET, b_grant_id=grant_id)
         self._work.write(_FORGET_PROOF, b_grant_id=grant_id)
@@ -149,9 +149,9 @@ def grant_of(row: Any) -> Grant:
         nonce=row.nonce,
         authentication=Authentication(time=row.auth_time, acr=row.acr, amr=tuple(row.amr.split())),
         session_digest=row.session_digest,
-        session_id=None if row.session_id is None else SessionID(row.session_id),
+        session_id=maybe(SessionID, row.session_id),
         session_ends_at=row.session_ends_at,
-        receipt_id=None if row.receipt_id is None else ReceiptID(row.receipt_id),
+        receipt_id=maybe(ReceiptID, row.receipt_id),
         created_at=row.created_at,
         expires_at=row.expires_at,
     )

@@ -57,4 +57,4 @@ class SQLInitialAccess:
         )
 
     def use(self, digest: bytes, *, now: datetime) -> bool:
-        return self._work.write(_USE, b_digest=digest, b_now=now).one_or_none() is not None
+        return self._work.changes(_USE, b_digest=digest, b_now=now)

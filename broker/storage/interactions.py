@@ -99,17 +99,15 @@ class SQLInteractions:
         return bound is not None
 
     def choose(self, interaction_id: InteractionID, released: frozenset[str], *, now: datetime) -> bool:
-        chosen = self._work.write(
+        return self._work.changes(
             _CHOOSE, b_interaction_id=interaction_id, b_now=now, b_released=" ".join(sorted(released))
         )
-        return chosen.one_or_none() is not None
 
     def hand_over(self, interaction_id: InteractionID, digest: bytes | None, *, now: datetime) -> bool:
-        kept = self._work.write(_HAND_OVER, b_interaction_id=interaction_id, b_now=now, b_handed_over=digest)
-        return kept.one_or_none() is not None
+        return self._work.changes(_HAND_OVER, b_interaction_id=interaction_id, b_now=now, b_handed_over=digest)
 
     def finish(self, interaction_id: InteractionID, *, now: datetime) -> bool:
-        return self._work.write(_FINISH, b_interaction_id=interaction_id, b_now=now).one_or_none() is not None
+        return self._work.changes(_FINISH, b_interaction_id=interaction_id, b_now=now)
 
     def session(self, interaction_id: InteractionID) -> bytes | None:
         found: bytes | None = self._work.read(_SESSION, b_interaction_id=interaction_id).scalar_one_or_none()

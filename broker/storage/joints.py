@@ -11,7 +11,7 @@ from broker.flows.joint_ports import JointTransaction
 from broker.ids import AccountID, ClientID, GrantID, JointID, Subject
 from broker.oidc.joint import State
 from broker.storage.schema import joint_transactions
-from broker.storage.work import Work, can_hold
+from broker.storage.work import Work, can_hold, maybe
 
 _rows = joint_transactions.c
 _named = _rows.joint_id == bindparam("b_id")
@@ -97,7 +97,7 @@ class SQLJoints:
         now: datetime,
         expires_at: datetime,
     ) -> bool:
-        begun = self._work.write(
+        return self._work.changes(
             _BEGIN,
             b_id=joint_id,
             b_client_id=client_id,
@@ -108,7 +108,6 @@ class SQLJoints:
             b_now=now,
             b_expires_at=expires_at,
         )
-        return begun.one_or_none() is not None
 
     def complete(
         self,
@@ -120,7 +119,7 @@ class SQLJoints:
         grant_id: GrantID,
         now: datetime,
     ) -> bool:
-        done = self._work.write(
+        return self._work.changes(
             _COMPLETE,
             b_id=joint_id,
             b_client_id=client_id,
@@ -129,10 +128,9 @@ class SQLJoints:
             b_grant_id=grant_id,
             b_now=now,
         )
-        return done.one_or_none() is not None
 
     def end(self, joint_id: JointID, client_id: ClientID) -> bool:
-        return self._work.write(_END, b_id=joint_id, b_client_id=client_id).one_or_none() is not None
+        return self._work.changes(_END, b_id=joint_id, b_client_id=client_id)
 
 
 def _joint(row: Any) -> JointTransaction | None:
@@ -145,11 +143,11 @@ def _joint(row: Any) -> JointTransaction | None:
         order_sealed=row.order_sealed,
         created_at=row.created_at,
         expires_at=row.expires_at,
-        professional_account=None if row.professional_account is None else AccountID(row.professional_account),
-        professional_subject=None if row.professional_subject is None else Subject(row.professional_subject),
-        professional_grant=None if row.professional_grant is None else GrantID(row.professional_grant),
+        professional_account=maybe(AccountID, row.professional_account),
+        professional_subject=maybe(Subject, row.professional_subject),
+        professional_grant=maybe(GrantID, row.professional_grant),
         licence_sealed=row.licence_sealed,
-        patient_subject=None if row.patient_subject is None else Subject(row.patient_subject),
-        patient_grant=None if row.patient_grant is None else GrantID(row.patient_grant),
+        patient_subject=maybe(Subject, row.patient_subject),
+        patient_grant=maybe(GrantID, row.patient_grant),
         completed_at=row.completed_at,
     )

@@ -64,7 +64,7 @@ class SQLKiosks:
         return tuple(_kiosk(row) for row in self._work.read(_ALL).all())
 
     def stop(self, kiosk_id: KioskID, *, now: datetime) -> bool:
-        return can_hold(kiosk_id) and self._work.write(_STOP, b_kiosk_id=kiosk_id, b_now=now).one_or_none() is not None
+        return can_hold(kiosk_id) and self._work.changes(_STOP, b_kiosk_id=kiosk_id, b_now=now)
 
 
 def _kiosk(row: Row[Any]) -> Kiosk:

@@ -12,7 +12,7 @@ from broker.accounts.credential import CredentialKey
 from broker.accounts.link import AlarmKind, Ending, Link, LinkAlarm, LinkRequest, LinkState, Start
 from broker.ids import AccountID, ClientID, LinkID, Subject, TransactionID
 from broker.storage.schema import accounts, clients, link_alarms, link_counts, link_requests, links, subjects
-from broker.storage.work import Work, can_hold, per_engine
+from broker.storage.work import Work, can_hold, maybe, per_engine
 
 # --- what is asked ---------------------------------------------------------------------------------------------------
 
@@ -227,11 +227,10 @@ class SQLLinks:
     def waits(self, link_id: LinkID, client_id: ClientID, *, now: datetime) -> bool:
         if not can_hold(link_id):
             return False
-        found = self._work.read(_WAITS, b_link_id=link_id, b_client_id=client_id, b_now=now)
-        return found.one_or_none() is not None
+        return self._work.finds(_WAITS, b_link_id=link_id, b_client_id=client_id, b_now=now)
 
     def start(self, digest: bytes, start: Start, *, now: datetime) -> bool:
-        started = self._work.write(
+        return self._work.changes(
             _START,
             b_digest=digest,
             b_now=now,
@@ -241,7 +240,6 @@ class SQLLinks:
             b_start_transaction=start.transaction,
             b_frame_sealed=start.frame_sealed,
         )
-        return started.one_or_none() is not None
 
     def use(self, digest: bytes, *, now: datetime) -> LinkRequest | None:
         row = self._work.write(_USE, b_digest=digest, b_now=now).one_or_none()
@@ -251,7 +249,7 @@ class SQLLinks:
         self._work.write(_STUMBLED, b_digest=digest)
 
     def add(self, link: Link) -> bool:
-        added = self._work.write(
+        return self._work.changes(
             _ADD,
             link_id=link.link_id,
             client_id=link.client_id,
@@ -268,7 +266,6 @@ class SQLLinks:
             start_transaction=link.start_transaction,
             commit_transaction=link.commit_transaction,
         )
-        return added.one_or_none() is not None
 
     def get(self, link_id: LinkID) -> Link | None:
         if not can_hold(link_id):
@@ -294,11 +291,10 @@ class SQLLinks:
         return tuple(_link(row) for row in self._work.read(_OF, b_account=account).all())
 
     def activate(self, link_id: LinkID, *, now: datetime) -> bool:
-        return self._work.write(_ACTIVATE, b_link_id=link_id, b_now=now).one_or_none() is not None
+        return self._work.changes(_ACTIVATE, b_link_id=link_id, b_now=now)
 
     def end(self, link_id: LinkID, *, because: Ending, now: datetime) -> bool:
-        ended = self._work.write(_END, b_link_id=link_id, b_now=now, b_because=because.value)
-        return ended.one_or_none() is not None
+        return self._work.changes(_END, b_link_id=link_id, b_now=now, b_because=because.value)
 
     def end_all(
         self, account: AccountID, *, client_id: ClientID | None, because: Ending, now: datetime
@@ -359,8 +355,8 @@ def _request(row: Row[Any]) -> LinkRequest:
         digest=row.digest,
         link_id=LinkID(row.link_id),
         client_id=ClientID(row.client_id),
-        subject=None if row.subject is None else Subject(row.subject),
-        source=None if row.source is None else ClientID(row.source),
+        subject=maybe(Subject, row.subject),
+        source=maybe(ClientID, row.source),
         value_sealed=row.value_sealed,
         value_fingerprint=row.value_fingerprint,
         replaces=row.replaces,
@@ -383,7 +379,7 @@ def _link(row: Row[Any]) -> Link:
         link_id=LinkID(row.link_id),
         client_id=ClientID(row.client_id),
         account=AccountID(row.account),
-        source=None if row.source is None else ClientID(row.source),
+        source=maybe(ClientID, row.source),
         value_sealed=row.value_sealed,
         value_fingerprint=row.value_fingerprint,
         state=LinkState(row.state),
@@ -391,7 +387,7 @@ def _link(row: Row[Any]) -> Link:
         committed_at=row.committed_at,
         active_at=row.active_at,
         ended_at=row.ended_at,
-        ended_because=None if row.ended_because is None else Ending(row.ended_because),
+        ended_because=maybe(Ending, row.ended_because),
         start_transaction=TransactionID(row.start_transaction),
         commit_transaction=TransactionID(row.commit_transaction),
     )
@@ -404,7 +400,7 @@ def _alarm(row: Row[Any]) -> LinkAlarm:
         kind=AlarmKind(row.kind),
         client_id=ClientID(row.client_id),
         link_id=LinkID(row.link_id),
-        other=None if row.other is None else LinkID(row.other),
+        other=maybe(LinkID, row.other),
         closed_at=row.closed_at,
         closed_by=row.closed_by,
         decision=row.decision,

@@ -104,7 +104,7 @@ class SQLMandatePapers:
         self._work.write(_SEEN_GOOD, b_number=number, b_at=at)
 
     def protected(self, account: AccountID) -> bool:
-        return self._work.read(_PROTECTED, b_account=account).one_or_none() is not None
+        return self._work.finds(_PROTECTED, b_account=account)
 
     def keep(self, number: MandateNumber, piece: Piece) -> None:
         self._work.write(
@@ -118,8 +118,7 @@ class SQLMandatePapers:
         )
 
     def judge(self, number: MandateNumber, operator: str, *, sha256: str, now: datetime) -> bool:
-        made = self._work.write(_JUDGE, number=number, operator=operator, sha256=sha256, at=now)
-        return made.one_or_none() is not None
+        return self._work.changes(_JUDGE, number=number, operator=operator, sha256=sha256, at=now)
 
     def judges(self, number: MandateNumber) -> Mapping[str, str]:
         return {row.operator: row.sha256 for row in self._work.read(_JUDGES, b_number=number)}

@@ -229,14 +229,13 @@ class SQLMandates(SQLMandatePapers):
         return None if state is None else State(state)
 
     def move(self, number: MandateNumber, deed: Deed, *, now: datetime) -> bool:
-        return self._work.write(self._MOVES[deed], b_number=number, b_now=now).one_or_none() is not None
+        return self._work.changes(self._MOVES[deed], b_number=number, b_now=now)
 
     def sign(self, number: MandateNumber, grant_sealed: bytes, *, leads: State, now: datetime) -> bool:
-        signed = self._work.write(_SIGN, b_number=number, b_grant=grant_sealed, b_leads=leads.value, b_now=now)
-        return signed.one_or_none() is not None
+        return self._work.changes(_SIGN, b_number=number, b_grant=grant_sealed, b_leads=leads.value, b_now=now)
 
     def log(self, mandate: Mandate, *, now: datetime) -> bool:
-        logged = self._work.write(
+        return self._work.changes(
             _LOG,
             b_number=mandate.number,
             b_index=mandate.status_index,
@@ -247,24 +246,21 @@ class SQLMandates(SQLMandatePapers):
             b_log_index=mandate.log_index,
             b_now=now,
         )
-        return logged.one_or_none() is not None
 
     def seal(self, number: MandateNumber, document_sealed: bytes, *, now: datetime) -> bool:
-        sealed = self._work.write(_SEAL, b_number=number, b_document=document_sealed, b_now=now)
-        return sealed.one_or_none() is not None
+        return self._work.changes(_SEAL, b_number=number, b_document=document_sealed, b_now=now)
 
     def ask_resume(self, number: MandateNumber, *, origin: str, index: int, now: datetime) -> bool:
-        asked = self._work.write(_ASK_RESUME, b_number=number, b_log_origin=origin, b_log_index=index, b_now=now)
-        return asked.one_or_none() is not None
+        return self._work.changes(_ASK_RESUME, b_number=number, b_log_origin=origin, b_log_index=index, b_now=now)
 
     def block(self, number: MandateNumber, *, now: datetime) -> bool:
-        return self._work.write(_BLOCK, b_number=number, b_now=now).one_or_none() is not None
+        return self._work.changes(_BLOCK, b_number=number, b_now=now)
 
     def unblock(self, number: MandateNumber, *, now: datetime) -> bool:
-        return self._work.write(_UNBLOCK, b_number=number, b_now=now).one_or_none() is not None
+        return self._work.changes(_UNBLOCK, b_number=number, b_now=now)
 
     def place_taken(self, index: int) -> bool:
-        return self._work.read(_PLACE, b_index=index).one_or_none() is not None
+        return self._work.finds(_PLACE, b_index=index)
 
     def of(
         self,
@@ -329,7 +325,7 @@ class SQLMandates(SQLMandatePapers):
         return None if row is None else _part(row)
 
     def did(self, number: MandateNumber, part_id: str, *, now: datetime) -> bool:
-        return self._work.write(_DID, b_number=number, b_part_id=part_id, b_now=now).one_or_none() is not None
+        return self._work.changes(_DID, b_number=number, b_part_id=part_id, b_now=now)
 
     # --- the status list ---------------------------------------------------------------------------------------------
 

@@ -74,4 +74,4 @@ class SQLNotices:
         return number or 0
 
     def take(self, address: str, *, after: int, last: int) -> bool:
-        return self._work.write(_TAKE, address=address, number=last, b_after=after).one_or_none() is not None
+        return self._work.changes(_TAKE, address=address, number=last, b_after=after)

@@ -49,7 +49,7 @@ class SQLOperators:
         return added is not None
 
     def remove(self, name: str, *, now: datetime) -> bool:
-        return can_hold(name) and self._work.write(_REMOVE, b_name=name, b_now=now).one_or_none() is not None
+        return can_hold(name) and self._work.changes(_REMOVE, b_name=name, b_now=now)
 
     def secret(self, name: str) -> bytes | None:
         if not can_hold(name):

@@ -46,4 +46,4 @@ class SQLPushedRequests:
         return None if row is None else replace(from_json(row.parameters), pushed=digest.hex())
 
     def use(self, digest: bytes, *, now: datetime) -> bool:
-        return self._work.write(_USE, b_digest=digest, b_now=now).one_or_none() is not None
+        return self._work.changes(_USE, b_digest=digest, b_now=now)

@@ -55,4 +55,4 @@ class SQLRefreshTokens:
         )
 
     def consume(self, digest: bytes, *, now: datetime) -> bool:
-        return self._work.write(_CONSUME, b_digest=digest, b_now=now).one_or_none() is not None
+        return self._work.changes(_CONSUME, b_digest=digest, b_now=now)

@@ -10,7 +10,7 @@ from sqlalchemy import bindparam, delete, insert, select, update
 from broker.accounts.session import Session
 from broker.ids import AccountID, ClientID, CredentialID, KioskID, SessionID, Subject
 from broker.storage.schema import codes, grants, sessions
-from broker.storage.work import Work, can_hold
+from broker.storage.work import Work, can_hold, maybe
 
 _is_open = (sessions.c.digest == bindparam("b_digest")) & sessions.c.ended_at.is_(None)
 _OPEN = insert(sessions)
@@ -84,7 +84,7 @@ class SQLSessions:
         self._work.write(_SUPERSEDE, b_digest=digest, b_now=now)
 
     def end(self, digest: bytes, *, now: datetime) -> bool:
-        ended = self._work.write(_END, b_digest=digest, b_now=now).one_or_none() is not None
+        ended = self._work.changes(_END, b_digest=digest, b_now=now)
         if ended:
             self._work.write(_DROP_CODES, b_digest=digest)
         return ended
@@ -101,5 +101,5 @@ def _session(row: Any) -> Session:
         authenticated_at=row.authenticated_at,
         last_used_at=row.last_used_at,
         superseded=row.superseded_at is not None,
-        kiosk_id=None if row.kiosk_id is None else KioskID(row.kiosk_id),
+        kiosk_id=maybe(KioskID, row.kiosk_id),
     )

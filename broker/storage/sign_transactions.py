@@ -12,7 +12,7 @@ from broker.flows.signing_ports import SealedDocument, SignTransaction
 from broker.ids import ClientID, GrantID, InteractionID, SignTransactionID
 from broker.oidc.sign_transaction import State
 from broker.storage.schema import interactions, raw_digests, sign_documents, sign_transactions
-from broker.storage.work import Work, can_hold, per_engine
+from broker.storage.work import Work, can_hold, maybe, per_engine
 
 _rows = sign_transactions.c
 _alive = (_rows.sign_transaction_id == bindparam("b_id")) & (_rows.expires_at > bindparam("b_now"))
@@ -106,7 +106,7 @@ class SQLSignTransactions:
         )
 
     def cancel(self, sign_transaction_id: SignTransactionID, *, now: datetime) -> bool:
-        return self._work.write(_CANCEL, b_id=sign_transaction_id, b_now=now).one_or_none() is not None
+        return self._work.changes(_CANCEL, b_id=sign_transaction_id, b_now=now)
 
     def sign(
         self,
@@ -118,7 +118,7 @@ class SQLSignTransactions:
         now: datetime,
         expires_at: datetime,
     ) -> bool:
-        done = self._work.write(
+        return self._work.changes(
             _SIGN,
             b_id=sign_transaction_id,
             b_state=State.SIGNED.value,
@@ -128,11 +128,9 @@ class SQLSignTransactions:
             b_now=now,
             b_expires_at=expires_at,
         )
-        return done.one_or_none() is not None
 
     def fetch(self, sign_transaction_id: SignTransactionID, token_id: str, *, now: datetime) -> bool:
-        given = self._work.write(_FETCH, b_id=sign_transaction_id, b_token_id=token_id, b_now=now)
-        return given.one_or_none() is not None
+        return self._work.changes(_FETCH, b_id=sign_transaction_id, b_token_id=token_id, b_now=now)
 
 
 class SQLRawDigests:
@@ -148,7 +146,7 @@ class SQLRawDigests:
             self._work.write(_REMEMBER, digest=digest, sent_at=now)
 
     def any_of(self, digests: Collection[bytes]) -> bool:
-        return any(self._work.read(_SENT, b_digest=digest).one_or_none() is not None for digest in digests)
+        return any(self._work.finds(_SENT, b_digest=digest) for digest in digests)
 
 
 def _transaction(row: Any) -> SignTransaction | None:
@@ -162,7 +160,7 @@ def _transaction(row: Any) -> SignTransaction | None:
         expires_at=row.expires_at,
         signed_at=row.signed_at,
         signed_sealed=row.signed_sealed,
-        grant_id=None if row.grant_id is None else GrantID(row.grant_id),
+        grant_id=maybe(GrantID, row.grant_id),
         browser_digest=row.browser_digest,
         fetched_by=row.fetched_by,
     )

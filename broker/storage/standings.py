@@ -65,20 +65,20 @@ class SQLStandings:
         return began
 
     def stop(self, account: AccountID, *, now: datetime) -> bool:
-        return self._work.write(_STOP, b_account=account, b_now=now).one_or_none() is not None
+        return self._work.changes(_STOP, b_account=account, b_now=now)
 
     def reopen(self, account: AccountID) -> bool:
-        return self._work.write(_REOPEN, b_account=account).one_or_none() is not None
+        return self._work.changes(_REOPEN, b_account=account)
 
     def bury(self, account: AccountID, *, now: datetime) -> bool:
-        if self._work.write(_BURY, b_account=account, b_now=now).one_or_none() is None:
+        if not self._work.changes(_BURY, b_account=account, b_now=now):
             return False
         self._work.write(_WIPE, b_account=account)
         self._work.write(_DROP_NUMBER, b_account=account)
         return True
 
     def revive(self, account: AccountID, *, credential: CredentialID, serial_sealed: bytes, now: datetime) -> bool:
-        if self._work.write(_REVIVE, b_account=account, b_now=now).one_or_none() is None:
+        if not self._work.changes(_REVIVE, b_account=account, b_now=now):
             return False
         self._work.write(_RESEAL, b_account=account, b_credential=credential, b_serial_sealed=serial_sealed)
         return True

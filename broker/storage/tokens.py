@@ -9,7 +9,7 @@ from sqlalchemy import bindparam, insert, select, update
 from broker.ids import AccountID, ClientID, GrantID, Subject
 from broker.oidc.tokens import AccessToken
 from broker.storage.schema import access_tokens, accounts, grants
-from broker.storage.work import Work, can_hold
+from broker.storage.work import Work, can_hold, maybe
 
 _ISSUE = insert(access_tokens)
 _GET = (
@@ -74,13 +74,13 @@ class SQLTokens:
         return AccessToken(
             jti=row.jti,
             client_id=ClientID(row.client_id),
-            account=None if row.account is None else AccountID(row.account),
+            account=maybe(AccountID, row.account),
             subject=Subject(row.subject),
             scope=frozenset(row.scope.split()),
             audience=tuple(row.audience.split()),
             authorization_details=row.authorization_details,
             actor=row.actor,
-            grant_id=None if row.grant_id is None else GrantID(row.grant_id),
+            grant_id=maybe(GrantID, row.grant_id),
             jkt=row.jkt,
             x5t=row.x5t,
             issued_at=row.issued_at,
@@ -88,7 +88,7 @@ class SQLTokens:
         )
 
     def first_reading(self, jti: str, *, now: datetime) -> bool:
-        return self._work.write(_FIRST_READING, b_jti=jti, b_now=now).one_or_none() is not None
+        return self._work.changes(_FIRST_READING, b_jti=jti, b_now=now)
 
     def end(self, jti: str, *, now: datetime) -> bool:
-        return can_hold(jti) and self._work.write(_END, b_jti=jti, b_now=now).one_or_none() is not None
+        return can_hold(jti) and self._work.changes(_END, b_jti=jti, b_now=now)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from threading import Lock
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Executable
 from sqlalchemy.dialects import postgresql, sqlite
@@ -18,6 +18,8 @@ from broker.errors import StoreUnavailable
 from broker.storage.connections import Connections
 from broker.storage.engine import WAIT_SECONDS
 from broker.storage.prepared import Answer, Prepared
+
+_T = TypeVar("_T")
 
 PerEngine = Mapping[str, Executable]
 """A statement for each dialect, where the two spell it alike but build it with different classes."""
@@ -34,6 +36,11 @@ def can_hold(text: str) -> bool:
     Names come from URLs and forms; one that cannot be stored was not stored, which is "unknown" and not a fault.
     """
     return "\x00" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def maybe(kind: Callable[[str], _T], value: str | None) -> _T | None:
+    """What a column that may be empty holds, as the type that it is."""
+    return None if value is None else kind(value)
 
 
 class Work:
@@ -63,6 +70,14 @@ class Work:
         if not isinstance(statement, Executable):
             statement = statement["sqlite" if self._held.is_sqlite else "postgresql"]
         return self._run(statement, values)
+
+    def finds(self, statement: Executable, /, **values: object) -> bool:
+        """Whether a SELECT of one row at most has one."""
+        return self.read(statement, **values).one_or_none() is not None
+
+    def changes(self, statement: Executable | PerEngine, /, **values: object) -> bool:
+        """Whether a statement that returns the one row it changes had a row to change. Raises as `write`."""
+        return self.write(statement, **values).one_or_none() is not None
 
     def end(self, *, commit: bool) -> None:
         """Commit or roll back, and give the connection and the turn to the next.
