@@ -8,7 +8,8 @@ from datetime import date, datetime, time, timedelta
 from typing import Final
 
 from broker.delegation.acts import Act
-from broker.delegation.grant import JST, MAX_AMOUNT, MAX_TEXT
+from broker.delegation.grant import MAX_AMOUNT
+from broker.delegation.members import JST, MAX_TEXT
 from broker.delegation.verdict import Question
 from broker.errors import QuestionInvalid
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Final, TypeVar
 
-from broker.delegation.grant import MAX_TEXT
+from broker.delegation.members import MAX_TEXT
 from broker.delegation.rules import Rule
 from broker.errors import PowerRefused
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from broker.delegation import grant as grants
+from broker.delegation import grant_document as grants
 from broker.delegation import statement as statements
 from broker.delegation.grant import Grant, Party
+from broker.delegation.members import MAX_BYTES
 from broker.delegation.rules import Rule
 from broker.delegation.statement import Statement
 from broker.errors import InvalidToken, PowerRefused
@@ -18,7 +19,7 @@ Content = Grant | Statement
 def read(data: bytes) -> Content:
     """Raises PowerRefused, as the reader of its kind."""
     try:
-        kind = parse_json(data, limit=grants.MAX_BYTES).get("type")
+        kind = parse_json(data, limit=MAX_BYTES).get("type")
     except InvalidToken:
         raise PowerRefused(Rule.FORM) from None
     return statements.read(data) if kind == statements.TYPE else grants.read(data)

@@ -13,7 +13,6 @@ from broker.delegation.boxes import Boxes
 from broker.delegation.family import of_age, year_after
 from broker.delegation.grant import (
     ANY_ENTITY,
-    JST,
     Approval,
     Grant,
     Joint,
@@ -25,9 +24,9 @@ from broker.delegation.grant import (
     Power,
     Scope,
     ScopeKind,
-    read,
-    write,
 )
+from broker.delegation.grant_document import read, write
+from broker.delegation.members import JST
 from broker.delegation.rules import Rule
 from broker.errors import PowerRefused
 

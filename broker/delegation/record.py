@@ -17,9 +17,10 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
-from broker.delegation import grant as grants
+from broker.delegation import grant_document as grants
 from broker.delegation import statement as statements
-from broker.delegation.grant import Grant, Method, canonical, stamp
+from broker.delegation.grant import Grant, Method
+from broker.delegation.members import MAX_TEXT, canonical, stamp
 from broker.delegation.rules import Rule
 from broker.delegation.statement import Statement
 from broker.errors import InvalidToken, PowerRefused
@@ -225,7 +226,7 @@ def _moment(text: Any) -> datetime:
 
 
 def _text(value: Any) -> str:
-    if not isinstance(value, str) or not 1 <= len(value) <= grants.MAX_TEXT:
+    if not isinstance(value, str) or not 1 <= len(value) <= MAX_TEXT:
         raise PowerRefused(Rule.FORM)
     return value
 

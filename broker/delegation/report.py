@@ -15,8 +15,9 @@ from broker.delegation.acts import EN, JA, Act
 from broker.delegation.agent_certificate import AgentCertificate
 from broker.delegation.examination import Examination, Examined
 from broker.delegation.faults import Fault
-from broker.delegation.grant import Grant, Party, Power, stamp
+from broker.delegation.grant import Grant, Party, Power
 from broker.delegation.life import State
+from broker.delegation.members import stamp
 from broker.delegation.principal_signature import PrincipalSignature
 from broker.delegation.statement import TYPE as STATEMENT
 from broker.delegation.statement import Statement

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from broker.delegation import vocabulary
 from broker.delegation.examination import Examination
-from broker.delegation.grant import stamp
+from broker.delegation.members import stamp
 from broker.delegation.rendering import FONTS, compiler
 from broker.delegation.report import RESULTS, check_words, lines, sentence, states
 from broker.delegation.verdict import Outcome

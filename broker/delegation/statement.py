@@ -14,19 +14,9 @@ from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
-from broker.delegation.grant import (
-    JST,
-    MAX_AMOUNT,
-    MAX_BYTES,
-    NUMBER,
-    Members,
-    Party,
-    PartyKind,
-    canonical,
-    party_document,
-    party_of,
-    present,
-)
+from broker.delegation.grant import MAX_AMOUNT, Party, PartyKind
+from broker.delegation.grant_document import party_document, party_of
+from broker.delegation.members import JST, MAX_BYTES, NUMBER, Members, canonical, present
 from broker.delegation.rules import Rule
 from broker.errors import InvalidToken, PowerRefused
 from broker.jose import parse_json

@@ -8,9 +8,10 @@ from datetime import datetime
 from typing import Any, Final
 
 from broker.audit.entry import Entry, Event
-from broker.delegation import grant as grants
+from broker.delegation import grant_document as grants
 from broker.delegation import statement as written
 from broker.delegation.life import Role
+from broker.delegation.members import MAX_BYTES
 from broker.errors import KioskActOff
 from broker.flows import mandates, statements
 from broker.flows.attributes import Registered, registered
@@ -131,7 +132,7 @@ def _mandate(view: MandateView) -> dict[str, Any]:
         "number": view.mandate.number,
         "role": view.role.value,
         "state": view.mandate.state.value,
-        "grant": parse_json(grants.write(view.grant), limit=grants.MAX_BYTES),
+        "grant": parse_json(grants.write(view.grant), limit=MAX_BYTES),
         "history": _history(view.story),
         "answers": [
             {
@@ -152,7 +153,7 @@ def _statement(view: StatementView) -> dict[str, Any]:
         "number": view.mandate.number,
         "role": "employer" if view.role is Role.PRINCIPAL else "employee",
         "state": view.mandate.state.value,
-        "statement": parse_json(written.write(view.statement), limit=grants.MAX_BYTES),
+        "statement": parse_json(written.write(view.statement), limit=MAX_BYTES),
         "history": _history(view.story),
     }
 

@@ -11,8 +11,9 @@ from datetime import timedelta
 from typing import Any, Final
 
 from broker.accounts.activity import Activity, How, Kind, daily
-from broker.delegation import grant as grants
+from broker.delegation import grant_document as grants
 from broker.delegation.life import Deed, after
+from broker.delegation.members import MAX_BYTES
 from broker.errors import DelegationStateRefused, InsufficientScope
 from broker.flows.call import Call
 from broker.flows.mandate_ends import change
@@ -124,7 +125,7 @@ def summary(view: MandateView) -> dict[str, Any]:
 def whole(view: MandateView) -> dict[str, Any]:
     """The summary, the grant as it stands, and its history."""
     return summary(view) | {
-        "grant": parse_json(grants.write(view.grant), limit=grants.MAX_BYTES),
+        "grant": parse_json(grants.write(view.grant), limit=MAX_BYTES),
         "history": [
             {"event": each.happening.value, "at": int(each.at.timestamp()), "logged": each.log_index is not None}
             for each in view.story

@@ -14,7 +14,7 @@ from typing import Final
 
 from broker.audit.leaf import Happening
 from broker.delegation import content as contents
-from broker.delegation import grant as grants
+from broker.delegation import grant_document as grants
 from broker.delegation.acts import FAMILY, Kind
 from broker.delegation.life import STEPS, Deed, Role, State, after, roles
 from broker.delegation.record import Proof

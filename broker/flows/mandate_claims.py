@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from broker.delegation.answering import Authority
-from broker.delegation.grant import stamp
+from broker.delegation.members import stamp
 from broker.oidc.verified_claims import AUTHORITY, VerifiedData, mandate_framework
 
 

@@ -9,8 +9,9 @@ from typing import Final
 
 from broker.accounts.individual_number import holds_one
 from broker.audit.entry import Entry, Event
-from broker.delegation import drafting, grant, narrowing
+from broker.delegation import drafting, grant_document, narrowing
 from broker.delegation.acts import Kind
+from broker.delegation.grant import Grant
 from broker.delegation.life import Role, State
 from broker.delegation.rules import Rule
 from broker.errors import DelegationUnknown, NumberQuarantined, PowerRefused
@@ -85,7 +86,7 @@ def draft(who: Visit, fields: Mapping[str, str], *, ports: Ports) -> Drafted:
                 number=number,
                 kind=wanted.kind,
                 state=State.DRAFT,
-                grant_sealed=ports.keys.seal(grant.write(wanted), context=context(number, "grant")),
+                grant_sealed=ports.keys.seal(grant_document.write(wanted), context=context(number, "grant")),
                 begins=wanted.begins,
                 ends=wanted.ends,
                 created_at=who.now,
@@ -113,7 +114,7 @@ def family_services(*, ports: Ports) -> Mapping[str, str]:
         return {client.client_id: client.name for client in tx.clients.all() if client.takes_family_mandates}
 
 
-def _check_before(tx: Transaction, wanted: grant.Grant, who: Visit, *, ports: Ports) -> None:
+def _check_before(tx: Transaction, wanted: Grant, who: Visit, *, ports: Ports) -> None:
     """A sub-agent's power lies within one that this person holds; what is superseded is this person's own."""
     try:
         if wanted.parent is not None:
@@ -137,7 +138,7 @@ class Invitation:
     """What somebody who holds an invitation is shown before taking it up."""
 
     role: Role
-    grant: grant.Grant
+    grant: Grant
 
 
 def look(who: Visit, invitation: str, *, ports: Ports) -> Invitation:

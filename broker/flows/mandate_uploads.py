@@ -10,7 +10,7 @@ import unicodedata
 from datetime import timedelta
 from typing import Final
 
-from broker.delegation import grant as grants
+from broker.delegation import grant_document as grants
 from broker.delegation.grant import Grant, Method, PartyKind
 from broker.delegation.life import Deed, Role, State, after
 from broker.delegation.record import Proof

@@ -16,8 +16,8 @@ from broker.audit.entry import Entry, Event
 from broker.delegation import statement as statements
 from broker.delegation import stating
 from broker.delegation.drafting import Names
-from broker.delegation.grant import JST
 from broker.delegation.life import Role, State
+from broker.delegation.members import JST
 from broker.delegation.rules import Rule
 from broker.delegation.statement import Statement, StatementKind
 from broker.errors import DelegationUnknown, NumberQuarantined, PowerRefused

@@ -8,8 +8,8 @@ from flask import Blueprint, Response, url_for
 
 from broker.delegation.acts import ALLOWED, FAMILY, PROCUREMENT, Act, Kind
 from broker.delegation.drafting import CATEGORIES
-from broker.delegation.grant import JST
 from broker.delegation.life import ENDED, STEPS, Deed, Role, State, roles
+from broker.delegation.members import JST
 from broker.errors import MyPageClosed, PowerRefused
 from broker.flows import (
     family_mandates,

@@ -7,8 +7,8 @@ from typing import Final
 from flask import Blueprint, Response, url_for
 from flask_babel import get_locale
 
-from broker.delegation.grant import JST
 from broker.delegation.life import STEPS, Deed, Role
+from broker.delegation.members import JST
 from broker.delegation.statement import MAX_WORKED, Employment, LeaveKind
 from broker.delegation.vocabulary import VALUES
 from broker.errors import MyPageClosed, PowerRefused

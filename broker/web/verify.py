@@ -25,7 +25,7 @@ from broker.delegation.acts import EN, JA, PROCUREMENT, Act
 from broker.delegation.asking import PARTS, question
 from broker.delegation.bundle import MAX_BUNDLE, submitted, write
 from broker.delegation.examination import Examination
-from broker.delegation.grant import JST
+from broker.delegation.members import JST
 from broker.delegation.report import RESULTS, Line, check_words, lines, sentence, states
 from broker.delegation.verdict import Outcome
 from broker.delegation.vocabulary import VALUES

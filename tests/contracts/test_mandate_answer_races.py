@@ -12,10 +12,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from broker.delegation import grant as grants
+from broker.delegation import grant_document as grants
 from broker.delegation.acts import Act, Kind
 from broker.delegation.grant import Grant, Limit, Method, Party, PartyKind, Power, Scope, ScopeKind
 from broker.delegation.life import Deed, Role, State
+from broker.delegation.members import JST
 from broker.flows import mandate_answers, mandate_ends
 from broker.flows.mandate_ports import Part
 from broker.flows.mandates import context
@@ -85,8 +86,8 @@ def holding(
         principal=replace(COMPANY, id=ids[0]),
         agent=Party(kind=PartyKind.PERSON, id=ids[1], name="社員働助"),
         powers=(power,),
-        begins=(NOW - timedelta(days=1)).astimezone(grants.JST).replace(microsecond=0),
-        ends=(NOW + timedelta(days=9)).astimezone(grants.JST).replace(microsecond=0),
+        begins=(NOW - timedelta(days=1)).astimezone(JST).replace(microsecond=0),
+        ends=(NOW + timedelta(days=9)).astimezone(JST).replace(microsecond=0),
         sub_delegation=0 if parent else 1,
         parent=parent,
     )

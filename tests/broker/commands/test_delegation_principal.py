@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from broker.__main__ import main
 from broker.delegation import bundle as bundles
-from broker.delegation import grant as grants
+from broker.delegation import grant_document as grants
 from broker.delegation import record as records
 from broker.delegation.grant import Method
 from broker.delegation.record import Evidence, Proof

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from broker.__main__ import main
-from broker.delegation import grant as grants
+from broker.delegation import grant_document as grants
 from broker.delegation.acts import Kind
 from broker.delegation.life import Deed, State
 from broker.flows.mandate_ports import Mandate

@@ -11,12 +11,13 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from broker.audit.leaf import Happening, Leaf, commitment
-from broker.delegation import grant as grants
+from broker.delegation import grant_document as grants
 from broker.delegation import record as records
 from broker.delegation import statement as statements
 from broker.delegation.bundle import Bundle, Papers, StatusPaper
 from broker.delegation.examination import Trust
 from broker.delegation.grant import Grant
+from broker.delegation.members import JST
 from broker.delegation.record import Evidence, Proof, Record, StatementRecord
 from broker.delegation.rendering import Renderer
 from broker.delegation.statement import Statement
@@ -37,7 +38,7 @@ from tests.registerhouse import Neighbours, officers_policy, register_of, witnes
 ORIGIN = "broker.example/register-log/2026"
 LIST = "https://broker.example/status/1"
 TERM = timedelta(days=300)
-HELD = replace(GRANT, begins=AT.astimezone(grants.JST), ends=(AT + TERM).astimezone(grants.JST))
+HELD = replace(GRANT, begins=AT.astimezone(JST), ends=(AT + TERM).astimezone(JST))
 DAY = AT + timedelta(hours=2)
 """When the officer looks."""
 
@@ -115,7 +116,7 @@ class Operator:
             Record(
                 grant_bytes=written,
                 grant=grants.read(written),
-                issued_at=self.clock.astimezone(grants.JST),
+                issued_at=self.clock.astimezone(JST),
                 evidence=(Evidence(shows=Proof.PRINCIPAL_FRAME, sha256="ab" * 32, at=HELD.begins),),
                 status_list=LIST,
                 status_index=place,
@@ -137,7 +138,7 @@ class Operator:
             StatementRecord(
                 statement_bytes=written,
                 statement=statements.read(written),
-                issued_at=self.clock.astimezone(grants.JST),
+                issued_at=self.clock.astimezone(JST),
                 evidence=(Evidence(shows=Proof.PRINCIPAL_SIGNATURE, sha256="ab" * 32, at=HELD.begins),),
                 status_list=LIST,
                 status_index=place,

@@ -10,10 +10,11 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from broker.delegation import grant as grants
+from broker.delegation import grant_document as grants
 from broker.delegation import record as records
 from broker.delegation.acts import Act
 from broker.delegation.grant import Approval, Grant, Joint, JointVenture, Limit, Scope, ScopeKind
+from broker.delegation.members import JST
 from broker.delegation.record import Evidence, Proof, Record
 from broker.delegation.rendering import Renderer
 from broker.delegation.sealing import SealMaterial, seal
@@ -63,7 +64,7 @@ VENTURE = replace(
 def record(grant: Grant = PRINTED, **changed: Any) -> bytes:
     """A record of `grant`; `changed` are members of it as nobody would write them."""
     written = grants.write(grant)
-    issued = AT.astimezone(grants.JST)
+    issued = AT.astimezone(JST)
     data = records.write(
         Record(
             grant_bytes=written,

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from broker.delegation.acts import ALLOWED, PROCUREMENT, Act, Kind
 from broker.delegation.answering import Standing, allowing, allows, authority, best, breadth
-from broker.delegation.grant import JST, Grant, Limit, Method, Party, PartyKind, Power, Scope, ScopeKind
+from broker.delegation.grant import Grant, Limit, Method, Party, PartyKind, Power, Scope, ScopeKind
 from broker.delegation.life import State
+from broker.delegation.members import JST
 from broker.delegation.narrowing import check_chain, within
 from broker.delegation.verdict import Link, Outcome, Question, Status, judge
 from broker.errors import PowerRefused

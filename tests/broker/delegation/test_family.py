@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.delegation import grant as grants
+from broker.delegation import grant_document as grants
 from broker.delegation.acts import Kind
 from broker.delegation.drafting import Names, grant_of
 from broker.delegation.family import GUARDED_UNTIL, of_age, year_after
-from broker.delegation.grant import JST
 from broker.delegation.life import Deed, Role, State, after, roles
+from broker.delegation.members import JST
 from broker.delegation.rules import Rule
 from broker.errors import DelegationStateRefused, PowerRefused
 from broker.jpki.attributes import BirthDate, Era

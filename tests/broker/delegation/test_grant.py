@@ -12,10 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from broker.delegation import corporate_number, narrowing, record
-from broker.delegation import grant as grants
+from broker.delegation import grant_document as grants
 from broker.delegation.acts import ALLOWED, EN, JA, PROCUREMENT, Act, Kind
 from broker.delegation.grant import (
-    JST,
     Approval,
     Grant,
     Joint,
@@ -28,6 +27,7 @@ from broker.delegation.grant import (
     Scope,
     ScopeKind,
 )
+from broker.delegation.members import JST, canonical
 from broker.delegation.rules import WORDS, Rule
 from broker.errors import PowerRefused
 
@@ -88,7 +88,7 @@ def refused(grant: Grant) -> tuple[str, str]:
 def changed(**members: Any) -> bytes:
     """GRANT's document with members changed; None takes one out."""
     document = json.loads(grants.write(GRANT)) | members
-    return grants.canonical({name: value for name, value in document.items() if value is not None})
+    return canonical({name: value for name, value in document.items() if value is not None})
 
 
 def read_refused(data: bytes) -> tuple[str, str]:

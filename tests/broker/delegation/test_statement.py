@@ -13,7 +13,8 @@ import pytest
 
 from broker.delegation import record as records
 from broker.delegation import statement as statements
-from broker.delegation.grant import JST, Party, PartyKind, canonical
+from broker.delegation.grant import Party, PartyKind
+from broker.delegation.members import JST, canonical
 from broker.delegation.record import Evidence, Proof, StatementRecord
 from broker.delegation.rendering import FONTS, Renderer
 from broker.delegation.rules import Rule
