@@ -20,7 +20,7 @@ from sandbox.party.relying_party import CallRefused, LoginRefused, RelyingParty
 
 def create_clinic(settings: ClinicSettings) -> Flask:
     """The WSGI application. Raises OSError or ValueError for a state folder that cannot be used, CatalogueMissing."""
-    app = Flask("sandbox.clinic", static_folder="../bank/static", template_folder="templates")
+    app = Flask("sandbox.clinic", static_folder=None, template_folder="templates")
     frame.install(app, settings, name="clinic", clinic_name=NAME, issuer=settings.issuer)
     language.install(app, Path(__file__).with_name("translations"))
     records = Records(settings.state / "clinic.db")

@@ -23,7 +23,7 @@ class Headers:
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers["Referrer-Policy"] = "same-origin"
         response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
-        if request.endpoint != "static":
+        if request.endpoint not in {"static", "party.static"}:
             response.headers["Cache-Control"] = "no-store"
         return response
 

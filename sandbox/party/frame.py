@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from flask import Flask, redirect, request, session, url_for
+from flask import Blueprint, Flask, redirect, request, session, url_for
 from werkzeug.wrappers import Response
 
 from sandbox.party import key, language
@@ -13,13 +13,19 @@ from sandbox.party.forms import Headers, form_token
 from sandbox.party.settings import PartyPlace
 
 MAX_FORM: Final = 16 * 1024  # bytes
+_common = Blueprint(
+    "party", "sandbox.party", template_folder="templates", static_folder="static", static_url_path="/party"
+)
+"""The page around every service's own (frame.html) and its style."""
 
 
 def install(app: Flask, settings: PartyPlace, *, name: str, **shown: object) -> None:
-    """Give the app its cookie (after `name`), limits and headers, and its templates `shown` beside what all show.
+    """Give the app its cookie (after `name`), limits, headers, frame, and its templates `shown` beside what all
+    show.
 
     Raises OSError or ValueError for a state folder that cannot be used.
     """
+    app.register_blueprint(_common)
     app.secret_key = key.cookie_key(settings.state)
     app.config.update(
         SESSION_COOKIE_NAME=f"sample-{name}-session",
