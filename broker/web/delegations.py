@@ -10,7 +10,7 @@ from broker.delegation.acts import ALLOWED, FAMILY, PROCUREMENT, Act, Kind
 from broker.delegation.drafting import CATEGORIES
 from broker.delegation.life import ENDED, STEPS, Deed, Role, State, roles
 from broker.delegation.members import JST
-from broker.errors import MyPageClosed, PowerRefused
+from broker.errors import PowerRefused
 from broker.flows import (
     family_mandates,
     mandate_drafts,
@@ -22,7 +22,7 @@ from broker.flows.mandates import MandateView
 from broker.flows.my_page import Need, Place, Visit
 from broker.ids import MandateNumber
 from broker.web import mandate
-from broker.web.me import door, my, older_than, posted, visit
+from broker.web.me import inside, my, older_than, posted
 from broker.web.pages import see_other
 from broker.web.questions import entity_name
 from broker.web.settings import ports
@@ -35,12 +35,9 @@ _DEEDS: Final = mandate.BY_CARD | {Deed.SUSPEND, Deed.REVOKE, Deed.ABANDON}
 
 
 @blueprint.get("/delegations")
-def overview() -> Response:
+@inside(Place.DELEGATIONS)
+def overview(who: Visit) -> Response:
     """Mandates given and received, and what happened to them."""
-    try:
-        who = visit()
-    except MyPageClosed:
-        return door(Place.DELEGATIONS)
     found = mandates.held(who, older_than=older_than(), ports=ports())
     return my(
         "delegations.html",
@@ -55,12 +52,9 @@ def overview() -> Response:
 
 
 @blueprint.get("/delegations/new")
-def form() -> Response:
+@inside(Place.DELEGATIONS, need=Need.OWN)
+def form(who: Visit) -> Response:
     """What is to be granted to whom."""
-    try:
-        who = visit(need=Need.OWN)
-    except MyPageClosed:
-        return door(Place.DELEGATIONS)
     return _form(who, {}, None)
 
 
@@ -78,12 +72,9 @@ def _form(who: Visit, typed: dict[str, str], wrong: PowerRefused | None) -> Resp
 
 
 @blueprint.get("/delegations/new/<any(child, person):who>")
-def family_form(who: str) -> Response:
+@inside(Place.DELEGATIONS, need=Need.OWN)
+def family_form(viewer: Visit, who: str) -> Response:
     """Who is to act for a child, or for oneself, at which service."""
-    try:
-        viewer = visit(need=Need.OWN)
-    except MyPageClosed:
-        return door(Place.DELEGATIONS)
     return _family_form(viewer, Kind.GUARDIAN if who == "child" else Kind.PERSON, {}, None)
 
 
@@ -128,12 +119,9 @@ def _invitation(secret: str) -> str:
 
 
 @blueprint.get("/delegations/invitations/<handle:invitation>")
-def invited(invitation: str) -> Response:
+@inside(Place.DELEGATIONS, need=Need.OWN)
+def invited(who: Visit, invitation: str) -> Response:
     """What somebody was invited to; to see it they have to have read their card."""
-    try:
-        who = visit(need=Need.OWN)
-    except MyPageClosed:
-        return door(Place.DELEGATIONS)
     return my(
         "delegation_invited.html",
         who,
@@ -152,12 +140,9 @@ def take(invitation: str) -> Response:
 
 
 @blueprint.get("/delegations/<handle:number>")
-def one(number: str) -> Response:
+@inside(Place.DELEGATIONS)
+def one(who: Visit, number: str) -> Response:
     """One mandate, with what its viewer may do now."""
-    try:
-        who = visit()
-    except MyPageClosed:
-        return door(Place.DELEGATIONS)
     view = mandates.see(who, MandateNumber(number), ports=ports())
     if view.mandate.kind in FAMILY:
         return _family(who, view)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable
+from functools import wraps
+from typing import Concatenate, Final, ParamSpec
 
 from flask import Blueprint, Response, request, url_for
 
@@ -17,6 +19,8 @@ from broker.web.pages import language, page, see_other, to_login
 from broker.web.settings import ports
 
 blueprint = Blueprint("me", __name__)
+
+_P = ParamSpec("_P")
 
 PATHS: Final = {
     Place.OVERVIEW: "/me",
@@ -62,18 +66,34 @@ def door(place: Place, *, status: int = 200) -> Response:
     )
 
 
+def inside(
+    place: Place, *, need: Need = Need.ANY, licensed: bool = False
+) -> Callable[[Callable[Concatenate[Visit, _P], Response]], Callable[_P, Response]]:
+    """A page for whoever is let in, who is its first argument; `place`'s door for everybody else."""
+
+    def guarded(view: Callable[Concatenate[Visit, _P], Response]) -> Callable[_P, Response]:
+        @wraps(view)
+        def shown(*given: _P.args, **named: _P.kwargs) -> Response:
+            try:
+                who = visit(need=need, licensed=licensed)
+            except MyPageClosed:
+                return door(place)
+            return view(who, *given, **named)
+
+        return shown
+
+    return guarded
+
+
 def my(template: str, who: Visit, status: int = 200, **context: object) -> Response:
     """One of the page's pages."""
     return page(template, status, csrf=who.form_token, own=who.own, licensed=who.licensed, **context)
 
 
 @blueprint.get("/me")
-def overview() -> Response:
+@inside(Place.OVERVIEW, licensed=True)
+def overview(who: Visit) -> Response:
     """What there is, and where."""
-    try:
-        who = visit(licensed=True)
-    except MyPageClosed:
-        return door(Place.OVERVIEW)
     if who.licensed:
         return see_other(f"{ports().policy.issuer}{PATHS[Place.LICENCE]}")
     found = services.services(who, ports=ports())
@@ -109,12 +129,9 @@ def logout() -> Response:
 
 
 @blueprint.get("/me/services")
-def shown_services() -> Response:
+@inside(Place.OVERVIEW, licensed=True)
+def shown_services(who: Visit) -> Response:
     """Which services receive what."""
-    try:
-        who = visit(licensed=True)
-    except MyPageClosed:
-        return door(Place.OVERVIEW)
     return my(
         "me_services.html",
         who,
@@ -161,12 +178,9 @@ def end_sessions() -> Response:
 
 
 @blueprint.get("/me/consents")
-def consents() -> Response:
+@inside(Place.OVERVIEW, licensed=True)
+def consents(who: Visit) -> Response:
     """The record of consents."""
-    try:
-        who = visit(licensed=True)
-    except MyPageClosed:
-        return door(Place.OVERVIEW)
     return my(
         "me_consents.html",
         who,
@@ -176,12 +190,9 @@ def consents() -> Response:
 
 
 @blueprint.get("/me/history")
-def history() -> Response:
+@inside(Place.OVERVIEW, licensed=True)
+def history(who: Visit) -> Response:
     """Every use, a page at a time; of an HPKI card's holder too."""
-    try:
-        who = visit(licensed=True)
-    except MyPageClosed:
-        return door(Place.OVERVIEW)
     service = request.args.get("service") or None
     return my(
         "me_history.html",
@@ -199,12 +210,9 @@ def history() -> Response:
 
 
 @blueprint.get("/me/history/<int:number>/report")
-def ask_to_disown(number: int) -> Response:
+@inside(Place.OVERVIEW, licensed=True)
+def ask_to_disown(who: Visit, number: int) -> Response:
     """Was it really somebody else? What follows is said before."""
-    try:
-        who = visit(licensed=True)
-    except MyPageClosed:
-        return door(Place.OVERVIEW)
     return my(
         "me_report.html",
         who,

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, url_for
 
-from broker.errors import MyPageClosed
 from broker.flows import deletion, my_page, recovery
-from broker.flows.my_page import Need, Place
+from broker.flows.my_page import Need, Place, Visit
 from broker.web import cookies
-from broker.web.me import door, my, posted, visit
+from broker.web.me import inside, my, posted
 from broker.web.pages import page
 from broker.web.settings import ports
 
@@ -16,12 +15,9 @@ blueprint = Blueprint("me_account", __name__)
 
 
 @blueprint.get("/me/recovery-codes")
-def codes() -> Response:
+@inside(Place.RECOVERY, need=Need.FRESH_CARD)
+def codes(who: Visit) -> Response:
     """How many there are, and new ones."""
-    try:
-        who = visit(need=Need.FRESH_CARD)
-    except MyPageClosed:
-        return door(Place.RECOVERY)
     return my(
         "me_recovery.html",
         who,
@@ -43,12 +39,9 @@ def new_codes() -> Response:
 
 
 @blueprint.get("/me/delete")
-def ask() -> Response:
+@inside(Place.DELETE, need=Need.OWN)
+def ask(who: Visit) -> Response:
     """What goes, what stays."""
-    try:
-        who = visit(need=Need.OWN)
-    except MyPageClosed:
-        return door(Place.DELETE)
     return my("me_delete.html", who, missing=False, again_url=url_for("me_account.ask"))
 
 

@@ -12,11 +12,11 @@ from flask import Blueprint, Response, url_for
 from flask_babel import gettext as _
 
 from broker.accounts.attribute import BY_NAME
-from broker.errors import FieldRefused, MyPageClosed
+from broker.errors import FieldRefused
 from broker.flows import attributes, export
 from broker.flows.my_page import Need, Place, Visit
 from broker.oidc.client import Client
-from broker.web.me import PATHS, door, my, posted, visit
+from broker.web.me import PATHS, inside, my, posted, visit
 from broker.web.pages import attachment, see_other, shown_name
 from broker.web.settings import ports
 from broker.web.words import act_word, word
@@ -25,12 +25,9 @@ blueprint = Blueprint("me_registered", __name__)
 
 
 @blueprint.get("/me/attributes")
-def show() -> Response:
+@inside(Place.ATTRIBUTES, need=Need.OWN)
+def show(who: Visit) -> Response:
     """Every attribute, with what is registered of it."""
-    try:
-        who = visit(need=Need.OWN)
-    except MyPageClosed:
-        return door(Place.ATTRIBUTES)
     return _forms(who)
 
 
@@ -65,12 +62,9 @@ def change(name: str) -> Response:
 
 
 @blueprint.get("/me/export")
-def ask() -> Response:
+@inside(Place.EXPORT, need=Need.OWN)
+def ask(who: Visit) -> Response:
     """In which form?"""
-    try:
-        who = visit(need=Need.OWN)
-    except MyPageClosed:
-        return door(Place.EXPORT)
     return my("me_export.html", who, again_url=url_for("me_registered.ask"))
 
 
@@ -193,12 +187,9 @@ def answers_as_csv() -> Response:
 
 
 @blueprint.get("/me/print")
-def on_paper() -> Response:
+@inside(Place.EXPORT, need=Need.OWN)
+def on_paper(who: Visit) -> Response:
     """Everything on one page, for paper."""
-    try:
-        who = visit(need=Need.OWN)
-    except MyPageClosed:
-        return door(Place.EXPORT)
     return my(
         "me_print.html",
         who,

@@ -11,12 +11,12 @@ from broker.delegation.life import STEPS, Deed, Role
 from broker.delegation.members import JST
 from broker.delegation.statement import MAX_WORKED, Employment, LeaveKind
 from broker.delegation.vocabulary import VALUES
-from broker.errors import MyPageClosed, PowerRefused
+from broker.errors import PowerRefused
 from broker.flows import statements
 from broker.flows.my_page import Need, Place, Visit
 from broker.ids import MandateNumber
 from broker.web import mandate
-from broker.web.me import door, my, older_than, posted, visit
+from broker.web.me import inside, my, older_than, posted
 from broker.web.settings import ports
 from broker.web.words import refusal
 
@@ -37,12 +37,9 @@ def _word(member: str, value: str) -> str:
 
 
 @blueprint.get("/statements")
-def overview() -> Response:
+@inside(Place.STATEMENTS)
+def overview(who: Visit) -> Response:
     """Certificates made and received, and what happened to them."""
-    try:
-        who = visit()
-    except MyPageClosed:
-        return door(Place.STATEMENTS)
     found = statements.held(who, older_than=older_than(), ports=ports())
     return my(
         "statements.html",
@@ -56,12 +53,9 @@ def overview() -> Response:
 
 
 @blueprint.get("/statements/new")
-def form() -> Response:
+@inside(Place.STATEMENTS, need=Need.OWN)
+def form(who: Visit) -> Response:
     """What is certified about whom."""
-    try:
-        who = visit(need=Need.OWN)
-    except MyPageClosed:
-        return door(Place.STATEMENTS)
     return _form(who, {"certified_on": ports().clock().astimezone(JST).date().isoformat()}, None)
 
 
@@ -97,12 +91,9 @@ def draft() -> Response:
 
 
 @blueprint.get("/statements/invitations/<handle:invitation>")
-def invited(invitation: str) -> Response:
+@inside(Place.STATEMENTS, need=Need.OWN)
+def invited(who: Visit, invitation: str) -> Response:
     """Whom it is about sees it once their card is read."""
-    try:
-        who = visit(need=Need.OWN)
-    except MyPageClosed:
-        return door(Place.STATEMENTS)
     return my(
         "statement_invited.html",
         who,
@@ -122,12 +113,9 @@ def take(invitation: str) -> Response:
 
 
 @blueprint.get("/statements/<handle:number>")
-def one(number: str) -> Response:
+@inside(Place.STATEMENTS)
+def one(who: Visit, number: str) -> Response:
     """One certificate, with what its viewer may do now."""
-    try:
-        who = visit()
-    except MyPageClosed:
-        return door(Place.STATEMENTS)
     view = statements.see(who, MandateNumber(number), ports=ports())
     made = view.role is Role.PRINCIPAL
     return my(
