@@ -32,10 +32,11 @@ STEPS: Final = {
     "consent": "the resident agrees to what the bank receives",
     "return": "back at the bank, which checks the ID token",
     "link": "first time here: the customer number",
+    "number": "the broker is to tell this number from now on: the card is read twice",
     "verify": "the bank says what it accepted",
 }
 """The steps of a login in their order. `consent` and `link` happen the first time only, `release` where
-more than a pseudonym is asked for."""
+more than a pseudonym is asked for, `number` where it is wanted, with the steps of its two readings again."""
 
 
 class LoginFailed(Exception):
@@ -91,6 +92,7 @@ def login(
     timeout: float = 30.0,
     authorities: str | None = None,
     scope: str = "openid",
+    register_number: bool = False,
     before_step: Callable[[str], None] = lambda _: None,
 ) -> LoginResult:
     """Log the holder of `resident_card` in to the bank.
@@ -98,6 +100,7 @@ def login(
     `trust` is an agent trust file; `pin` replaces the card's own; `timeout` is for each request, in seconds;
     `authorities` is a PEM file of whom to trust for certificates (None: the system's);
     `scope` is what the bank asks for; beyond `openid` the resident signs an application with the 署名用 key.
+    `register_number` has the broker tell the customer number (官民ID連携), unless it does already.
     `before_step` is called with the name of each step (one of STEPS) before it begins.
     Raises LoginFailed, CardFileInvalid and TrustInvalid.
     """
@@ -114,6 +117,7 @@ def login(
             trust=load_trust(trust, sandbox=True),
             pin=card.auth.pin if pin is None else pin,
             scope=scope,
+            register_number=register_number,
             before_step=before_step,
         ).run()
     finally:
@@ -158,6 +162,7 @@ class _Login:
         pin: str,
         scope: str,
         before_step: Callable[[str], None],
+        register_number: bool = False,
     ) -> None:
         self._browser = browser
         self._bank = bank
@@ -166,6 +171,7 @@ class _Login:
         self._trust = trust
         self._pin = pin
         self._scope = scope
+        self._register_number = register_number
         self._before_step = before_step
         self._step = ""
         self._begun = 0.0
@@ -195,6 +201,12 @@ class _Login:
             page = self._link(page)
         if "greeting" not in page.elements.texts:
             self._refuse(page, "the bank does not greet its customer")
+        if self._register_number and "number-registered" not in page.elements.texts:
+            self._enter("number")
+            page = self._browser.submit(self._form(page, "number-form"), origin=origin_of(page.url))
+            page = self._browser.get(self._back(page)[0])
+            if "number-registered" not in page.elements.texts:
+                self._refuse(page, "the number was not registered")
         self._enter("verify")
         accepted = self._accepted(self._browser.get(f"{self._bank}/api/me"))
         self._leave()
@@ -224,6 +236,20 @@ class _Login:
         if offered is not None:
             self._enter("release")
             page = self._browser.submit(offered.all_ticked(), origin=origin_of(page.url))
+        page = self._read(page)
+        if page.form("card-form") is not None:
+            page = self._read(page)  # a number is bound by the same card, read at the start and at the end (R3)
+        consent = page.form("consent-form")
+        if consent is not None:
+            self._enter("consent")
+            page = self._browser.submit(consent, origin=origin_of(page.url), decision="approve")
+        back = page.elements.links.get("continue-link")
+        if page.status != 200 or not back:
+            self._refuse(page, "the broker does not send us back to its client")
+        return str(back), consent is not None
+
+    def _read(self, page: Page) -> Page:
+        """One reading of the card, from the page that asks for it to the one that follows."""
         form = self._form(page, "card-form")
         self._enter("card")
         broker_origin, agent_origin = origin_of(page.url), origin_of(form.action)
@@ -235,15 +261,7 @@ class _Login:
         if page.status != 303:
             self._refuse(page, "the broker does not take the card's answer")
         self._enter("continue")
-        page = self._browser.get(_location(page))
-        consent = page.form("consent-form")
-        if consent is not None:
-            self._enter("consent")
-            page = self._browser.submit(consent, origin=origin_of(page.url), decision="approve")
-        back = page.elements.links.get("continue-link")
-        if page.status != 200 or not back:
-            self._refuse(page, "the broker does not send us back to its client")
-        return str(back), consent is not None
+        return self._browser.get(_location(page))
 
     def _sign(self, request: str, *, origin: str) -> tuple[str, str]:
         answer = softagent.answer(request, origin=origin, trust=self._trust, card=self._card, pin=self._pin)
@@ -298,7 +316,8 @@ class _Login:
 
     def _leave(self) -> None:
         if self._step:
-            self._steps[self._step] = (time.perf_counter() - self._begun) * 1000
+            spent = (time.perf_counter() - self._begun) * 1000
+            self._steps[self._step] = self._steps.get(self._step, 0.0) + spent
 
 
 def _location(page: Page) -> str:

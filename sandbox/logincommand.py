@@ -30,6 +30,7 @@ def _no_pin(_context: click.Context, _parameter: click.Parameter, value: str | N
 @click.option("--resident", "residents", multiple=True, default=("hanako",), show_default=True, help="May be repeated.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object with the claims the bank verified.")
 @click.option("--scope", default="openid", show_default=True, help="What the bank asks for: `openid name address` …")
+@click.option("--register-number", is_flag=True, help="Have the broker tell the customer number from then on.")
 @click.option("--count", type=click.IntRange(1, MAX_COUNT), default=1, show_default=True, help="Logins per resident.")
 @click.option("--concurrency", type=click.IntRange(1, MAX_CONCURRENCY), default=1, show_default=True)
 @click.option("--pin", callback=_no_pin, expose_value=False, hidden=True)
@@ -49,6 +50,7 @@ def command(
     broker: str | None,
     bank: str | None,
     timeout: float,
+    register_number: bool,
 ) -> None:
     """Exit status 0 only if the relying party accepted every login."""
     told = addresses_of(root)
@@ -65,6 +67,7 @@ def command(
             timeout=timeout,
             authorities=told.get("authorities"),
             scope=scope,
+            register_number=register_number,
             before_step=before_step,
         )
 

@@ -60,6 +60,13 @@ def test_a_login_ends_with_claims_that_the_bank_verified(servers: Servers) -> No
     assert first.claims["nonce"] != second.claims["nonce"]
 
 
+def test_a_customer_number_is_registered_by_two_readings_of_the_card_and_only_once(servers: Servers) -> None:
+    bound = attempt(servers, "hanako", register_number=True)
+    assert bound.claims["linked_id"] == bound.customer_number
+    assert "number" in bound.steps_ms
+    assert "number" not in attempt(servers, "hanako", register_number=True).steps_ms, "it is told already"
+
+
 def test_two_residents_at_the_same_moment_never_cross(servers: Servers) -> None:
     meeting = threading.Barrier(2)
     results: dict[str, LoginResult] = {}
