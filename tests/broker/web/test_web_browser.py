@@ -18,7 +18,7 @@ from tests.broker.web.program import register
 from tests.broker.web.pushing import pushed
 from tests.broker.web.signing import fingerprint, notary, pdf, signed_by_card, text
 from tests.broker.web.test_web_proofing import card, shop
-from tests.browser import PHONE, assert_light_and_accessible, screen, screenshot
+from tests.browser import PHONE, assert_accessible, screen, screenshot
 
 
 def _open_login(page: Page, house: House, **changes: str | None) -> None:
@@ -44,7 +44,7 @@ def test_every_page_of_a_login_is_accessible(
     _open_login(page, served)
     assert page.locator("html").get_attribute("lang") == language
     assert page.locator("#card-submit").is_visible()
-    assert_light_and_accessible(page)
+    assert_accessible(page)
     screen(page, "login", language)
     page.goto(_read_card(page, served))
     assert page.locator("html").get_attribute("lang") == language
@@ -52,22 +52,22 @@ def test_every_page_of_a_login_is_accessible(
     assert approve is not None
     assert deny is not None
     assert (approve["width"], approve["height"]) == (deny["width"], deny["height"])
-    assert_light_and_accessible(page)
+    assert_accessible(page)
     screen(page, "consent-first", language)
     page.locator("#approve").click()
     page.locator("#continue-link").wait_for()
-    assert_light_and_accessible(page)
+    assert_accessible(page)
     screen(page, "return", language)
     page.goto(f"{served.issuer}/logout")
-    assert_light_and_accessible(page)
+    assert_accessible(page)
     screen(page, "logout", language)
     page.locator("#logout").click()
     page.locator("#logged-out").wait_for()
-    assert_light_and_accessible(page)
+    assert_accessible(page)
     screen(page, "logged-out", language)
     page.goto(f"{served.issuer}/logout")
     page.locator("#no-session").wait_for()
-    assert_light_and_accessible(page)
+    assert_accessible(page)
     screen(page, "no-session", language)
 
 
@@ -89,13 +89,13 @@ def test_every_page_of_a_proof_is_accessible(served: House, new_page: Callable[.
     assert page.locator("html").get_attribute("lang") == language
     boxes = [page.locator(f"#item-{name}") for name in ("address", "birthdate", "gender")]
     assert not any(box.is_checked() for box in boxes)
-    assert_light_and_accessible(page)
+    assert_accessible(page)
     screen(page, "release", language)
     for box in boxes[:2]:
         box.check()
     page.locator("#agree").click()
     page.locator("#application summary").click()
-    assert_light_and_accessible(page)
+    assert_accessible(page)
     screen(page, "application", language)
     request = page.locator("#card-form input[name=request]").get_attribute("value")
     assert request is not None
@@ -106,7 +106,7 @@ def test_every_page_of_a_proof_is_accessible(served: House, new_page: Callable[.
     sealed = prover.answer(request, card(served, "hanako"))
     page.goto(served.post_answer(transaction_of(request), {"answer": sealed}).headers["Location"])
     page.locator("#continue-link").wait_for()
-    assert_light_and_accessible(page)
+    assert_accessible(page)
 
 
 @pytest.mark.parametrize("language", ["ja", "en"])
@@ -122,7 +122,7 @@ def test_every_page_of_a_signature_is_accessible(
     assert page.locator("html").get_attribute("lang") == language
     assert page.locator("#text-1").is_visible()
     assert page.locator("#unseen-2").is_visible()
-    assert_light_and_accessible(page)
+    assert_accessible(page)
     screen(page, "sign", language)
     with page.context.expect_page() as opened:
         page.locator("#open-0").click()
@@ -132,13 +132,13 @@ def test_every_page_of_a_signature_is_accessible(
     page.goto(answered.headers["Location"])
     page.locator("#approve").click()
     page.locator("#copies").wait_for()
-    assert_light_and_accessible(page)
+    assert_accessible(page)
     screen(page, "signed", language)
     with page.context.expect_page() as tab:
         page.locator("#copies-link").click()
     copies = tab.value
     copies.locator("#copy-0").wait_for()
-    assert_light_and_accessible(copies)
+    assert_accessible(copies)
     screen(copies, "copies", language)
     with copies.expect_download() as kept:
         copies.locator("#copy-0").click()
@@ -171,10 +171,10 @@ def test_every_page_of_an_approval_for_another_device_is_accessible(
     field.fill("bbbb bbbb")
     field.press("Enter")
     page.locator("#error").wait_for()
-    assert_light_and_accessible(page)
+    assert_accessible(page)
     screen(page, "device-wrong", language)
     page.goto(begun["verification_uri_complete"])
-    assert_light_and_accessible(page)
+    assert_accessible(page)
     screen(page, "device", language)
     page.locator("#device-submit").press("Enter")
     page.locator("#shown-code").wait_for()
@@ -183,17 +183,17 @@ def test_every_page_of_an_approval_for_another_device_is_accessible(
     assert go_on is not None
     assert deny is not None
     assert (go_on["width"], go_on["height"]) == (deny["width"], deny["height"])
-    assert_light_and_accessible(page)
+    assert_accessible(page)
     screen(page, "device-confirm", language)
     page.locator("#number").fill(begun["user_code"][-2:])
     page.locator("#number").press("Enter")
     page.locator("#card-submit").wait_for()
     page.goto(_read_card(page, served))
     page.locator("#elsewhere").wait_for()
-    assert_light_and_accessible(page)
+    assert_accessible(page)
     page.locator("#approve").press("Enter")
     page.locator("#elsewhere-title").wait_for()
-    assert_light_and_accessible(page)
+    assert_accessible(page)
     screen(page, "device-done", language)
 
 
@@ -204,7 +204,7 @@ def test_every_page_of_a_login_that_goes_elsewhere_is_accessible(
     register(served, "shop", grant_types=frozenset({GrantType.AUTHORIZATION_CODE, GrantType.DEVICE_CODE}))
     page = new_page(locale={"ja": "ja-JP", "en": "en-GB"}[language])
     _open_login(page, served, client_id="shop")
-    assert_light_and_accessible(page)
+    assert_accessible(page)
     page.locator("#choose").press("Enter")
     page.locator("#elsewhere").wait_for()
     here, there = (page.locator(f"#{name}").bounding_box() for name in ("here", "elsewhere"))
@@ -212,12 +212,12 @@ def test_every_page_of_a_login_that_goes_elsewhere_is_accessible(
     assert there is not None
     assert (here["width"], here["height"]) == (there["width"], there["height"])
     assert page.locator("html").get_attribute("lang") == language
-    assert_light_and_accessible(page)
+    assert_accessible(page)
     screen(page, "choose", language)
     page.locator("#elsewhere").press("Enter")
     page.locator("#handover-code").wait_for()
     assert page.locator("html").get_attribute("lang") == language
-    assert_light_and_accessible(page)
+    assert_accessible(page)
     screen(page, "handover", language)
     page.locator("#here").press("Enter")
     page.locator("#card-submit").wait_for()
@@ -232,20 +232,20 @@ def test_every_kind_of_error_page_is_accessible(
     page = new_page(locale={"ja": "ja-JP", "en": "en-GB"}[language])
     _open_login(page, served, client_id="clinic")
     assert page.locator("#unvetted").is_visible()
-    assert_light_and_accessible(page)
+    assert_accessible(page)
     screen(page, "login-unvetted", language)
     request = page.locator("#card-form input[name=request]").get_attribute("value") or ""
     page.goto(
         served.post_answer(transaction_of(request), {"error": "CARD-003"}).headers["Location"], wait_until="commit"
     )
     assert page.locator("#agent-code").inner_text() == "CARD-003"
-    assert_light_and_accessible(page)
+    assert_accessible(page)
     screen(page, "error-withheld", language)
     page.locator("#retry").click()
     page.locator("#card-submit").wait_for()
     page.goto(f"{served.issuer}/authorize?client_id=nobody")
     assert page.locator("#error-code").inner_text() == "OAUTH-003"
-    assert_light_and_accessible(page)
+    assert_accessible(page)
     screen(page, "error-unknown-client", language)
 
 
@@ -270,12 +270,12 @@ def test_a_revoked_card_is_told_on_a_page_with_a_way_back(
     page.locator("#error-code").wait_for()
     assert page.locator("#error-code").inner_text() == "AUTH-014"
     assert page.locator("#pin-try").is_visible()
-    assert_light_and_accessible(page)
+    assert_accessible(page)
     screen(page, "error-revoked", language)
     page.locator("#back-to-service").click()
     page.locator("#continue-link").wait_for()
     assert "error=access_denied" in (page.locator("#continue-link").get_attribute("href") or "")
-    assert_light_and_accessible(page)
+    assert_accessible(page)
     screen(page, "return-refused", language)
 
 
@@ -316,7 +316,7 @@ def test_an_answer_is_posted_by_script_or_by_its_button(
             page.locator("#continue").click()
     assert page.locator("#continue").is_visible()
     if scripts:
-        assert_light_and_accessible(page)
+        assert_accessible(page)
         screenshot(page, "broker-return-posted-ja")
     ((url, origin, fields),) = posted
     assert (url, origin) == (f"{BANK}/callback", served.issuer)
@@ -379,7 +379,7 @@ def test_page_of_a_link_is_accessible_with_and_without_a_conflict(
         page.locator("#link-shown").wait_for()
         assert page.locator("html").get_attribute("lang") == language
         assert page.locator("#link-conflict").is_visible() is conflict
-        assert_light_and_accessible(page)
+        assert_accessible(page)
         screen(page, "link-conflict" if conflict else "link", language)
         page.goto(_read_card(page, served, resident))
         page.locator("#continue-link").wait_for()
@@ -393,12 +393,12 @@ def test_pages_of_help_are_accessible_with_readings_too(
     page = new_page(locale={"ja": "ja-JP", "en": "en-GB"}[language])
     page.goto(f"{served.issuer}/{name}")
     assert page.locator("html").get_attribute("lang") == language
-    assert_light_and_accessible(page)
+    assert_accessible(page)
     screen(page, name, language)
     if language == "ja":
         page.locator("#furigana").click()
         page.wait_for_url("**/*furigana=on")
-        assert_light_and_accessible(page)
+        assert_accessible(page)
         if name == "help":
             screen(page, "help-furigana", language)
 

@@ -5,6 +5,7 @@ Everybody stands at a browser of their own with their own card; register, witnes
 
 from __future__ import annotations
 
+import gzip
 import sqlite3
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -24,7 +25,7 @@ from broker.flows.mandate_ends import DRAFT_KEPT, expire
 from broker.flows.ports import KeyUse
 from tests.broker.web.house import House, Page
 from tests.broker.web.mandatehouse import Person, equip, work
-from tests.browser import assert_accessible, screenshot
+from tests.browser import assert_accessible, compressed, screenshot
 from tests.registerhouse import Neighbours
 
 STATUS = "/status-lists/1"
@@ -365,11 +366,15 @@ def answering(person: Person, language: str) -> Callable[[Route], None]:
             method=asked.method,
             data=asked.post_data,
             content_type=asked.headers.get("content-type"),
-            headers={"Accept-Language": language, "Origin": person.house.issuer},
+            headers={"Accept-Language": language, "Origin": person.house.issuer, "Accept-Encoding": "gzip"},
             base_url=person.house.issuer,
         )
         headers = {name: value for name, value in told.headers.items() if name.lower() != "set-cookie"}
-        route.fulfill(status=told.status_code, headers=headers, body=told.data)
+        body = told.data
+        if headers.pop("Content-Encoding", "") == "gzip":
+            compressed(asked.url, len(body))
+            body = gzip.decompress(body)
+        route.fulfill(status=told.status_code, headers=headers, body=body)
         told.close()
 
     return answer

@@ -12,7 +12,7 @@ from playwright.sync_api import Page
 from tests.broker.web.house import House, transaction_of
 from tests.broker.web.my_page import add_service
 from tests.broker.web.test_web_me import ALL, log_in
-from tests.browser import PHONE, assert_light_and_accessible, screen
+from tests.browser import PHONE, assert_accessible, screen
 
 LOCALES = {"ja": "ja-JP", "en": "en-GB"}
 
@@ -47,7 +47,7 @@ def test_every_screen_of_the_page_is_accessible_in_both_languages(
 
     def look(name: str) -> None:
         assert page.locator("html").get_attribute("lang") == language
-        assert_light_and_accessible(page)
+        assert_accessible(page)
         screen(page, name, language)
 
     page.goto(f"{served.issuer}/me")
@@ -107,7 +107,7 @@ def test_what_is_asked_for_is_listed_before_the_card_on_an_accessible_page(
     page = new_page(locale=LOCALES[language])
     page.goto(f"{served.issuer}/authorize?{urlencode(_asked(served))}")
     assert page.locator("#asked li").count() == 3
-    assert_light_and_accessible(page)
+    assert_accessible(page)
     screen(page, "login-asked", language)
 
 
@@ -125,21 +125,21 @@ def test_the_consent_page_with_optional_items_and_the_stopped_account_are_access
     read_card(page, served)
     page.locator("#optional-items").wait_for()
     assert not page.locator("#item-language").is_checked()
-    assert_light_and_accessible(page)
+    assert_accessible(page)
     screen(page, "consent", language)
     page.goto(f"{served.issuer}/recovery")
     page.locator("#code").fill(code)
-    assert_light_and_accessible(page)
+    assert_accessible(page)
     screen(page, "recovery", language)
     page.locator("#use-code").click()
     page.locator("#recovery-done").wait_for()
-    assert_light_and_accessible(page)
+    assert_accessible(page)
     screen(page, "recovery-done", language)
     page.goto(asked)
     read_card(page, served)
     page.locator("#error-code").wait_for()
     assert page.locator("#error-code").inner_text() == "AUTH-080"
-    assert_light_and_accessible(page)
+    assert_accessible(page)
     screen(page, "account-stopped", language)
 
 

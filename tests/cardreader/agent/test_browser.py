@@ -24,6 +24,7 @@ from cardreader.agent.trust import AgentState
 from cardreader.authentication import APDUCards
 from cardreader.emulator import SoftwareCard
 from cardreader.tray import Tray
+from tests.browser import assert_light
 from tests.cardreader.agent.conftest import NOW, Broker, Hierarchy, WatchedReaders, document, proof, raw_document, spki
 from tests.cardreader.conftest import CardMaker
 
@@ -137,7 +138,8 @@ def _open(page: Page, site: Site, **changes: Any) -> None:
 
 
 def _judge(page: Page, picture: Path) -> None:
-    """No axe violation, nothing wider than the window; the picture is for people."""
+    """Light, no axe violation, nothing wider than the window; the picture is for people."""
+    assert_light(page)
     page.screenshot(path=picture, full_page=True)
     results = Axe().run(page)
     assert results.response["passes"], "axe judged nothing"
