@@ -18,7 +18,7 @@ from broker.ids import TransactionID
 from cardreader.agent.device import DeviceKey, device_key
 from cardreader.agent.kiosk import tell_ended
 from tests.broker.web.house import BANK, House, transaction_of
-from tests.browser import assert_light_and_accessible, screen
+from tests.browser import assert_accessible, screen
 
 BACK = 8
 """How often the next person presses the button: more often than there were pages."""
@@ -147,14 +147,14 @@ def test_every_page_of_a_kiosk_is_accessible(
     assert page.locator("html").get_attribute("class") == "kiosk"
     assert page.locator("#kiosk-phrase").is_visible()
     assert "パソコン" not in page.locator("main").inner_text()
-    assert_light_and_accessible(page)
+    assert_accessible(page)
     screen(page, "kiosk-login", language)
     booth.put_card()
-    assert_light_and_accessible(page)
+    assert_accessible(page)
     screen(page, "kiosk-consent", language)
     page.goto(f"{served.issuer}/kiosk/still-there?to=/me")
-    assert_light_and_accessible(page)
+    assert_accessible(page)
     screen(page, "kiosk-still-there", language)
     page.goto(f"{served.issuer}/kiosk/end")
-    assert_light_and_accessible(page)
+    assert_accessible(page)
     screen(page, "kiosk-end", language)
