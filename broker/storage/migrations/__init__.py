@@ -17,6 +17,8 @@ from broker.errors import SettingsError, StoreUnavailable
 from broker.storage.engine import open_engine, parse_url
 
 _LOCK = 0x6A706B69  # "jpki": the advisory lock under which one process migrates
+_PATIENCE = 60
+"""Seconds that one process waits while another migrates; a request waits far less."""
 
 
 def upgrade(url: str) -> None:
@@ -26,10 +28,11 @@ def upgrade(url: str) -> None:
     """
     with _connection(url) as connection, connection.begin():
         if connection.dialect.name == "sqlite":
+            connection.exec_driver_sql(f"PRAGMA busy_timeout = {_PATIENCE * 1000}")
             connection.exec_driver_sql("BEGIN IMMEDIATE")
         else:
             connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
-            connection.exec_driver_sql("SET LOCAL lock_timeout = '60s'")
+            connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{_PATIENCE}s'")
             connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
         command.upgrade(_config(connection), "head")
 
