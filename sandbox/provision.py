@@ -46,16 +46,17 @@ BUILD_PACKAGES = ("gcc", "libc6-dev", "python3-dev", "python3-venv")
 """A compiler (pyscard has no Linux wheel), and the part of Python that Debian ships apart."""
 
 JUDGE_PACKAGES = (
-    *("opensc", "opensc-pkcs11", "openssl", "softhsm2", "postgresql", "chromium", "fonts-noto-cjk"),
+    *("opensc", "opensc-pkcs11", "openssl", "softhsm2", "postgresql", "fonts-noto-cjk"),
+    *("chromium", "chromium-headless-shell"),
     *("slapd", "ldap-utils", "libldap2-dev", "libsasl2-dev"),
     *("pinentry-curses", "python3-tk", "xvfb", "systemd", "apache2-bin", "libapache2-mod-auth-openidc"),
     *("poppler-utils", "mupdf-tools", "qpdf", "faketime"),
     *("golang-go", "golang-golang-x-mod-dev"),
 )
-"""What the tests hold us against: another card driver, a PKCS#11 token, a database server, a browser with kanji, a
-directory server (with the headers that python-ldap is built against), programs that ask for a PIN, a screen for their
-windows, the judge of unit files, a web server that logs people in by OpenID Connect (of it the program alone: the
-package `apache2` would start a server of its own), programs that read signed PDFs, one that sets a clock,
+"""What the tests hold us against: another card driver, a PKCS#11 token, a database server, kanji, a browser and its
+engine alone, a directory server (with the headers that python-ldap is built against), programs that ask for a PIN, a
+screen for their windows, the judge of unit files, a web server that logs people in by OpenID Connect (of it the program
+alone: the package `apache2` would start a server of its own), programs that read signed PDFs, one that sets a clock,
 and the code that Go checks its module log with."""
 
 DOCUMENT_PACKAGES = ("fonts-ipaexfont-gothic", "fonts-ipamj-mincho")

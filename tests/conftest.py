@@ -8,10 +8,15 @@ from collections.abc import Generator
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.browser import browser_page, chromium, new_page
+from tests.browser import browser_page, chromium, new_page, playwright
 from tests.thrift import compile_once
 
-__all__ = ["browser_page", "chromium", "new_page"]  # one browser for the whole run: Playwright allows one a process
+__all__ = [
+    "browser_page",
+    "chromium",
+    "new_page",
+    "playwright",
+]  # one browser for the whole run: Playwright allows one a process
 
 compile_once()
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -9,13 +9,21 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser, Playwright
 
 from cardreader.tray import TrayClient
 from sandbox import tlsfront
 from sandbox.launcher import Addresses, Running, sandbox
+from tests.browser import CHROMIUM, launched
 from tests.journeys.person import Person
 
 ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="session")
+def chromium(playwright: Playwright) -> Iterator[Browser]:
+    """The whole browser, with what it has around its pages."""
+    yield from launched(playwright, CHROMIUM)
 
 
 def free_ports(count: int) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from urllib.parse import parse_qsl, urlencode
 
@@ -124,9 +125,13 @@ def test_every_page_of_a_signature_is_accessible(
     assert page.locator("#unseen-2").is_visible()
     assert_accessible(page)
     screen(page, "sign", language)
-    with page.context.expect_page() as opened:
+    of_document = re.compile(re.escape(f"{served.issuer}/login/") + r"[^/]+/documents/0\?")
+    with (
+        page.context.expect_page() as opened,
+        page.context.expect_event("response", lambda answer: of_document.match(answer.url)) as shown,
+    ):
         page.locator("#open-0").click()
-    assert opened.value.url.startswith(f"{served.issuer}/login/")
+    assert shown.value.headers["content-type"] == "application/pdf"
     opened.value.close()
     answered = signed_by_card(served, page.locator("#card-form input[name=request]").get_attribute("value") or "")
     page.goto(answered.headers["Location"])
