@@ -69,9 +69,11 @@ class PublishedKeys:
         now = self._clock()
         if not must_fetch(address.held, kid=kid, tried_at=address.tried_at, now=now):
             return  # somebody asked while we waited
-        address.tried_at = now
         try:
             document = self._documents.fetch(url, limit=MAX_PUBLISHED)
             address.held = Published(jwks=read_published(document), fetched_at=now)
         except (OutboundRefused, OutboundFailed, InvalidToken) as failed:
             _log.warning("client_keys_not_fetched", reason=str(failed), kept=address.held is not None)
+        finally:
+            # Not before the answer: who comes meanwhile and has nothing would see a try that failed, and not wait.
+            address.tried_at = now

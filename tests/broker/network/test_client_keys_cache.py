@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from threading import Barrier, Event
@@ -156,4 +156,25 @@ def test_eight_who_have_nothing_ask_once() -> None:
 
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(ask, range(8))) == [server.jwks] * 8
+    assert server.asked == 1
+
+
+def test_who_comes_while_the_first_is_still_asking_waits_for_the_same_answer() -> None:
+    begun, answer = Event(), Event()
+
+    class Slow(Server):
+        def fetch(self, url: str, *, limit: int) -> bytes:
+            begun.set()
+            assert answer.wait(10)
+            return super().fetch(url, limit=limit)
+
+    server = Slow(keys("one"))
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(server.keys.of, CLIENT)
+        assert begun.wait(10)
+        late = pool.submit(server.keys.of, CLIENT)
+        finished, _ = wait([late], timeout=0.2)
+        assert not finished, "refused while the answer is on its way"
+        answer.set()
+        assert first.result(10) == late.result(10) == server.jwks
     assert server.asked == 1
