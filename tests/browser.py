@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from axe_playwright_python.base import AxeResults  # type: ignore[import-untyped]  # it carries no types
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]  # it carries no types
-from playwright.sync_api import Browser, Page, Playwright, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, Playwright, Request, expect, sync_playwright
 
 CHROMIUM = Path("/usr/bin/chromium")
 SHELL = Path("/usr/bin/chromium-headless-shell")
@@ -24,6 +26,11 @@ WINDOW = {"width": 1280, "height": 720}
 """At which text of twice the size must fit (WCAG 1.4.4)."""
 HEAVIEST = 30_000
 """Octets that a page may bring over the wire, with its pictures, style and scripts."""
+LATENCY = int(os.environ.get("BROWSER_LATENCY", "0"))
+"""Milliseconds that every answer takes longer. A test that looks at a page before it has come fails under 400."""
+_PATIENCE = 60_000
+"""Milliseconds until something waited for is missing: long, for a busy machine; who is answered waits no longer."""
+expect.set_options(timeout=_PATIENCE)
 _HEADERS = 600
 """Octets counted for the headers of each answer: more than ours have (the CSP is the longest)."""
 _LOADED = """[...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')]
@@ -56,20 +63,49 @@ def chromium(playwright: Playwright) -> Iterator[Browser]:
     yield from launched(playwright, SHELL)
 
 
+_ON_THE_WAY: set[Request] = set()
+"""Pages that a slowed browser has asked for."""
+
+
+@contextmanager
+def opened(browser: Browser, **options: Any) -> Iterator[BrowserContext]:
+    """A context of its own (no shared cookies), closed at the end; options are Playwright's."""
+    context = browser.new_context(**options)
+    context.set_default_timeout(_PATIENCE)
+    if LATENCY:
+        context.on("page", _slowed)
+    try:
+        yield context
+    finally:
+        context.close()
+
+
+def _asked(request: Request) -> None:
+    if request.is_navigation_request():
+        _ON_THE_WAY.add(request)
+
+
+def _came(request: Request) -> None:
+    _ON_THE_WAY.discard(request)
+
+
+def _slowed(page: Page) -> None:
+    page.on("request", _asked)
+    page.on("requestfinished", _came)
+    page.on("requestfailed", _came)
+    conditions = {"offline": False, "latency": LATENCY, "downloadThroughput": -1, "uploadThroughput": -1}
+    page.context.new_cdp_session(page).send("Network.emulateNetworkConditions", conditions)
+
+
 @pytest.fixture
 def new_page(chromium: Browser) -> Iterator[Callable[..., Page]]:
     """Makes pages in contexts of their own (no shared cookies); options are Playwright's for a context."""
-    contexts = []
+    with ExitStack() as contexts:
 
-    def make(**options: object) -> Page:
-        context = chromium.new_context(**{"locale": "ja-JP", **options})  # type: ignore[arg-type]  # passed on as given
-        context.set_default_timeout(15_000)
-        contexts.append(context)
-        return context.new_page()
+        def make(**options: object) -> Page:
+            return contexts.enter_context(opened(chromium, **{"locale": "ja-JP", **options})).new_page()
 
-    yield make
-    for context in contexts:
-        context.close()
+        yield make
 
 
 @pytest.fixture
@@ -78,8 +114,25 @@ def browser_page(new_page: Callable[..., Page]) -> Page:
     return new_page()
 
 
+def follow(link: Locator, *, key: str | None = None) -> None:
+    """Press what leads to another page, by mouse or by this key, and be there: it has come, with its style."""
+    with link.page.expect_navigation():
+        if key is None:
+            link.click()
+        else:
+            link.press(key)
+
+
+def _wait_until_loaded(page: Page) -> None:
+    """A page without its style yet is another one. Of a slowed browser, that nobody looks at the page before it."""
+    page.wait_for_load_state()
+    late = [request.url for request in _ON_THE_WAY if request.frame.page == page]
+    assert not late, f"{page.url} is looked at while {late} is on its way"
+
+
 def assert_light(page: Page) -> None:
     """At most 30 kB over the wire, as encoded there, and every octet from where the page came from."""
+    _wait_until_loaded(page)
     loaded = [(name, size) for name, size in page.evaluate(_LOADED) if not name.startswith(("about:", "data:"))]
     origin = page.evaluate("location.origin")
     assert [name for name, _ in loaded if not name.startswith(f"{origin}/")] == [], page.url
@@ -177,5 +230,6 @@ def screenshot(page: Page, name: str, *, folder: Path | None = None) -> Path:
     folder = folder or Path(os.environ.get("SCREENSHOTS") or Path(__file__).parent.parent / "build" / "screenshots")
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.png"
+    _wait_until_loaded(page)
     page.screenshot(path=path, full_page=True)
     return path

@@ -13,7 +13,7 @@ from playwright.sync_api import Page, expect
 
 from cardreader.tray import TrayClient
 from sandbox.launcher import Running
-from tests.browser import assert_accessible, screenshot
+from tests.browser import assert_accessible, follow, screenshot
 from tests.journeys.person import card_pin
 
 pytestmark = pytest.mark.timeout(180)
@@ -28,31 +28,31 @@ def _width(png: Path) -> int:
 
 def to_the_pin_page(page: Page, running: Running) -> None:
     page.goto(f"{running.addresses.bank}/")
-    page.click("#login")
-    page.click("#card-submit")
+    follow(page.locator("#login"))
+    follow(page.locator("#card-submit"))
     expect(page.locator("#pin")).to_be_visible()
 
 
 def enter(page: Page, pin: str, *, scripts: bool) -> None:
     page.fill("#pin", pin)
-    page.click("#pin-submit")
+    follow(page.locator("#pin-submit"))
     if not scripts and page.locator("#answer-submit").count():
-        page.click("#answer-submit")
+        follow(page.locator("#answer-submit"))
 
 
 def greeted(page: Page) -> str:
     """Agree and give the customer number where asked, until the bank greets."""
     page.wait_for_selector("#approve, #greeting, #link-form")
     if page.locator("#approve").count():
-        page.click("#approve")
+        follow(page.locator("#approve"))
         page.wait_for_selector("#greeting, #link-form")
     if page.locator("#link-form").count():
         number = page.locator("li[data-number]").first.get_attribute("data-number")
         page.fill("#customer-number", number or "")
-        page.click("#link-form button[type=submit]")
+        follow(page.locator("#link-form button[type=submit]"))
         page.wait_for_selector("#confirm-form, #greeting")
         if page.locator("#confirm-form").count():
-            page.click("#confirm-form button[type=submit]")
+            follow(page.locator("#confirm-form button[type=submit]"))
     expect(page.locator("#greeting")).to_be_visible()
     return page.locator("#greeting").inner_text()
 
@@ -67,7 +67,7 @@ def test_a_resident_logs_in_twice_with_one_wrong_pin_on_the_way(
     expect(page.locator("#tries-left")).to_have_text("2")
     enter(page, "1234", scripts=scripts)
     first = greeted(page)
-    page.click("#logout")
+    follow(page.locator("#logout"))
     expect(page.locator("#greeting")).to_have_count(0)
     to_the_pin_page(page, running)
     enter(page, "1234", scripts=scripts)
@@ -83,7 +83,7 @@ def test_every_page_of_the_way_is_accessible_in_both_languages(
     tray.insert(running.world.card("sakura"))
     page = new_page(locale=locale, viewport={"width": 900, "height": 900})
     page.goto(f"{running.addresses.bank}/")
-    page.click("#login")
+    follow(page.locator("#login"))
     expect(page.locator("html")).to_have_attribute("lang", language)
     assert_accessible(page)
     picture = screenshot(page, f"login-{language}")
@@ -91,12 +91,12 @@ def test_every_page_of_the_way_is_accessible_in_both_languages(
         if os.environ.get("UPDATE_PICTURES"):  # `make pictures`
             README_PICTURE.write_bytes(picture.read_bytes())
         assert _width(README_PICTURE) == _width(picture)
-    page.click("#card-submit")
+    follow(page.locator("#card-submit"))
     expect(page.locator("html")).to_have_attribute("lang", language)
     assert_accessible(page)
     screenshot(page, f"pin-{language}")
     page.fill("#pin", card_pin(running, "sakura"))
-    page.click("#pin-submit")
+    follow(page.locator("#pin-submit"))
     page.wait_for_selector("#approve, #greeting, #link-form")
     if page.locator("#approve").count():
         assert_accessible(page)
@@ -132,7 +132,7 @@ def test_a_page_somewhere_else_cannot_use_the_brokers_request_at_the_agent(
 ) -> None:
     page = new_page()
     page.goto(f"{running.addresses.bank}/")
-    page.click("#login")
+    follow(page.locator("#login"))
     stolen = page.locator("#card-form input[name=request]").get_attribute("value")
     assert stolen
     trap = type("Trap", (_Elsewhere,), {"target": f"{running.addresses.agent}/v1/sign", "request_value": stolen})
@@ -141,7 +141,7 @@ def test_a_page_somewhere_else_cannot_use_the_brokers_request_at_the_agent(
     thread.start()
     try:
         page.goto(f"http://127.0.0.9:{server.server_port}/")
-        page.click("#go")
+        follow(page.locator("#go"))
         expect(page.locator("#error-code")).to_have_text("AGENT-001")
     finally:
         server.shutdown()
@@ -156,9 +156,9 @@ def test_the_card_tray_swaps_cards_for_the_next_login(
 ) -> None:
     page = new_page()
     page.goto(f"{running.addresses.world}/")
-    page.click("#insert-mirai")
+    follow(page.locator("#insert-mirai"))
     expect(page.locator("#reader-state")).to_have_attribute("data-card", "mirai")
-    page.click("#remove")
+    follow(page.locator("#remove"))
     expect(page.locator("#reader-state")).not_to_have_attribute("data-card", "mirai")
     assert tray.status().card is None
 
@@ -170,7 +170,7 @@ def test_going_back_after_logout_shows_nothing_of_the_person(
     to_the_pin_page(page, running)
     enter(page, "1234", scripts=True)
     name = greeted(page)
-    page.click("#logout")
+    follow(page.locator("#logout"))
     expect(page.locator("#signed-out")).to_be_visible()  # the way over two sites has come to its end
     page.go_back()
     page.wait_for_load_state()

@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 
 from cardreader.tray import TrayClient
 from sandbox.launcher import Running
-from tests.browser import assert_accessible, screen
+from tests.browser import assert_accessible, follow, screen
 from tests.journeys.person import card_pin
 from tests.journeys.test_login_in_chromium import enter
 
@@ -21,15 +21,15 @@ def begin(television: Page, running: Running) -> str:
     """The code on the television's screen."""
     television.goto(f"{running.addresses.television}/")
     if television.locator("#stop").count():
-        television.click("#stop")
-    television.click("#start")
+        follow(television.locator("#stop"))
+    follow(television.locator("#start"))
     return television.locator("#user-code").inner_text()
 
 
 def scan(page: Page, running: Running, code: str) -> None:
     """What scanning the picture does: the address carries the letters and not the number."""
     page.goto(f"{running.addresses.broker}/device?user_code={code[:-3]}")
-    page.click("#device-submit")
+    follow(page.locator("#device-submit"))
     expect(page.locator("#device-kind")).to_be_visible()
 
 
@@ -48,14 +48,14 @@ def test_a_television_is_logged_in_by_the_card_of_somebody_who_read_its_number(
     assert_accessible(beside)
     screen(beside, "television-confirm", language)
     beside.fill("#number", "09")
-    beside.click("#device-continue")
+    follow(beside.locator("#device-continue"))
     expect(beside.locator("#error")).to_be_visible()
     beside.fill("#number", code[-2:])
-    beside.click("#device-continue")
-    beside.click("#card-submit")
+    follow(beside.locator("#device-continue"))
+    follow(beside.locator("#card-submit"))
     expect(beside.locator("#pin")).to_be_visible()
     enter(beside, card_pin(running, "hanako"), scripts=True)
-    beside.click("#approve")
+    follow(beside.locator("#approve"))
     expect(beside.locator("#elsewhere-title")).to_be_visible()
     expect(television.locator("#welcome")).to_be_visible(timeout=30_000)  # it draws itself anew
     assert television.locator("#acr").inner_text() == "aal2"
@@ -67,6 +67,6 @@ def test_a_television_is_logged_in_by_the_card_of_somebody_who_read_its_number(
 def test_a_television_that_nobody_owns_up_to_is_told_no(running: Running, new_page: Callable[..., Page]) -> None:
     television, beside = new_page(), new_page()
     scan(beside, running, begin(television, running))
-    beside.click("#device-deny")
+    follow(beside.locator("#device-deny"))
     expect(beside.locator("#elsewhere-title")).to_be_visible()
     expect(television.locator("#scene-declined")).to_be_visible(timeout=30_000)

@@ -21,7 +21,7 @@ from werkzeug.serving import make_server
 from sandbox.bank import BankSettings, create_bank, public_jwks, registration
 from sandbox.bank.accounts import Accounts, NumberRefused, normalize_number
 from sandbox.party.visits import VISIT_LIFETIME, Visit
-from tests.browser import assert_accessible, screenshot
+from tests.browser import assert_accessible, follow, screenshot
 from tests.sandbox.provider import Provider, running
 
 HANAKO = "1000117"
@@ -439,18 +439,18 @@ def _look_at_every_page(page: Page, base: str, tongue: str) -> None:
 
     page.goto(f"{base}/?lang={tongue}")
     look("welcome")
-    page.click("#login")
+    follow(page.locator("#login"))
     page.wait_for_selector("#link-form")
     look("link")
     page.fill("#customer-number", "0000000")
-    page.click("#link")
+    follow(page.locator("#link"))
     page.wait_for_selector("#link-error")
     look("link-refused")
     page.fill("#customer-number", {"ja": HANAKO, "en": "1000448"}[tongue])
-    page.click("#link")
+    follow(page.locator("#link"))
     page.wait_for_selector("#confirm-form")
     look("confirm")
-    page.click("#confirm")
+    follow(page.locator("#confirm"))
     page.wait_for_selector("#greeting")
     look("greeting")
     page.goto(f"{base}/callback?state=none")

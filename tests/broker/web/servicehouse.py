@@ -22,7 +22,7 @@ from sandbox.party.key import public_jwks
 from sandbox.party.settings import PartyPlace
 from tests.broker.web.house import House
 from tests.broker.web.test_web_me_browser import read_card
-from tests.browser import assert_accessible, screen
+from tests.browser import assert_accessible, follow, screen
 from tests.catalogues import compile_stale
 
 CLINIC = "sample-clinic"
@@ -83,10 +83,10 @@ def looker(page: Page, language: str) -> Callable[[str], None]:
 
 def log_in(page: Page, house: House, resident: str, *, then: str) -> None:
     """From the service's first page, with the card, until `then` is there."""
-    page.locator("#login").click()
+    follow(page.locator("#login"))
     page.locator("#card-submit").wait_for()
     read_card(page, house, resident)
-    page.locator("#approve").click()
+    follow(page.locator("#approve"))
     page.locator(then).wait_for()
 
 
@@ -95,7 +95,7 @@ def answer(page: Page, house: House, resident: str, *, consent: str = "#approve"
     page.locator("#mandate-questions").wait_for()
     read_card(page, house, resident)
     page.locator(consent).wait_for()
-    page.locator("#approve").click()
+    follow(page.locator("#approve"))
     page.locator(then).wait_for()
 
 

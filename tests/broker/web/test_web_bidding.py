@@ -21,7 +21,7 @@ from tests.broker.web.house import House
 from tests.broker.web.mandatehouse import Person, equip
 from tests.broker.web.servicehouse import answer, log_in, looker, serving, wall
 from tests.broker.web.test_web_me_browser import LOCALES
-from tests.browser import assert_accessible
+from tests.browser import assert_accessible, follow
 
 NOW = datetime(2026, 12, 1, 3, tzinfo=UTC)
 
@@ -52,11 +52,11 @@ def empower(house: House, principal: Person, agent: Person, **form: str) -> str:
 def bid(page: Page, house: House, tender: str, amount: str, *, resident: str = "shain", excluded: bool = False) -> None:
     """From the list to what became of it, with the card and the consent in between."""
     wall(house)
-    page.locator(f"#tender-{tender}").click()
+    follow(page.locator(f"#tender-{tender}"))
     page.locator("#amount").fill(amount)
     if excluded:
         page.locator("input[name=tax][value=excluded]").check()
-    page.locator("#bid").click()
+    follow(page.locator("#bid"))
     answer(page, house, resident, consent="#principals", then="#decision")
 
 
@@ -76,19 +76,19 @@ def test_an_employee_bids_within_the_companys_power_and_not_beyond_it_nor_after_
     page.goto(service)
     look("bidding-welcome")
     log_in(page, served, "shain", then="#tenders")
-    page.locator("#tender-R8-0012").click()
+    follow(page.locator("#tender-R8-0012"))
     look("bidding-tender")
     page.locator("#amount").fill("たくさん")
-    page.locator("#bid").click()
+    follow(page.locator("#bid"))
     page.locator("#amount-error").wait_for()
     assert_accessible(page)
-    page.locator("#back").click()
+    follow(page.locator("#back"))
 
     bid(page, served, "R8-0012", "4,200,000")
     assert page.locator("#accepted").count() == 1
     assert "山田花子" in page.locator("#bidder").inner_text()
     look("bidding-accepted")
-    page.locator("#back").click()
+    follow(page.locator("#back"))
     for tender, amount, excluded in (
         ("R8-0012", "5000001", False),  # above the limit
         ("R8-0012", "4200000", True),  # nobody can tell what the tax will be
@@ -98,7 +98,7 @@ def test_an_employee_bids_within_the_companys_power_and_not_beyond_it_nor_after_
         bid(page, served, tender, amount, excluded=excluded)
         assert page.locator("#refused").count() == 1, (tender, amount)
         assert page.locator("#bidder").count() == 0
-        page.locator("#back").click()
+        follow(page.locator("#back"))
 
     assert principal.press(path, "revoke-form").status_code == 303
     bid(page, served, "R8-0012", "4200000")
@@ -109,7 +109,7 @@ def test_an_employee_bids_within_the_companys_power_and_not_beyond_it_nor_after_
     assert page.locator("dl.bid").count() == 1
     assert path.rpartition("/")[2] in (page.locator("a.verify").get_attribute("href") or "")
     look("bidding-office")
-    page.locator("a.verify").click()
+    follow(page.locator("a.verify"))
     page.wait_for_url("**/verify?number=*")
 
 

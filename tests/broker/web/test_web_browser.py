@@ -8,7 +8,7 @@ from collections.abc import Callable
 from urllib.parse import parse_qsl, urlencode
 
 import pytest
-from playwright.sync_api import Page, Route
+from playwright.sync_api import Page, Route, expect
 
 from broker.oidc.client import AuthMethod, GrantType
 from broker.oidc.data_use import DataUse
@@ -19,7 +19,7 @@ from tests.broker.web.program import register
 from tests.broker.web.pushing import pushed
 from tests.broker.web.signing import fingerprint, notary, pdf, signed_by_card, text
 from tests.broker.web.test_web_proofing import card, shop
-from tests.browser import PHONE, assert_accessible, screen, screenshot
+from tests.browser import PHONE, assert_accessible, follow, screen, screenshot
 
 
 def _open_login(page: Page, house: House, **changes: str | None) -> None:
@@ -55,14 +55,14 @@ def test_every_page_of_a_login_is_accessible(
     assert (approve["width"], approve["height"]) == (deny["width"], deny["height"])
     assert_accessible(page)
     screen(page, "consent-first", language)
-    page.locator("#approve").click()
+    follow(page.locator("#approve"))
     page.locator("#continue-link").wait_for()
     assert_accessible(page)
     screen(page, "return", language)
     page.goto(f"{served.issuer}/logout")
     assert_accessible(page)
     screen(page, "logout", language)
-    page.locator("#logout").click()
+    follow(page.locator("#logout"))
     page.locator("#logged-out").wait_for()
     assert_accessible(page)
     screen(page, "logged-out", language)
@@ -94,7 +94,7 @@ def test_every_page_of_a_proof_is_accessible(served: House, new_page: Callable[.
     screen(page, "release", language)
     for box in boxes[:2]:
         box.check()
-    page.locator("#agree").click()
+    follow(page.locator("#agree"))
     page.locator("#application summary").click()
     assert_accessible(page)
     screen(page, "application", language)
@@ -135,7 +135,7 @@ def test_every_page_of_a_signature_is_accessible(
     opened.value.close()
     answered = signed_by_card(served, page.locator("#card-form input[name=request]").get_attribute("value") or "")
     page.goto(answered.headers["Location"])
-    page.locator("#approve").click()
+    follow(page.locator("#approve"))
     page.locator("#copies").wait_for()
     assert_accessible(page)
     screen(page, "signed", language)
@@ -174,14 +174,14 @@ def test_every_page_of_an_approval_for_another_device_is_accessible(
     assert page.locator("html").get_attribute("lang") == language
     field = page.locator("#user-code")
     field.fill("bbbb bbbb")
-    field.press("Enter")
+    follow(field, key="Enter")
     page.locator("#error").wait_for()
     assert_accessible(page)
     screen(page, "device-wrong", language)
     page.goto(begun["verification_uri_complete"])
     assert_accessible(page)
     screen(page, "device", language)
-    page.locator("#device-submit").press("Enter")
+    follow(page.locator("#device-submit"), key="Enter")
     page.locator("#shown-code").wait_for()
     assert page.locator("html").get_attribute("lang") == language
     go_on, deny = (page.locator(f"#device-{name}").bounding_box() for name in ("continue", "deny"))
@@ -191,12 +191,12 @@ def test_every_page_of_an_approval_for_another_device_is_accessible(
     assert_accessible(page)
     screen(page, "device-confirm", language)
     page.locator("#number").fill(begun["user_code"][-2:])
-    page.locator("#number").press("Enter")
+    follow(page.locator("#number"), key="Enter")
     page.locator("#card-submit").wait_for()
     page.goto(_read_card(page, served))
     page.locator("#elsewhere").wait_for()
     assert_accessible(page)
-    page.locator("#approve").press("Enter")
+    follow(page.locator("#approve"), key="Enter")
     page.locator("#elsewhere-title").wait_for()
     assert_accessible(page)
     screen(page, "device-done", language)
@@ -210,7 +210,7 @@ def test_every_page_of_a_login_that_goes_elsewhere_is_accessible(
     page = new_page(locale={"ja": "ja-JP", "en": "en-GB"}[language])
     _open_login(page, served, client_id="shop")
     assert_accessible(page)
-    page.locator("#choose").press("Enter")
+    follow(page.locator("#choose"), key="Enter")
     page.locator("#elsewhere").wait_for()
     here, there = (page.locator(f"#{name}").bounding_box() for name in ("here", "elsewhere"))
     assert here is not None
@@ -219,12 +219,12 @@ def test_every_page_of_a_login_that_goes_elsewhere_is_accessible(
     assert page.locator("html").get_attribute("lang") == language
     assert_accessible(page)
     screen(page, "choose", language)
-    page.locator("#elsewhere").press("Enter")
+    follow(page.locator("#elsewhere"), key="Enter")
     page.locator("#handover-code").wait_for()
     assert page.locator("html").get_attribute("lang") == language
     assert_accessible(page)
     screen(page, "handover", language)
-    page.locator("#here").press("Enter")
+    follow(page.locator("#here"), key="Enter")
     page.locator("#card-submit").wait_for()
 
 
@@ -246,7 +246,7 @@ def test_every_kind_of_error_page_is_accessible(
     assert page.locator("#agent-code").inner_text() == "CARD-003"
     assert_accessible(page)
     screen(page, "error-withheld", language)
-    page.locator("#retry").click()
+    follow(page.locator("#retry"))
     page.locator("#card-submit").wait_for()
     page.goto(f"{served.issuer}/authorize?client_id=nobody")
     assert page.locator("#error-code").inner_text() == "OAUTH-003"
@@ -270,14 +270,14 @@ def test_a_revoked_card_is_told_on_a_page_with_a_way_back(
         '<button id="go">go</button></form>'
     )
     page.context.route(f"{AGENT}/**", lambda route: route.fulfill(body=form, content_type="text/html"))
-    page.locator("#card-submit").click()
-    page.locator("#go").click()
+    follow(page.locator("#card-submit"))
+    follow(page.locator("#go"))
     page.locator("#error-code").wait_for()
     assert page.locator("#error-code").inner_text() == "AUTH-014"
     assert page.locator("#pin-try").is_visible()
     assert_accessible(page)
     screen(page, "error-revoked", language)
-    page.locator("#back-to-service").click()
+    follow(page.locator("#back-to-service"))
     page.locator("#continue-link").wait_for()
     assert "error=access_denied" in (page.locator("#continue-link").get_attribute("href") or "")
     assert_accessible(page)
@@ -297,12 +297,12 @@ def test_a_login_works_without_scripts_and_by_keyboard_alone(
     assert f"{BANK}/callback?code=" in (page.locator("#continue-link").get_attribute("href") or "")
 
 
-@pytest.mark.parametrize("scripts", [True, False], ids=["scripts on", "scripts off"])
+@pytest.mark.parametrize("scripts", ["on", "off", "lost"])
 def test_an_answer_is_posted_by_script_or_by_its_button(
-    served: House, new_page: Callable[..., Page], scripts: bool
+    served: House, new_page: Callable[..., Page], scripts: str
 ) -> None:
     """The page's policy must let the form go to the client, and the client must be told its true origin."""
-    page = new_page(java_script_enabled=scripts)
+    page = new_page(java_script_enabled=scripts != "off")
     posted: list[tuple[str, str | None, dict[str, str]]] = []
 
     def bank(route: Route) -> None:
@@ -314,15 +314,18 @@ def test_an_answer_is_posted_by_script_or_by_its_button(
     _open_login(page, served, response_mode="form_post")
     page.context.unroute(f"{BANK}/**")
     page.context.route(f"{BANK}/**", bank)
+    if scripts == "lost":
+        page.context.route("**/return.js", lambda route: route.abort())
     page.goto(_read_card(page, served))
     with page.expect_request(f"{BANK}/callback"):
         page.locator("#approve").click()
-        if not scripts:
+        expect(page.locator("#continue")).to_be_visible()
+        if scripts == "lost":
+            assert_accessible(page)
+            screenshot(page, "broker-return-posted-ja")
+        if scripts != "on":
             page.locator("#continue").click()
-    assert page.locator("#continue").is_visible()
-    if scripts:
-        assert_accessible(page)
-        screenshot(page, "broker-return-posted-ja")
+    expect(page.locator("#continue")).to_be_visible()
     ((url, origin, fields),) = posted
     assert (url, origin) == (f"{BANK}/callback", served.issuer)
     assert fields.keys() == {"code", "state", "iss"}
@@ -341,7 +344,7 @@ def test_the_browser_tells_the_agent_the_true_origin_of_the_login_page(
 
     _open_login(browser_page, served)
     browser_page.context.route(f"{AGENT}/**", agent)
-    browser_page.locator("#card-submit").click()
+    follow(browser_page.locator("#card-submit"))
     browser_page.wait_for_url(f"{AGENT}/v1/sign")
     assert origins == [served.issuer]
 
@@ -401,7 +404,7 @@ def test_pages_of_help_are_accessible_with_readings_too(
     assert_accessible(page)
     screen(page, name, language)
     if language == "ja":
-        page.locator("#furigana").click()
+        follow(page.locator("#furigana"))
         page.wait_for_url("**/*furigana=on")
         assert_accessible(page)
         if name == "help":

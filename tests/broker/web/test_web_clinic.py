@@ -21,7 +21,7 @@ from tests.broker.web.mandatehouse import Person, equip
 from tests.broker.web.servicehouse import CLINIC, answer, log_in, looker, serving_clinic, wall
 from tests.broker.web.test_web_mandate_life import answering
 from tests.broker.web.test_web_me_browser import LOCALES
-from tests.browser import assert_accessible, screen
+from tests.browser import assert_accessible, follow, screen
 
 NOW = datetime(2026, 12, 1, 3, tzinfo=UTC)
 
@@ -36,7 +36,7 @@ def service(served: House, tmp_path: Path) -> Iterator[str]:
 def view(page: Page, house: House) -> None:
     """Ask for the child's record, with the card and the consent in between."""
     wall(house)
-    page.locator("#view").click()
+    follow(page.locator("#view"))
     answer(page, house, "hanako", then="#back")
 
 
@@ -71,16 +71,16 @@ def test_a_parent_sees_the_childs_record_from_the_desks_word_until_the_childs_ca
     assert page.locator("#no-power").count() == 1, "nobody has looked at the papers"
     look("clinic-no-power")
     wall(served)
-    page.locator("#back").click()
+    follow(page.locator("#back"))
     wall(served)
     with page.expect_navigation():
-        page.locator("#ask").click()
+        follow(page.locator("#ask"))
 
     wall(served)
     page.goto(f"{service}/desk")
     look("clinic-desk")
     wall(served)
-    page.locator("#confirm-1 button").click()
+    follow(page.locator("#confirm-1 button"))
     page.locator("#confirm-1").wait_for(state="detached")
     assert_accessible(page)
     mandate_issue.issue(served.ports)
@@ -103,7 +103,7 @@ def test_a_parent_sees_the_childs_record_from_the_desks_word_until_the_childs_ca
 
     assert child.press(path, "revoke-form").status_code == 303
     wall(served)
-    page.locator("#back").click()
+    follow(page.locator("#back"))
     view(page, served)
     assert page.locator("#no-power").count() == 1
     stranger = new_page(locale=LOCALES[language])

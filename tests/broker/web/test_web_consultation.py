@@ -20,7 +20,7 @@ from tests.broker.web.doctors import DOCTOR, PATIENT, card_of
 from tests.broker.web.house import House, transaction_of
 from tests.broker.web.servicehouse import looker, serving_clinic, wall
 from tests.broker.web.test_web_me_browser import LOCALES
-from tests.browser import assert_accessible, screen, screenshot
+from tests.browser import assert_accessible, follow, screen, screenshot
 
 NOW = datetime(2026, 12, 1, 3, tzinfo=UTC)
 
@@ -34,7 +34,7 @@ def room(served: House, tmp_path: Path) -> Iterator[str]:
 
 def press(page: Page, house: House, button: str, then: str) -> None:
     wall(house)
-    page.locator(button).click()
+    follow(page.locator(button))
     page.locator(then).wait_for()
 
 
@@ -65,7 +65,7 @@ def test_a_doctor_hands_over_to_a_patient_and_both_see_the_result(
             screenshot(page, f"{name}-{width}.{language}")
 
     page.goto(room.removesuffix("/consultation"))
-    page.locator("#to-consultation").click()
+    follow(page.locator("#to-consultation"))
     look("consultation")
     page.locator("#purpose").fill("個人番号 123456789018 の確認")
     press(page, served, "#begin", "#purpose-error")

@@ -13,7 +13,7 @@ from tests.broker.web.doctors import DOCTOR, Clinic, Lists
 from tests.broker.web.house import BANK, House
 from tests.broker.web.pushing import pushed
 from tests.broker.web.test_web_me_browser import read_card
-from tests.browser import PHONE, assert_accessible, screen, screenshot
+from tests.browser import PHONE, assert_accessible, follow, screen, screenshot
 
 
 def _open(page: Page, clinic: Clinic, scope: str, joint: str) -> None:
@@ -44,7 +44,7 @@ def test_what_both_see_before_their_cards_is_accessible(
     page.goto(f"{served.issuer}/me")
     assert_accessible(page)
     _picture(page, "me-login-licence", language)
-    page.locator("#open-licence").click()
+    follow(page.locator("#open-licence"))
     page.locator("#own-licence").wait_for()
     read_card(page, served, DOCTOR)
     page.locator("#licence-uses").wait_for()

@@ -18,7 +18,7 @@ from broker.ids import TransactionID
 from cardreader.agent.device import DeviceKey, device_key
 from cardreader.agent.kiosk import tell_ended
 from tests.broker.web.house import BANK, House, transaction_of
-from tests.browser import assert_accessible, screen
+from tests.browser import assert_accessible, follow, screen
 
 BACK = 8
 """How often the next person presses the button: more often than there were pages."""
@@ -47,7 +47,7 @@ class Booth:
 
     def open_my_page(self) -> None:
         self.page.goto(f"{self.house.issuer}/me")
-        self.page.locator("#me-login button").click()
+        follow(self.page.locator("#me-login button"))
         self.put_card()
         self.page.locator("#support-number").wait_for()
 
@@ -88,7 +88,7 @@ def test_after_the_end_nothing_of_ones_own_page_is_behind_the_back_button(booth:
     number = booth.page.locator("#support-number").inner_text()
     booth.page.goto(f"{booth.house.issuer}/me/history")
     booth.page.goto(f"{booth.house.issuer}/me/services")
-    booth.page.locator("#kiosk-end").click()
+    follow(booth.page.locator("#kiosk-end"))
     booth.page.locator("#kiosk-ended").wait_for()
     booth.check_nothing_behind(number)
 
@@ -96,7 +96,7 @@ def test_after_the_end_nothing_of_ones_own_page_is_behind_the_back_button(booth:
 def test_after_the_card_was_taken_out_nothing_of_ones_own_page_is_behind_the_back_button(booth: Booth) -> None:
     """Even where the browser were not killed: the agent kills it."""
     booth.page.goto(f"{booth.house.issuer}/me")
-    booth.page.locator("#me-login button").click()
+    follow(booth.page.locator("#me-login button"))
     request = booth.put_card()
     number = booth.page.locator("#support-number").inner_text()
     booth.page.goto(f"{booth.house.issuer}/me/history")
@@ -109,7 +109,7 @@ def test_after_the_end_no_question_of_a_login_is_behind_the_back_button(booth: B
     booth.put_card()
     booth.page.locator("#approve").wait_for()
     asked = booth.page.locator("h1").inner_text()
-    booth.page.locator("#kiosk-end").click()
+    follow(booth.page.locator("#kiosk-end"))
     booth.page.locator("#kiosk-ended").wait_for()
     booth.check_nothing_behind(asked)
     assert booth.page.locator("#approve").count() == 0
@@ -118,7 +118,7 @@ def test_after_the_end_no_question_of_a_login_is_behind_the_back_button(booth: B
 def test_the_agents_own_word_about_the_card_ends_the_session(booth: Booth) -> None:
     """Over a real connection, by the function that the agent calls when the card leaves."""
     booth.page.goto(f"{booth.house.issuer}/me")
-    booth.page.locator("#me-login button").click()
+    follow(booth.page.locator("#me-login button"))
     request = booth.put_card()
     transaction, handle = _end_of(request)
     told = f"{booth.house.issuer}/agent/end/{transaction}/{handle}"

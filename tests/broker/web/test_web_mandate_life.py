@@ -25,7 +25,7 @@ from broker.flows.mandate_ends import DRAFT_KEPT, expire
 from broker.flows.ports import KeyUse
 from tests.broker.web.house import House, Page
 from tests.broker.web.mandatehouse import Person, equip, work
-from tests.browser import assert_accessible, compressed, screenshot
+from tests.browser import assert_accessible, compressed, follow, screenshot
 from tests.registerhouse import Neighbours
 
 STATUS = "/status-lists/1"
@@ -350,7 +350,7 @@ def test_the_pages_are_accessible(
         assert_accessible(page)
         screenshot(page, f"mandate-{name}-{language}")
     page.locator("#ends").fill("2020-01-01")
-    page.locator("#draft").click()
+    follow(page.locator("#draft"))
     page.locator("#error").wait_for()
     assert_accessible(page)
     screenshot(page, f"mandate-refused-{language}")

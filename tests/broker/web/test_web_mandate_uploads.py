@@ -33,7 +33,7 @@ from sandbox.registrar import Corporation, Registrar
 from tests.broker.web.house import House, Page
 from tests.broker.web.mandatehouse import Person, equip, work
 from tests.broker.web.test_web_statements_browser import LOCALES, log_in
-from tests.browser import assert_accessible, screen
+from tests.browser import assert_accessible, follow, screen
 
 pytest.importorskip("pyhanko_certvalidator", reason="missing: pyhanko-certvalidator")
 Keys = tuple[rsa.RSAPrivateKey, rsa.RSAPrivateKey]
@@ -312,7 +312,7 @@ def test_the_page_that_takes_the_signature_is_accessible_and_says_what_is_wrong_
     assert_accessible(page)
     (tmp_path / "wrong.p7s").write_bytes(b"%PDF-1.7")
     page.locator("#signature").set_input_files(tmp_path / "wrong.p7s")
-    page.locator("#upload").click()
+    follow(page.locator("#upload"))
     page.locator("#error").wait_for()
     assert_accessible(page)
     screen(page, "delegation-upload", language)

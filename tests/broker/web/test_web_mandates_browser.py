@@ -14,7 +14,7 @@ from tests.broker.web.house import House
 from tests.broker.web.mandatehouse import equip, work
 from tests.broker.web.test_web_mandates import granted
 from tests.broker.web.test_web_me_browser import LOCALES, open_page
-from tests.browser import assert_accessible, screen
+from tests.browser import assert_accessible, follow, screen
 
 
 @pytest.mark.timeout(400)
@@ -52,10 +52,10 @@ def test_every_page_of_a_power_is_accessible_in_both_languages(
     page.goto(f"{served.issuer}/verify")
     look("verify")
     page.locator("#number").fill(path.rpartition("/")[2])
-    page.locator("#verify").click()
+    follow(page.locator("#verify"))
     page.locator("#state").wait_for()
     look("verify-number")
     page.locator("#check").fill(code)
-    page.locator("#verify").click()
+    follow(page.locator("#verify"))
     page.locator("#verdict").wait_for()
     look("verdict")

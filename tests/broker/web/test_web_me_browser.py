@@ -12,7 +12,7 @@ from playwright.sync_api import Page
 from tests.broker.web.house import House, transaction_of
 from tests.broker.web.my_page import add_service
 from tests.broker.web.test_web_me import ALL, log_in
-from tests.browser import PHONE, assert_accessible, screen
+from tests.browser import PHONE, assert_accessible, follow, screen
 
 LOCALES = {"ja": "ja-JP", "en": "en-GB"}
 
@@ -27,7 +27,7 @@ def read_card(page: Page, house: House, resident: str = "hanako") -> None:
 
 def open_page(page: Page, house: House, path: str = "/me") -> None:
     page.goto(f"{house.issuer}{path}")
-    page.locator("#open-page").click()
+    follow(page.locator("#open-page"))
     page.locator("#card-submit").wait_for()
     read_card(page, house)
 
@@ -54,11 +54,11 @@ def test_every_screen_of_the_page_is_accessible_in_both_languages(
     look("me-login")
     open_page(page, served, "/me/recovery-codes")
     look("me-recovery")
-    page.locator("#make-codes").click()
+    follow(page.locator("#make-codes"))
     page.locator("#codes").wait_for()
     look("me-recovery-codes")
     code = page.locator("#codes .code").first.inner_text()
-    page.locator("#back").click()
+    follow(page.locator("#back"))
     page.locator("#overview").wait_for()
     look("me")
     for path in ("history", "consents", "export", "print"):
@@ -68,33 +68,33 @@ def test_every_screen_of_the_page_is_accessible_in_both_languages(
     look("me-attributes")
     page.locator("#emergency_name").fill("山田太郎")
     page.locator("#emergency_phone").fill("たくさん")
-    page.locator("#save-emergency_contact").click()
+    follow(page.locator("#save-emergency_contact"))
     page.locator("#error").wait_for()
     assert page.locator("#emergency_name").input_value() == "山田太郎"
     look("me-attributes-error")
     page.goto(f"{served.issuer}/me/history")
-    page.locator(".report").nth(1).click()
+    follow(page.locator(".report").nth(1))
     page.locator("#report").wait_for()
     look("me-report")
-    page.locator("#report").click()
+    follow(page.locator("#report"))
     page.locator("#reported").wait_for()
     look("me-reported")
     page.goto(f"{served.issuer}/me/services")
     look("me-services")
-    page.locator("#withdraw-1-button").click()
+    follow(page.locator("#withdraw-1-button"))
     page.locator("#withdrawn").wait_for()
     look("me-withdrawn")
     page.goto(f"{served.issuer}/me/delete")
     look("me-delete")
     page.locator("#understood").check()
-    page.locator("#delete").click()
+    follow(page.locator("#delete"))
     page.locator("#deleted").wait_for()
     look("me-deleted")
     page.goto(f"{served.issuer}/lost-card")
     look("lost-card")
     page.goto(f"{served.issuer}/recovery")
     page.locator("#code").fill(code)
-    page.locator("#use-code").click()
+    follow(page.locator("#use-code"))
     page.locator("#error").wait_for()  # it went with the account
     look("recovery-wrong")
 
@@ -118,7 +118,7 @@ def test_the_consent_page_with_optional_items_and_the_stopped_account_are_access
     add_service(served)
     page = new_page(locale=LOCALES[language])
     open_page(page, served, "/me/recovery-codes")
-    page.locator("#make-codes").click()
+    follow(page.locator("#make-codes"))
     code = page.locator("#codes .code").first.inner_text()
     asked = f"{served.issuer}/authorize?{urlencode(_asked(served))}"
     page.goto(asked)
@@ -131,7 +131,7 @@ def test_the_consent_page_with_optional_items_and_the_stopped_account_are_access
     page.locator("#code").fill(code)
     assert_accessible(page)
     screen(page, "recovery", language)
-    page.locator("#use-code").click()
+    follow(page.locator("#use-code"))
     page.locator("#recovery-done").wait_for()
     assert_accessible(page)
     screen(page, "recovery-done", language)
@@ -148,13 +148,13 @@ def test_the_page_works_without_scripts_by_keyboard_on_a_phone(served: House, ne
     log_in(served, served.browser())
     page = new_page(java_script_enabled=False, viewport=PHONE, forced_colors="active")
     open_page(page, served)
-    page.locator("#to-services").press("Enter")
-    page.locator("#withdraw-1-button").press("Enter")
+    follow(page.locator("#to-services"), key="Enter")
+    follow(page.locator("#withdraw-1-button"), key="Enter")
     page.locator("#withdrawn").wait_for()
-    page.locator("#back").press("Enter")
+    follow(page.locator("#back"), key="Enter")
     page.locator("#service-1").wait_for()
     assert page.locator("#withdraw-1-button").count() == 0
-    page.locator("#leave").press("Enter")
+    follow(page.locator("#leave"), key="Enter")
     page.locator("#logged-out").wait_for()
     page.go_back()
     page.goto(f"{served.issuer}/me")

@@ -12,7 +12,7 @@ from broker.delegation.rendering import FONTS
 from tests.broker.web.house import House, transaction_of
 from tests.broker.web.mandatehouse import Person, equip, work
 from tests.broker.web.test_web_statements import FORM
-from tests.browser import assert_accessible, screen
+from tests.browser import assert_accessible, follow, screen
 
 LOCALES = {"ja": "ja-JP", "en": "en-GB"}
 
@@ -29,7 +29,7 @@ def read_card(page: Page, house: House, resident: str) -> None:
 
 def log_in(page: Page, house: House, resident: str, path: str) -> None:
     page.goto(f"{house.issuer}{path}")
-    page.locator("#open-page").click()
+    follow(page.locator("#open-page"))
     read_card(page, house, resident)
 
 
@@ -50,7 +50,7 @@ def test_a_certificate_goes_from_hand_to_hand_on_accessible_pages(
 
     log_in(page, served, "hanako", "/statements")
     look("statements")
-    page.locator("#new-statement").click()
+    follow(page.locator("#new-statement"))
     page.locator("#statement-form").wait_for()
     look("statement-new")
     page.locator("summary").click()
@@ -61,24 +61,24 @@ def test_a_certificate_goes_from_hand_to_hand_on_accessible_pages(
         else:
             box.fill(value)
     page.locator("#employed_since").fill("2099-01-01")
-    page.locator("#draft").click()
+    follow(page.locator("#draft"))
     page.locator("#error").wait_for()
     look("statement-refused")
     assert page.locator("#employee_name").input_value() == FORM["employee_name"]
     page.locator("#employed_since").fill("2024-04-01")
-    page.locator("#draft").click()
+    follow(page.locator("#draft"))
     invitation = page.locator("#employee-url").inner_text()
     look("statement-drafted")
-    page.locator("#continue").click()
+    follow(page.locator("#continue"))
     page.locator("#sign").wait_for()
     look("statement-sign")
-    page.locator("#sign").click()
+    follow(page.locator("#sign"))
     page.locator("#statement").wait_for()
     look("statement-card")
     read_card(page, served, "hanako")
     page.locator("#made").wait_for()
     work(served)
-    page.locator("#made a").click()
+    follow(page.locator("#made a"))
     page.locator("#statement-pdf").wait_for()
     look("statement")
 
@@ -87,7 +87,7 @@ def test_a_certificate_goes_from_hand_to_hand_on_accessible_pages(
     other.goto(invitation)
     assert_accessible(other)
     screen(other, "statement-invited", language)
-    other.locator("#take").click()
+    follow(other.locator("#take"))
     with other.expect_download() as download:
         other.locator("#statement-pdf").click()
     pdf = tmp_path / "statement.pdf"
@@ -96,10 +96,10 @@ def test_a_certificate_goes_from_hand_to_hand_on_accessible_pages(
 
     page.goto(f"{served.issuer}/verify")
     page.locator("#document").set_input_files(pdf)
-    page.locator("#verify").click()
+    follow(page.locator("#verify"))
     page.locator("#statement").wait_for()
     look("statement-verified")
     page.goto(other.url)
-    page.locator("#revoke").click()
+    follow(page.locator("#revoke"))
     page.locator("#state").wait_for()
     assert page.locator("#revoke").count() == 0

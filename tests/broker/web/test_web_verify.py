@@ -38,7 +38,7 @@ from tests.broker.delegation.test_agent_certificate import POWER, issued
 from tests.broker.delegation.test_grant import CHILD
 from tests.broker.delegation.workshop import Authority, other_page
 from tests.broker.web.house import PASSPHRASE, House
-from tests.browser import assert_accessible, screenshot
+from tests.browser import assert_accessible, follow, screenshot
 
 pytest.importorskip("typst", reason="missing: typst")
 OKINAWA = Policy(
@@ -298,7 +298,7 @@ def test_the_pages_are_accessible_and_need_no_script(
         page.locator("#act").select_option("bid")
         page.locator("#amount").fill(amount)
         page.locator("#policy").select_option(policy)
-        page.locator("#verify").click()
+        follow(page.locator("#verify"))
         page.locator("#verdict").wait_for()
         assert_accessible(page)
         screenshot(page, f"officer-{name}-{language}")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import http.server
-import shutil
 import threading
 import urllib.parse
 from collections.abc import Callable, Iterator
@@ -14,7 +12,7 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]  # it ships no types
-from playwright.sync_api import Browser, BrowserContext, Page
+from playwright.sync_api import Browser, Page
 
 from cardreader.agent.answer import PINEntry
 from cardreader.agent.app import create_agent
@@ -24,12 +22,9 @@ from cardreader.agent.trust import AgentState
 from cardreader.authentication import APDUCards
 from cardreader.emulator import SoftwareCard
 from cardreader.tray import Tray
-from tests.browser import assert_light
+from tests.browser import assert_light, follow, opened
 from tests.cardreader.agent.conftest import NOW, Broker, Hierarchy, WatchedReaders, document, proof, raw_document, spki
 from tests.cardreader.conftest import CardMaker
-
-CHROMIUM = shutil.which("chromium")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="missing: chromium")
 
 
 @dataclass(kw_only=True)
@@ -121,20 +116,10 @@ def _handler(site: Site) -> type[http.server.BaseHTTPRequestHandler]:
     return Handler
 
 
-@contextlib.contextmanager
-def _context(chromium: Browser, **options: Any) -> Iterator[BrowserContext]:
-    context = chromium.new_context(**options)
-    context.set_default_timeout(15_000)
-    try:
-        yield context
-    finally:
-        context.close()
-
-
 def _open(page: Page, site: Site, **changes: Any) -> None:
     site.request_changes = changes
     page.goto(site.url)
-    page.click("#go")
+    follow(page.locator("#go"))
 
 
 def _judge(page: Page, picture: Path) -> None:
@@ -149,16 +134,16 @@ def _judge(page: Page, picture: Path) -> None:
 
 @pytest.mark.parametrize("javascript", [True, False], ids=["scripts on", "scripts off"])
 def test_person_comes_back_to_the_service_with_an_answer(chromium: Browser, site: Site, javascript: bool) -> None:
-    with _context(chromium, java_script_enabled=javascript) as context:
+    with opened(chromium, java_script_enabled=javascript) as context:
         page = context.new_page()
         _open(page, site)
         page.fill("#pin", "0000")
-        page.click("#pin-submit")
+        follow(page.locator("#pin-submit"))
         assert page.text_content("#tries-left") == "2"
         page.keyboard.type("1234")
         page.keyboard.press("Enter")
         if not javascript:
-            page.click("#answer-submit")
+            follow(page.locator("#answer-submit"))
         page.wait_for_selector("#back")
         origin, fields = site.posted[-1]
         assert origin == f"http://127.0.0.1:{site.agent_port}"
@@ -168,12 +153,12 @@ def test_person_comes_back_to_the_service_with_an_answer(chromium: Browser, site
 
 @pytest.mark.parametrize("javascript", [True, False], ids=["scripts on", "scripts off"])
 def test_person_who_stops_comes_back_with_a_code(chromium: Browser, site: Site, javascript: bool) -> None:
-    with _context(chromium, java_script_enabled=javascript) as context:
+    with opened(chromium, java_script_enabled=javascript) as context:
         page = context.new_page()
         _open(page, site)
-        page.click("#cancel")
+        follow(page.locator("#cancel"))
         if not javascript:
-            page.click("#back-to-service")
+            follow(page.locator("#back-to-service"))
         page.wait_for_selector("#back")
         assert site.posted[-1][1] == {"error": ["AGENT-015"]}
 
@@ -183,7 +168,7 @@ def test_person_who_stops_comes_back_with_a_code(chromium: Browser, site: Site, 
 def test_every_page_is_accessible_and_fits(
     chromium: Browser, site: Site, tmp_path: Path, language: str, width: int
 ) -> None:
-    with _context(chromium, locale=language, viewport={"width": width, "height": 800}) as context:
+    with opened(chromium, locale=language, viewport={"width": width, "height": 800}) as context:
         page = context.new_page()
         context.route("**/submit.js", lambda route: route.abort())
 
@@ -194,20 +179,20 @@ def test_every_page_is_accessible_and_fits(
         _open(page, site, ui_locales=language, action=action, client_vetted=False, client_name="bank.example")
         _judge(page, picture("pin"))
         page.fill("#pin", "0000")
-        page.click("#pin-submit")
+        follow(page.locator("#pin-submit"))
         _judge(page, picture("wrong"))
         page.fill("#pin", "0000")
-        page.click("#pin-submit")
+        follow(page.locator("#pin-submit"))
         _judge(page, picture("last"))
-        page.click("#cancel")
+        follow(page.locator("#cancel"))
         _judge(page, picture("cancelled"))
         site.tray.remove()
         _open(page, site, ui_locales=language)
         _judge(page, picture("error"))
         site.insert()
-        page.click("#retry")
+        follow(page.locator("#retry"))
         page.fill("#pin", "1234")
-        page.click("#pin-submit")
+        follow(page.locator("#pin-submit"))
         page.wait_for_selector("#answer-form")
         _judge(page, picture("answer"))
         page.goto(f"http://127.0.0.1:{site.agent_port}/")
@@ -235,18 +220,18 @@ def test_page_waits_while_the_pin_is_typed_in_a_window_and_goes_on_by_itself(
     chromium: Browser, site: Site, tmp_path: Path, language: str, width: int
 ) -> None:
     assert site.typist is not None
-    with _context(chromium, locale=language, viewport={"width": width, "height": 800}) as context:
+    with opened(chromium, locale=language, viewport={"width": width, "height": 800}) as context:
         page = context.new_page()
         context.route("**/submit.js", lambda route: route.abort())
         _open(page, site, ui_locales=language)
         assert page.locator("#pin").count() == 0
         _judge(page, tmp_path / f"elsewhere-{language}-{width}.png")
         site.typist.go_on.set()
-        page.click("#elsewhere")
+        follow(page.locator("#elsewhere"))
         assert page.text_content("#tries-left") == "2"
         _judge(page, tmp_path / f"elsewhere-wrong-{language}-{width}.png")
         context.unroute("**/submit.js")
-        page.click("#elsewhere")
+        follow(page.locator("#elsewhere"))
         page.wait_for_selector("#back")
         assert site.broker.open(site.posted[-1][1]["answer"][0])["pin_entry"] == "native"
 
@@ -254,7 +239,7 @@ def test_page_waits_while_the_pin_is_typed_in_a_window_and_goes_on_by_itself(
 @pytest.mark.parametrize("site", [("1234",)], indirect=True)
 def test_window_opens_without_a_click_and_the_page_goes_on_by_itself(chromium: Browser, site: Site) -> None:
     assert site.typist is not None
-    with _context(chromium) as context:
+    with opened(chromium) as context:
         page = context.new_page()
         threading.Timer(2, site.typist.go_on.set).start()
         _open(page, site)
@@ -267,7 +252,7 @@ def test_window_opens_without_a_click_and_the_page_goes_on_by_itself(chromium: B
 def test_pages_of_a_signature_are_accessible_and_fit(
     chromium: Browser, site: Site, tmp_path: Path, language: str, width: int
 ) -> None:
-    with _context(chromium, locale=language, viewport={"width": width, "height": 800}) as context:
+    with opened(chromium, locale=language, viewport={"width": width, "height": 800}) as context:
         page = context.new_page()
         context.route("**/submit.js", lambda route: route.abort())
 
@@ -277,25 +262,25 @@ def test_pages_of_a_signature_are_accessible_and_fit(
         rows = [document(type="application/pdf"), document(size=None, type=None), raw_document(b"d" * 32)]
         _open(page, site, ui_locales=language, **proof(*rows, kind="sign", release=["age_over_20"]))
         judge("sign-pin")
-        page.click("#cancel")
+        follow(page.locator("#cancel"))
         _open(page, site, ui_locales=language, **proof(document(name="口座開設の申込書" * 20)))
         judge("proof-pin")
         page.fill("#pin", "1234")
-        page.click("#pin-submit")
+        follow(page.locator("#pin-submit"))
         judge("password")
         site.signer.go_on.set()
-        page.click("#password")
+        follow(page.locator("#password"))
         assert page.text_content("#tries-left") == "4"
         judge("password-wrong")
-        page.click("#password")
+        follow(page.locator("#password"))
         page.wait_for_selector("#answer-form")
         site.insert(sign_tries=1)
         _open(page, site, ui_locales=language, **proof())
         page.fill("#pin", "1234")
-        page.click("#pin-submit")
+        follow(page.locator("#pin-submit"))
         assert page.locator("#last-try-form").count() == 1
         judge("password-last")
-        page.click("#cancel")
+        follow(page.locator("#cancel"))
         site.insert(sign_tries=0)
         _open(page, site, ui_locales=language, **proof())
         assert page.text_content("#error-code") == "CARD-027"
@@ -304,12 +289,12 @@ def test_pages_of_a_signature_are_accessible_and_fit(
 
 def test_window_for_the_password_opens_by_itself_after_the_pin(chromium: Browser, site: Site) -> None:
     site.signer.typed = ["ABC123"]
-    with _context(chromium) as context:
+    with opened(chromium) as context:
         page = context.new_page()
         threading.Timer(2, site.signer.go_on.set).start()
         _open(page, site, **proof())
         page.fill("#pin", "1234")
-        page.click("#pin-submit")
+        follow(page.locator("#pin-submit"))
         page.wait_for_selector("#back")
         assert len(site.broker.open(site.posted[-1][1]["answer"][0])["cms"]) == 1
 
@@ -319,7 +304,7 @@ def test_window_for_the_password_opens_by_itself_after_the_pin(chromium: Browser
 def test_abandoned_tab_gives_way_in_one_click(
     chromium: Browser, site: Site, tmp_path: Path, language: str, width: int
 ) -> None:
-    with _context(chromium, locale=language, viewport={"width": width, "height": 800}) as context:
+    with opened(chromium, locale=language, viewport={"width": width, "height": 800}) as context:
         closed = context.new_page()
         _open(closed, site, ui_locales=language)
         closed.close()
@@ -327,15 +312,15 @@ def test_abandoned_tab_gives_way_in_one_click(
         _open(page, site, ui_locales=language)
         assert page.text_content("#error-code") == "AGENT-012"
         _judge(page, tmp_path / f"take-over-{language}-{width}.png")
-        page.click("#take-over")
+        follow(page.locator("#take-over"))
         page.fill("#pin", "1234")
-        page.click("#pin-submit")
+        follow(page.locator("#pin-submit"))
         page.wait_for_selector("#back")
         assert "answer" in site.posted[-1][1]
 
 
 def test_pages_hold_in_forced_colours(chromium: Browser, site: Site, tmp_path: Path) -> None:
-    with _context(chromium, forced_colors="active") as context:
+    with opened(chromium, forced_colors="active") as context:
         page = context.new_page()
         _open(page, site)
         _judge(page, tmp_path / "forced.png")
@@ -344,7 +329,7 @@ def test_pages_hold_in_forced_colours(chromium: Browser, site: Site, tmp_path: P
 
 
 def test_buttons_and_fields_are_at_least_48_pixels_high_and_text_is_large(chromium: Browser, site: Site) -> None:
-    with _context(chromium) as context:
+    with opened(chromium) as context:
         page = context.new_page()
         _open(page, site)
         for selector in ("#pin", "#pin-submit", "#cancel"):
@@ -358,7 +343,7 @@ def test_buttons_and_fields_are_at_least_48_pixels_high_and_text_is_large(chromi
 
 
 def test_page_of_an_unknown_site_is_told_so(chromium: Browser, site: Site) -> None:
-    with _context(chromium) as context:
+    with opened(chromium) as context:
         page = context.new_page()
         jws = site.broker.request()
         page.route(
@@ -370,6 +355,6 @@ def test_page_of_an_unknown_site_is_told_so(chromium: Browser, site: Site) -> No
             ),
         )
         page.goto("http://evil.example/")
-        page.click("#go")
+        follow(page.locator("#go"))
         assert page.text_content("#error-code") == "AGENT-001"
         assert page.text_content("#stated-origin") == "http://evil.example"
