@@ -11,12 +11,8 @@ from hypothesis import HealthCheck, settings
 from tests.browser import browser_page, chromium, new_page, playwright
 from tests.thrift import compile_once
 
-__all__ = [
-    "browser_page",
-    "chromium",
-    "new_page",
-    "playwright",
-]  # one browser for the whole run: Playwright allows one a process
+__all__ = ["browser_page", "chromium", "new_page", "playwright"]
+# The fixtures stand here for the whole run: Playwright allows one browser driver a process.
 
 compile_once()
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])

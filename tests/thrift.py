@@ -14,7 +14,7 @@ _BUILDERS: Final[dict[tuple[Any, ...], Callable[..., Any]]] = {}
 
 
 class _Templates(BytecodeCache):
-    """In memory; a template that was changed has another key."""
+    """In memory; Jinja compiles anew what has another checksum."""
 
     def __init__(self) -> None:
         self._kept: dict[str, bytes] = {}

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Final
 
 from broker.delegation.acts import FAMILY, Kind
+from broker.delegation.statement import StatementKind
 from broker.errors import DelegationStateRefused
 
 
@@ -133,10 +134,15 @@ STEPS: Final[Mapping[Deed, Step]] = MappingProxyType(
 _OF_GUARDIANS: Final = MappingProxyType({Deed.SIGN: frozenset({Role.AGENT}), Deed.ACCEPT: frozenset({Role.PRINCIPAL})})
 """A child has no key for signatures: the guardian signs, and the child's own card joins."""
 _NOT_OF_FAMILIES: Final = frozenset({Deed.APPROVE, Deed.SUSPEND, Deed.RESUME})
+_NOT_OF_STATEMENTS: Final = frozenset({Deed.APPROVE, Deed.ACCEPT, Deed.SUSPEND, Deed.RESUME})
 
 
 def roles(deed: Deed, kind: StrEnum) -> frozenset[Role]:
-    """Whose deed it is. Among a family there is no rest: a power holds, or it has ended."""
+    """Whose deed it is. Among a family there is no rest: a power holds, or it has ended. A statement rests as little,
+    and its holder has no deed: only who made it, or the desk, takes it back.
+    """
+    if isinstance(kind, StatementKind):
+        return frozenset() if deed in _NOT_OF_STATEMENTS else STEPS[deed].roles - {Role.AGENT, Role.APPROVER}
     if kind in FAMILY and deed in _NOT_OF_FAMILIES:
         return frozenset()
     if kind is Kind.GUARDIAN and deed in _OF_GUARDIANS:

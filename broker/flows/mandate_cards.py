@@ -107,8 +107,6 @@ def _states(mandate: Mandate) -> bool:
 
 def _check(mandate: Mandate, part: Part, deed: Deed) -> None:
     """Raises DelegationStateRefused."""
-    if _states(mandate) and deed is not Deed.SIGN:
-        raise DelegationStateRefused("a statement is signed, and nothing else is done to it with a card")
     if mandate.state not in STEPS[deed].begins or (part.done_at is not None and deed is Deed.APPROVE):
         raise DelegationStateRefused(f"{deed.value} is not possible while {mandate.state.value}")
 

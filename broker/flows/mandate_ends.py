@@ -7,8 +7,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from broker.audit.leaf import Happening, Leaf
-from broker.delegation.life import STEPS, Deed, Role, after
-from broker.delegation.statement import StatementKind
+from broker.delegation.life import STEPS, Deed, after
 from broker.errors import DelegationStateRefused
 from broker.flows import register
 from broker.flows.mandates import commit_event, known, part_of, tell
@@ -33,10 +32,6 @@ def end(who: Visit, number: MandateNumber, deed: Deed, *, ports: Ports) -> None:
     with ports.store.transaction() as tx:
         state = tx.mandates.lock(number)
         part = part_of(tx, number, who.account)
-        if isinstance(known(tx, number).kind, StatementKind) and (
-            deed is Deed.SUSPEND or part.role is not Role.PRINCIPAL
-        ):
-            raise DelegationStateRefused("only its employer takes a statement back, and for good")
         if state is not None:
             after(state, deed, role=part.role, card=False, kind=known(tx, number).kind)
         change(tx, number, deed, by=who.account, now=who.now, ports=ports)

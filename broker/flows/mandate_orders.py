@@ -57,7 +57,9 @@ def order(number: MandateNumber, action: Action, *, by: str, secret: str, reason
         check_operator(tx, by, secret)
         mandate = known(tx, number)
         if action is Action.BLOCK and not roles(Deed.SUSPEND, mandate.kind):
-            raise DelegationStateRefused("among a family no power rests: revoke it, or protect the person's account")
+            raise DelegationStateRefused(
+                "no power among a family and no certificate rests: revoke it, or protect the person's account"
+            )
         if not _possible(mandate, action):
             raise DelegationStateRefused(f"{action} is not possible while {mandate.state.value}")
         tx.mandates.order(placed)

@@ -9,6 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from broker.delegation import life
 from broker.delegation.life import ENDED, STEPS, Deed, Role, State
+from broker.delegation.statement import StatementKind
 from broker.errors import DelegationStateRefused
 
 WAY = (
@@ -64,6 +65,19 @@ def test_a_deed_is_for_its_roles_and_states_alone(deed: Deed) -> None:
     for state in set(State) - step.begins:
         with pytest.raises(DelegationStateRefused):
             life.after(state, deed, role=min(step.roles), card=True)
+
+
+def test_a_statement_is_signed_and_taken_back_by_who_made_it_or_by_the_desk_and_never_rests() -> None:
+    held = {deed: life.roles(deed, StatementKind.EMPLOYMENT) for deed in Deed}
+    assert {deed for deed, roles in held.items() if not roles} == {Deed.APPROVE, Deed.ACCEPT, Deed.SUSPEND, Deed.RESUME}
+    assert held[Deed.SIGN] == {Role.PRINCIPAL}
+    assert held[Deed.REVOKE] == {Role.PRINCIPAL, Role.OPERATOR}
+    assert not set().union(*held.values()) & {Role.AGENT, Role.APPROVER}
+
+
+def test_whatever_has_not_ended_can_be_ended() -> None:
+    """Who deletes an account ends all its mandates one by one, until none is left that could be."""
+    assert set(State) - ENDED == STEPS[Deed.REVOKE].begins | STEPS[Deed.ABANDON].begins
 
 
 @settings(max_examples=200, stateful_step_count=30)

@@ -15,14 +15,16 @@ from broker.delegation.bundle import submitted
 from broker.delegation.examination import examine
 from broker.delegation.rendering import FONTS
 from broker.delegation.verdict import Outcome, Question, Reason
+from broker.errors import DelegationStateRefused
 from broker.flows import register
 from broker.flows.account_orders import add_operator
 from broker.flows.mandate_issue import judge_extract, to_judge
+from broker.flows.mandate_orders import Action
 from broker.flows.officer import own_trust
 from broker.ids import MandateNumber
 from tests.broker.web.house import House, Page
 from tests.broker.web.mandatehouse import Person, equip, work
-from tests.broker.web.test_web_mandates import granted
+from tests.broker.web.test_web_mandates import granted, ordered
 from tests.registerhouse import Neighbours
 
 FORM = {
@@ -102,6 +104,9 @@ def test_from_the_form_to_the_employees_hands_and_to_its_withdrawal(house: House
     assert shown.texts["taken"] == "従業員が受け取りました。"
     assert "revoke-form" not in Page(employee.get(path).text).forms
     assert employee.press_anyway(f"{path}/revoke", path).status_code == 409
+    secrets = {name: str(add_operator(name, ports=house.ports)) for name in ("aoki", "baba")}
+    with pytest.raises(DelegationStateRefused, match="no certificate rests: revoke it"):
+        ordered(house, path.rpartition("/")[2], Action.BLOCK, secrets)
     assert employer.press(path, "revoke-form").status_code == 303
     assert employee.state(path) == "取り下げ済み"
     assert "取り下げ" in Page(employee.get("/statements").text).texts["notes"]
