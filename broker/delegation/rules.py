@@ -57,7 +57,7 @@ class Rule(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Words:
-    """A rule for people, and its source."""
+    """A rule for people; its source is for whoever keeps this table, and shown nowhere."""
 
     ja: str
     en: str

@@ -139,12 +139,12 @@ def test_a_doctor_sees_what_the_licence_was_used_for_and_reports_what_was_not_th
     browser = clinic.house.browser()
     page = opened(clinic, browser)
     assert page.status_code == 200, page.text
-    assert "licence-uses" in Page(page.text).texts
+    assert "uses-kept" in Page(page.text).texts
     assert [text in page.text for text in ("医療の資格、氏名、所属", "医療者との手続き")] == [True, False]
     report = clinic.house.get(browser, re.findall(r"/me/history/[0-9]+/report", page.text)[-1])
     reported = clinic.house.submit(browser, report, "report-form")
     assert "reported" in Page(reported.text).texts
-    assert "licence-uses" in Page(clinic.house.get(browser, "/me/history").text).texts
+    assert "uses-kept" in Page(clinic.house.get(browser, "/me/history").text).texts
     assert clinic.house.get(browser, "/me").headers["Location"] == f"{clinic.house.issuer}/me/history"
     closed = clinic.house.submit(browser, clinic.house.get(browser, "/me/history"), "me-logout")
     assert "logged-out" in Page(closed.text).texts

@@ -47,7 +47,7 @@ def test_what_both_see_before_their_cards_is_accessible(
     follow(page.locator("#open-licence"))
     page.locator("#own-licence").wait_for()
     read_card(page, served, DOCTOR)
-    page.locator("#licence-uses").wait_for()
+    page.locator("#uses-kept").wait_for()
     assert_accessible(page)
     _picture(page, "me-licence", language)
 
