@@ -52,9 +52,9 @@ bench: ## print every figure that the README may quote
 	@$(VENV)/python -m bench.people
 	@$(VENV)/python -m bench.delegation
 
-campaigns: ## the long forms of the tests: mutated evidence, hostile cards and forms, faults, the provider, races (hours)
+campaigns: ## the long forms of the tests: mutated evidence, hostile cards and forms, faults, the provider, races, pairs of residents (hours)
 	@$(PROVISION) test
-	@for campaign in mutated_evidence sealed_documents hostile_card agent faults bombs provider races register_kills seal_kills; do \
+	@for campaign in mutated_evidence sealed_documents hostile_card agent faults bombs provider races link_pairs register_kills seal_kills; do \
 		echo "campaign: $$campaign"; $(VENV)/python -m tests.campaigns.$$campaign || exit 1; \
 	done
 

@@ -99,7 +99,10 @@ def make_house(world: World, software_keys: LiveKeys, migrated: Path, tmp_path: 
 def houses(
     world: World, software_keys: LiveKeys, migrated: Path, tmp_path: Path
 ) -> Generator[Callable[..., House], None, None]:
-    """What makes houses with databases of their own in a folder, and closes them in the end."""
+    """What makes houses with databases of their own in a folder, and closes them in the end.
+
+    `database_url` names a migrated database elsewhere, on PostgreSQL, in place of the file.
+    """
     engines: list[Engine] = []
 
     def make(
@@ -117,10 +120,12 @@ def houses(
         pings: ClientPings | None = None,
         receivers: LogoutReceivers | None = None,
         healthcare: Healthcare | None = None,
+        database_url: str | None = None,
     ) -> House:
         database = tmp_path / f"{len(engines)}.db"
-        shutil.copy(migrated, database)
-        engine = open_engine(f"sqlite:///{database}")
+        if database_url is None:
+            shutil.copy(migrated, database)
+        engine = open_engine(database_url or f"sqlite:///{database}")
         engines.append(engine)
         anchors = tuple(
             certificate.public_bytes(Encoding.DER)
