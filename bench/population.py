@@ -245,7 +245,7 @@ def _add_services(store: SQLStore) -> None:
 
 class _Filler(Protocol):
     def add(self, table: _Table, rows: Sequence[_Row]) -> None:
-        """Commit these rows."""
+        """These rows go into that table."""
 
     def finish(self, told: Told) -> None:
         """Leave the database as a real one of that size is found."""
@@ -273,7 +273,7 @@ class _SQLite:
         self._connection.execute("COMMIT")
 
     def finish(self, told: Told) -> None:
-        told.say("foreign keys were checked row by row")
+        told.say("all goes to the disk")
 
 
 def _flush(path: str) -> None:
@@ -291,12 +291,14 @@ _FOREIGN_KEYS: Final = """
 
 
 class _PostgreSQL:
+    """All in one transaction: who breaks it off leaves the database empty, and its foreign keys in their places."""
+
     def __init__(self, connection: Any) -> None:
         """`connection` is psycopg's, which is here only where PostgreSQL is measured."""
         self._connection = connection
         connection.rollback()
-        connection.autocommit = True
-        self._tell(["SET statement_timeout = 0", "SET maintenance_work_mem = '256MB'"])
+        limits = ("statement_timeout", "idle_in_transaction_session_timeout")
+        self._tell([*(f"SET {limit} = 0" for limit in limits), "SET maintenance_work_mem = '256MB'"])
         self._foreign_keys = connection.execute(_FOREIGN_KEYS).fetchall()
         self._tell([f"ALTER TABLE {table} DROP CONSTRAINT {name}" for table, name, _ in self._foreign_keys])
 
@@ -311,6 +313,8 @@ class _PostgreSQL:
     def finish(self, told: Told) -> None:
         told.say("foreign keys are checked and put back")
         self._tell([f"ALTER TABLE {table} ADD CONSTRAINT {name} {means}" for table, name, means in self._foreign_keys])
+        self._connection.commit()
+        self._connection.autocommit = True
         told.say("VACUUM ANALYZE and CHECKPOINT")
         self._tell(["VACUUM ANALYZE"])
         if self._connection.execute("SELECT rolsuper FROM pg_roles WHERE rolname = current_user").fetchone()[0]:
