@@ -226,21 +226,24 @@ def fill(engine: Engine, people: int, *, aloud: bool = False) -> None:
 
 
 def _add_services(store: SQLStore) -> None:
+    """Those that a filling which was broken off has left are there already."""
     with store.transaction() as tx:
-        for number in range(SERVICES):
-            tx.clients.add(
-                Client(
-                    client_id=client_id(number),
-                    name=f"サービス{number}",
-                    vetted=True,
-                    profile=SecurityProfile.OIDC,
-                    sector=SectorID(client_id(number)),
-                    application_type="native",
-                    auth_method=AuthMethod.NONE,
-                    redirect_uris=("http://127.0.0.1/cb",),
-                ),
-                now=NOW,
-            )
+        for one in map(client_id, range(SERVICES)):
+            if tx.clients.get(one) is None:
+                tx.clients.add(_service(one), now=NOW)
+
+
+def _service(one: ClientID) -> Client:
+    return Client(
+        client_id=one,
+        name=f"サービス{one}",
+        vetted=True,
+        profile=SecurityProfile.OIDC,
+        sector=SectorID(one),
+        application_type="native",
+        auth_method=AuthMethod.NONE,
+        redirect_uris=("http://127.0.0.1/cb",),
+    )
 
 
 class _Filler(Protocol):
@@ -291,7 +294,7 @@ _FOREIGN_KEYS: Final = """
 
 
 class _PostgreSQL:
-    """All in one transaction: who breaks it off leaves the database empty, and its foreign keys in their places."""
+    """All in one transaction: who breaks it off leaves nobody behind, and the foreign keys in their places."""
 
     def __init__(self, connection: Any) -> None:
         """`connection` is psycopg's, which is here only where PostgreSQL is measured."""
