@@ -42,7 +42,7 @@ from broker.jpki.scan import Octets
 FLOOR: Final = 6.0
 """The decision must cost at most a sixth of the peer's path check."""
 _RESIDENTS: Final = 300
-"""More than anything here remembers: every decision is about a certificate not seen before."""
+"""More than anything here remembers: every decision is about a certificate and a key not seen before."""
 HOSTILE_MS: Final = 50.0
 MAX_AGE: Final = timedelta(days=2)
 _MESSAGE: Final = b"the frame of a login"
@@ -180,12 +180,12 @@ def hostile(maker: Maker, leaf: bytes) -> dict[str, float]:
 
 def measure(count: int, rounds: int) -> Report:
     maker = authority()
-    key = rsa.generate_private_key(65537, 2048)
+    keys = [rsa.generate_private_key(65537, 2048) for _ in range(_RESIDENTS)]
     policy = x509.PolicyInformation(USER_AUTHENTICATION.policies["JPKI-TEST"], None)
     extensions = (_usage("digital_signature"), x509.CertificatePolicies([policy]))
-    leaves = [_certificate(maker, f"resident {each}", key, *extensions) for each in range(_RESIDENTS)]
-    ours, theirs = itertools.cycle(leaves), itertools.cycle(leaves)
-    signature = key.sign(_MESSAGE, padding.PKCS1v15(), hashes.SHA256())
+    leaves = [_certificate(maker, f"resident {each}", key, *extensions) for each, key in enumerate(keys)]
+    signatures = [key.sign(_MESSAGE, padding.PKCS1v15(), hashes.SHA256()) for key in keys]
+    ours, theirs = itertools.cycle(zip(leaves, signatures, strict=True)), itertools.cycle(leaves)
     random = np.random.default_rng(1)
     out = io.BytesIO()
     serials = random.integers(1 << 40, 1 << 62, count, np.uint64)
@@ -193,7 +193,7 @@ def measure(count: int, rounds: int) -> Report:
     index = Index(memoryview(out.getvalue()))
 
     def decide() -> None:
-        leaf = next(ours)
+        leaf, signature = next(ours)
         trusted = validate_path(leaf, anchors=[maker.certificate], at=NOW, profile=USER_AUTHENTICATION)
         verify_signature(trusted.spki, _MESSAGE, signature, algorithm="RS256")
         verdict = check_index(index, certificate=leaf, issuer=trusted.issuer, at=NOW, max_age=MAX_AGE)
