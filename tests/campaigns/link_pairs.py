@@ -67,7 +67,7 @@ RESIDENTS: Final = (
 )
 """Whoever of the sandbox can log in by a card."""
 _JWS: Final = re.compile(r"eyJ[\w-]+\.([\w-]+)\.[\w-]+")
-SHARE: Final = 500
+SHARE: Final = 250
 """Pairs of one house. Whoever has done his takes the next, so that no process waits for a slower one."""
 _LOST: Final = 300
 """Seconds after which the other is not coming any more, however busy the machine."""
