@@ -67,8 +67,6 @@ RESIDENTS: Final = (
 )
 """Whoever of the sandbox can log in by a card."""
 _JWS: Final = re.compile(r"eyJ[\w-]+\.([\w-]+)\.[\w-]+")
-SHARE: Final = 250
-"""Pairs of one house. Whoever has done his takes the next, so that no process waits for a slower one."""
 _LOST: Final = 300
 """Seconds after which the other is not coming any more, however busy the machine."""
 _TURNS: Final = 0.0002
@@ -324,9 +322,8 @@ def _house(root: Path, number: int, url: str | None, pairs: int, seed: int) -> F
     folder.mkdir()
     world, keys = generate(root / "world", datetime.now(UTC)), open_keys(root / "keys", PASSPHRASE)
     with (folder / "log").open("w") as log, houses(world, keys, root / "empty.db", folder) as make:
-        house = make(database_url=url)
         logging.configure(log)
-        return run(house, pairs=pairs, seed=seed)
+        return run(make(database_url=url), pairs=pairs, seed=seed)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -403,6 +400,7 @@ def main() -> int:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--pairs", type=int, default=10_000, help="On each engine.")
     options.add_argument("--processes", type=int, default=4, help="At once, with a house each.")
+    options.add_argument("--share", type=int, default=250, help="Pairs of one house; who has done his takes the next.")
     options.add_argument("--seed", type=int, default=1)
     options.add_argument("--engine", choices=("sqlite", "postgresql"), action="append")
     chosen = options.parse_args()
@@ -414,7 +412,7 @@ def main() -> int:
         root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="link-pairs-")))
         settle(root)
         for engine in engines:
-            urls: list[str | None] = [None] * max(chosen.processes, -(-chosen.pairs // SHARE))
+            urls: list[str | None] = [None] * max(chosen.processes, -(-chosen.pairs // chosen.share))
             if engine == "postgresql":
                 cluster = stack.enter_context(postgres.cluster())
                 urls = [cluster.database() for _ in urls]
