@@ -19,6 +19,7 @@ import json
 import os
 import random
 import re
+import shutil
 import sys
 import tempfile
 import threading
@@ -213,7 +214,7 @@ class Found:
     pairs: int
     crossings: tuple[str, ...]
     refused: int
-    """Pairs besides, which the store did not take all of (busy for 2 s): searched, too, but not gone to the end."""
+    """Pairs besides which met a 503 (the store busy for 2 s): searched, too, but not gone to the end."""
     together: int
     """Answers that were being made while the other's was."""
     impossible: int
@@ -249,6 +250,8 @@ def run(house: House, *, pairs: int, seed: int) -> Found:
                 spans += [(answer.began, answer.ended) for answer in story.answers]
             if not finished:
                 refused += 1
+                refusals = [answer.path for story in stories for answer in story.answers if answer.status == 503]
+                sys.stderr.write(f"seed {seed}, after pair {done}: not to be had at {', '.join(refusals)}\n")
                 continue
             done += 1
             for story in stories:
@@ -287,7 +290,7 @@ def _mark(kind: str, chance: random.Random) -> str:
 
 
 def _side_by_side(stories: list[Story], meeting: Meeting, pool: ThreadPoolExecutor) -> bool:
-    """Whether both came to their end; False where the store was not to be had. Raises what else went wrong."""
+    """Whether both came to their end; False where one was told to come later. Raises what else went wrong."""
     together = Barrier(len(stories))
     ways: list[Future[None]] = [pool.submit(story.run, meeting, together) for story in stories]
     wait(ways)
@@ -302,7 +305,7 @@ def _side_by_side(stories: list[Story], meeting: Meeting, pool: ThreadPoolExecut
 
 
 def settle(root: Path) -> World:
-    """What all houses of a campaign share: the outside world, the broker's keys, an empty database."""
+    """What all houses of a campaign begin with: the outside world, the broker's keys, an empty database."""
     compile_stale(Path(sys.modules["broker.web"].__file__ or "").with_name("translations"))
     now = datetime.now(UTC)
     create(
@@ -320,7 +323,9 @@ def _house(root: Path, number: int, url: str | None, pairs: int, seed: int) -> F
     """One house in a process of its own."""
     folder = root / f"{number}-{'sqlite' if url is None else 'postgresql'}"
     folder.mkdir()
-    world, keys = generate(root / "world", datetime.now(UTC)), open_keys(root / "keys", PASSPHRASE)
+    # The clocks of houses go apart, and a list that one of them has just published would be of another's future.
+    shutil.copytree(root / "world", folder / "world")
+    world, keys = generate(folder / "world", datetime.now(UTC)), open_keys(root / "keys", PASSPHRASE)
     with (folder / "log").open("w") as log, houses(world, keys, root / "empty.db", folder) as make:
         logging.configure(log)
         return run(make(database_url=url), pairs=pairs, seed=seed)
