@@ -75,5 +75,6 @@ class PublishedKeys:
         except (OutboundRefused, OutboundFailed, InvalidToken) as failed:
             _log.warning("client_keys_not_fetched", reason=str(failed), kept=address.held is not None)
         finally:
-            # Not before the answer: who comes meanwhile and has nothing would see a try that failed, and not wait.
-            address.tried_at = now
+            # Only now: who comes during the try would take it for one that failed, and not wait; and of those who
+            # waited for a silent server none begins the same wait again, however long it took.
+            address.tried_at = self._clock()

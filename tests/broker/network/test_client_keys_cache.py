@@ -178,3 +178,23 @@ def test_who_comes_while_the_first_is_still_asking_waits_for_the_same_answer() -
         answer.set()
         assert first.result(10) == late.result(10) == server.jwks
     assert server.asked == 1
+
+
+def test_who_waited_for_a_silent_server_does_not_ask_it_again() -> None:
+    begun, answer = Event(), Event()
+
+    class Silent(Server):
+        def fetch(self, url: str, *, limit: int) -> bytes:
+            begun.set()
+            assert answer.wait(10)
+            self.step(seconds=11)  # longer than the pause between two tries
+            return super().fetch(url, limit=limit)
+
+    server = Silent(None)
+    with ThreadPoolExecutor(3) as pool:
+        asking = [pool.submit(server.keys.of, CLIENT)]
+        assert begun.wait(10)
+        asking += [pool.submit(server.keys.of, CLIENT) for _ in range(2)]
+        answer.set()
+        assert [type(each.exception(10)) for each in asking] == [InvalidToken] * 3
+    assert server.asked == 1
